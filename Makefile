@@ -2,16 +2,84 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+export PYTHON
 
+# -- the Python environment -----------------------------------------------------------
+# In CI it is made from nothing; elsewhere only when it is not of this Python.
 $(VENV)/.installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --require-hashes -r requirements.lock
-	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
-	touch $@
+	@local/prerequisites python
+	@if [ -n "$(CI)" ] || [ "$$($(PY) -V 2>&1)" != "$$($(PYTHON) -V)" ]; then \
+	    $(PYTHON) -m venv --clear $(VENV); fi
+	@$(PY) -m pip install --quiet --disable-pip-version-check \
+	    --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check \
+	    --no-deps --no-build-isolation -e .
+	@touch $@
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+.PHONY: prerequisites
+prerequisites: ## install what a Debian machine lacks (Java, Maven, Postgres, etcd)
+	@local/prerequisites
+
+.PHONY: lock
+lock: $(VENV)/.installed ## re-make requirements.lock from pyproject.toml (ARGS=--upgrade)
+	CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet \
+	    --allow-unsafe --extra=dev --extra=local --generate-hashes --strip-extras \
+	    --no-emit-find-links --no-emit-index-url --no-emit-options \
+	    --no-emit-trusted-host --output-file=requirements.lock $(ARGS) pyproject.toml
+
+# -- checks ---------------------------------------------------------------------------
+SOURCES := once producers consumers loadtest local tests
+ACTIONLINT_VERSION := 1.7.12
+ACTIONLINT := .cache/bin/actionlint-$(ACTIONLINT_VERSION)
+
+.PHONY: format
+format: $(VENV)/.installed ## format the code
+	$(PY) -m black --quiet $(SOURCES)
+
+.PHONY: lint
+lint: $(VENV)/.installed lint-workflows ## black, flake8, mypy, import contracts, actionlint
+	$(PY) -m black --check --quiet $(SOURCES) || \
+	    { echo "lint: not formatted; 'make format' does it." >&2; exit 1; }
+	$(PY) -m flake8
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+.PHONY: lint-workflows
+ifneq ($(shell command -v go),)
+lint-workflows: $(ACTIONLINT)
+	$(ACTIONLINT)
+
+$(ACTIONLINT):
+	@mkdir -p $(@D)
+	GOBIN=$(CURDIR)/$(@D) go install \
+	    github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
+	mv $(@D)/actionlint $@
+else
+lint-workflows:
+	@echo "lint: workflows not checked by actionlint: it needs Go." >&2
+endif
+
+# In this order, so that a mistake shows before the stack is started.
+FAST_TESTS := $(wildcard tests/house tests/unit tests/property)
+SLOW_TESTS := $(filter-out $(FAST_TESTS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+
+.PHONY: test
+test: prerequisites lint ## everything: lint, then all tests, the fast ones first
+	$(PY) -m pytest $(FAST_TESTS) $(SLOW_TESTS) $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(VENV)/.installed ## the tests that need no service (ARGS="-k word")
+	$(PY) -m pytest $(FAST_TESTS) $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built (not .venv, not the state in .local)
+	rm -rf build .cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +

@@ -1,10 +1,10 @@
 """Health over HTTP: is it making progress, can it do its work, what are its numbers.
 
-| path     | 200 when                                 | 503 says                        |
-|----------|------------------------------------------|---------------------------------|
-| /livez   | the main loop beat not long ago          | since when it stands still      |
-| /readyz  | every check returns None                 | which check fails, and why      |
-| /metrics | always (Prometheus text)                 | -                               |
+| path     | 200 when                                | 503 says                       |
+|----------|-----------------------------------------|--------------------------------|
+| /livez   | the main loop beat not long ago         | since when it stands still     |
+| /readyz  | every check returns None                | which check fails, and why     |
+| /metrics | always (Prometheus text)                | -                              |
 
 Liveness is progress, not "the thread is alive": client calls can hang. A restart is
 the cure for a hang and not for an outage, so checks of other systems are readiness.
@@ -33,7 +33,7 @@ log = logs.get(__name__)
 
 
 class Progress:
-    """When the main loop was last seen moving. `beat()` costs 0.1 us: call it freely."""
+    """When the main loop was last seen moving; `beat()` is free to call."""
 
     def __init__(
         self,
