@@ -1,0 +1,59 @@
+"""The import contracts of pyproject.toml catch what they are there to catch."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import PRODUCT, ROOT
+
+LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+
+
+def lint(house: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LINT_IMPORTS, "--no-cache", "--no-logo"],
+        cwd=house,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """An empty house with our contracts: the packages, without their modules."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name in (*PRODUCT, "producers/store", "consumers/bank"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    return tmp_path
+
+
+def test_an_empty_house_breaks_no_contract(house: Path) -> None:
+    done = lint(house)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("once", "import consumers.bank"),
+        ("once", "from producers import store"),
+        ("once", "import local"),
+        ("once", "import tests.fix_stack"),
+        ("producers/store", "from consumers import bank"),
+        ("consumers/bank", "import producers.store"),
+        ("consumers/bank", "import local"),
+        ("producers/store", "import loadtest"),
+        ("local", "import tests.fix_stack"),
+        ("loadtest", "from tests import fix_stack"),
+    ],
+)
+def test_a_forbidden_import_breaks_one(house: Path, place: str, line: str) -> None:
+    (house / place / "planted.py").write_text(f"def later():\n    {line}\n")
+    done = lint(house)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BROKEN" in done.stdout
