@@ -46,7 +46,7 @@ format: $(VENV)/.installed ## format the code
 
 .PHONY: lint
 lint: $(VENV)/.installed lint-workflows ## black, flake8, mypy, import contracts, actionlint
-	$(PY) -m black --check --quiet $(SOURCES) || \
+	@$(PY) -m black --check --quiet $(SOURCES) || \
 	    { echo "lint: not formatted; 'make format' does it." >&2; exit 1; }
 	$(PY) -m flake8
 	$(PY) -m mypy
@@ -55,7 +55,7 @@ lint: $(VENV)/.installed lint-workflows ## black, flake8, mypy, import contracts
 .PHONY: lint-workflows
 ifneq ($(shell command -v go),)
 lint-workflows: $(ACTIONLINT)
-	$(ACTIONLINT)
+	@$(ACTIONLINT)
 
 $(ACTIONLINT):
 	@mkdir -p $(@D)

@@ -1,0 +1,158 @@
+"""local/prerequisites on machines that lack things, with a pretended apt-get.
+
+The script is run as it is, with a PATH and a root folder of our own.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "local" / "prerequisites"
+TOOLS = ("bash", "env", "sed", "mktemp", "rm", "tee", "chmod", "tail", "mkdir", "touch")
+
+# Takes part in the play: writes down what it is asked, and "installs" it.
+APT_GET = r"""#!/usr/bin/env bash
+root=$PREREQUISITES_ROOT
+[[ -e $root/usr/sbin/policy-rc.d ]] && policy=held || policy=absent
+echo "$policy: $*" >>"$root/asked"
+provide() { printf '#!/bin/sh\necho "%s" >&2\n' "$2" >"$1"; chmod 755 "$1"; }
+for package in "$@"; do
+    case $package in
+        default-jre-headless) provide "$root/bin/java" 'openjdk version \"17.0.1\"' ;;
+        maven) provide "$root/bin/mvn" '' ;;
+        etcd-server) provide "$root/bin/etcd" '' ;;
+        postgresql-common)
+            mkdir -p "$root/etc/postgresql-common"
+            echo '#create_main_cluster = true' \
+                >"$root/etc/postgresql-common/createcluster.conf" ;;
+        postgresql)
+            mkdir -p "$root/usr/lib/postgresql/15/bin"
+            printf '#!/bin/sh\necho "initdb (PostgreSQL) 15.4"\n' \
+                >"$root/usr/lib/postgresql/15/bin/initdb"
+            chmod 755 "$root/usr/lib/postgresql/15/bin/initdb" ;;
+    esac
+done
+"""
+
+
+class Machine:
+    """A root folder whose bin/ is all that the script finds."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("bin", "usr/sbin"):
+            (root / folder).mkdir(parents=True)
+        for tool in TOOLS:
+            found = shutil.which(tool)
+            assert found is not None
+            (root / "bin" / tool).symlink_to(found)
+
+    def program(self, name: str, content: str) -> None:
+        path = self.root / "bin" / name
+        path.write_text(content)
+        path.chmod(0o755)
+
+    def debian(self) -> None:
+        self.program("apt-get", APT_GET)
+        # A user who may become root without a password, if we are not root already.
+        self.program("sudo", '#!/usr/bin/env bash\n"${@:2}"\n')
+        (self.root / "bin" / "true").symlink_to(str(shutil.which("true")))
+
+    def run(self, *groups: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "PATH": str(self.root / "bin"),
+            "PREREQUISITES_ROOT": str(self.root),
+            "TMPDIR": str(self.root),
+        }
+        return subprocess.run(
+            [SCRIPT, *groups],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def asked(self) -> list[str]:
+        path = self.root / "asked"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_what_is_missing_is_installed_without_starting_a_service(
+    machine: Machine,
+) -> None:
+    machine.debian()
+    done = machine.run("stack")
+    assert done.returncode == 0, done.stderr
+    update, common, rest = machine.asked()
+    assert update.endswith("update")
+    assert common.endswith("postgresql-common"), "before the server makes a cluster"
+    assert rest.endswith("default-jre-headless maven etcd-server postgresql")
+    assert all(line.startswith("held:") for line in machine.asked())
+    config = machine.root / "etc/postgresql-common/createcluster.conf"
+    assert config.read_text() == "create_main_cluster = false\n"
+    assert not (machine.root / "usr/sbin/policy-rc.d").exists(), "it is put back"
+
+
+def test_a_second_run_finds_everything_and_is_silent(machine: Machine) -> None:
+    machine.debian()
+    machine.run("stack")
+    asked = machine.asked()
+    done = machine.run("stack")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.asked() == asked
+
+
+def test_a_policy_of_the_machines_own_stays(machine: Machine) -> None:
+    machine.debian()
+    policy = machine.root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n# theirs\n")
+    assert machine.run("stack").returncode == 0
+    assert policy.read_text().endswith("# theirs\n")
+
+
+def test_elsewhere_it_says_what_to_install(machine: Machine) -> None:
+    done = machine.run("stack")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "prerequisites: missing: default-jre-headless maven etcd-server postgresql"
+        " (Debian names); this is no Debian, please install them.\n"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root needs no sudo")
+def test_without_root_it_says_the_command(machine: Machine) -> None:
+    machine.debian()
+    machine.program("sudo", "#!/bin/sh\nexit 1\n")
+    done = machine.run("stack")
+    assert done.returncode == 1
+    assert "run 'sudo apt-get install default-jre-headless" in done.stderr
+
+
+def test_a_java_that_is_too_old_is_missing(machine: Machine) -> None:
+    machine.program("java", "#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
+    assert "default-jre-headless" in machine.run("stack").stderr
+
+
+def test_a_python_that_is_too_old_is_named_with_the_way_out(machine: Machine) -> None:
+    machine.program("python3", "#!/bin/sh\nexit 1\n")
+    done = machine.run("python")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "prerequisites: python3 is no Python 3.11 or newer; point at one with"
+        " PYTHON=/path/to/python3.\n"
+    )
+
+
+def test_an_unknown_group_is_refused(machine: Machine) -> None:
+    done = machine.run("everything")
+    assert done.returncode == 1
+    assert "there are python and stack" in done.stderr
