@@ -1,0 +1,67 @@
+"""The Bank's command line: `python -m consumers.bank run | open-accounts`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from consumers.bank import accounts, supervisor, worker
+from consumers.bank.settings import BankSettings
+from once.errors import Defect, OnceError, Refused
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+stderr = Console(stderr=True)
+
+
+@app.command()
+def run(
+    workers: Annotated[
+        int, typer.Option(min=1, help="processes that share the partitions")
+    ] = 1,
+) -> None:
+    """Apply transfers until SIGTERM, which drains and leaves cleanly."""
+    settings = load_settings()
+    if workers == 1:
+        worker.run(settings)
+    else:
+        raise typer.Exit(supervisor.run(settings, workers))
+
+
+@app.command()
+def open_accounts(
+    first: Annotated[int, typer.Option(min=1)] = 1,
+    count: Annotated[int, typer.Option(min=1)] = 1,
+    currency: Annotated[str, typer.Option(help="ISO 4217")] = "EUR",
+    credit_limit: Annotated[int, typer.Option(min=0, help="minor units")] = 0,
+    conninfo: Annotated[
+        str, typer.Option(envvar="ONCE_MIGRATOR_CONNINFO", help="the ledger's owner")
+    ] = "",
+) -> None:
+    """Open accounts FIRST..FIRST+COUNT-1; those that exist stay as they are."""
+    opened = accounts.open_accounts(conninfo, first, count, currency, credit_limit)
+    print(f"opened {opened} accounts")
+
+
+def load_settings() -> BankSettings:
+    """The settings, or exit with one sentence that names what is missing."""
+    try:
+        return BankSettings()
+    except ValidationError as error:
+        missing = ", ".join(f"BANK_{e['loc'][0]}".upper() for e in error.errors())
+        stderr.print(f"settings missing or wrong: {missing}; see README.md")
+        raise typer.Exit(78) from error
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except (Refused, Defect) as error:
+        stderr.print(f"{type(error).__name__}: {error}", markup=False)
+        sys.exit(65 if isinstance(error, Refused) else 78)
+    except OnceError as error:
+        stderr.print(f"{type(error).__name__}: {error}", markup=False)
+        sys.exit(70)

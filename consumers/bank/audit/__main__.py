@@ -1,0 +1,68 @@
+"""The audit's command line: `python -m consumers.bank.audit`, exit 0 = all holds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from consumers.bank.audit.report import AuditReport
+from consumers.bank.audit.run import AuditSettings, audit
+from once.errors import OnceError
+
+stderr = Console(stderr=True)
+
+
+def main(
+    ack_log: Annotated[
+        Path | None, typer.Option(help="ids that a Store says were acknowledged")
+    ] = None,
+    report: Annotated[Path, typer.Option(help="where the JSON goes")] = Path(
+        "build/reports/audit.json"
+    ),
+) -> None:
+    """Check every invariant against the log and the ledger, at this moment."""
+    try:
+        settings = AuditSettings()
+    except ValidationError as error:
+        missing = ", ".join(f"AUDIT_{e['loc'][0]}".upper() for e in error.errors())
+        stderr.print(f"settings missing or wrong: {missing}; see README.md")
+        raise typer.Exit(78) from error
+    with stderr.status("auditing") as status:
+        result = audit(settings, ack_log, status.update)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(result.model_dump_json(indent=2) + "\n")
+    show(result, Console())
+    raise typer.Exit(0 if result.invariants_ok else 1)
+
+
+def show(result: AuditReport, console: Console) -> None:
+    """The report as a table for people, and what breaks an invariant by name."""
+    table = Table(title=f"audit of {result.records:,} records in {result.seconds} s")
+    table.add_column("")
+    table.add_column("invariant")
+    table.add_column("checked", justify="right")
+    table.add_column("broken", justify="right")
+    for name, line in result.invariants.items():
+        mark = "[green]ok[/]" if line.holds else "[red]broken[/]"
+        broken = str(line.violations) if line.violations else ""
+        table.add_row(name, line.meaning, f"{line.checked:,}", broken or mark)
+    console.print(table)
+    for name, line in result.invariants.items():
+        for finding in line.findings:
+            console.print(f"{name}: {finding}", markup=False, highlight=False)
+    for note in result.notes:
+        console.print(note, markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except OnceError as error:
+        stderr.print(f"{type(error).__name__}: {error}", markup=False)
+        sys.exit(70)

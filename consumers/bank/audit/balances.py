@@ -1,0 +1,134 @@
+"""What the ledger's own rows must say together: I2, I4, I5, I7 and I9, in plain SQL.
+
+Every query returns the rows that break the rule; none is good. They sort and fold the
+whole ledger inside Postgres, which spills to disk: memory stays bounded here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+
+from consumers.bank.audit.report import Evidence
+
+SHOWN_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An invariant, what is wrong with a row that the query returns, and the query."""
+
+    invariant: str
+    wrong: str
+    query: str
+
+
+RULES = (
+    Rule(
+        "I2",
+        "transfer {0} has {1} rows",
+        "SELECT transfer_id, count(*) FROM transfers GROUP BY 1 HAVING count(*) > 1",
+    ),
+    Rule(
+        "I4",
+        "currency {0}: debits {1}, credits {2}",
+        "SELECT currency, sum(debits), sum(credited) FROM ("
+        " SELECT currency, debits, (SELECT coalesce(sum(credits), 0) FROM credits"
+        "  WHERE credits.account = accounts.account) AS credited FROM accounts) AS a"
+        " GROUP BY 1 HAVING sum(debits) <> sum(credited)",
+    ),
+    Rule(
+        "I4",
+        "account {0}: debits are {1}, its transfers sum to {2}",
+        "SELECT account, accounts.debits, folded FROM accounts FULL JOIN ("
+        " SELECT debit_account AS account, sum(amount) AS folded FROM transfers"
+        " WHERE verdict = 1 GROUP BY 1) AS t USING (account)"
+        " WHERE accounts.debits IS DISTINCT FROM coalesce(folded, 0)",
+    ),
+    Rule(
+        "I4",
+        "account {0}, shard {1}: credits are {2}, its transfers sum to {3}",
+        "SELECT account, shard, credits.credits, folded FROM credits FULL JOIN ("
+        " SELECT credit_account AS account, partition AS shard, sum(amount) AS folded"
+        " FROM transfers WHERE verdict = 1 GROUP BY 1, 2) AS t USING (account, shard)"
+        " WHERE coalesce(credits.credits, 0) <> coalesce(folded, 0)",
+    ),
+    Rule(
+        "I5",
+        "account {0}: available is {1}",
+        "SELECT account, available FROM balances WHERE available < 0",
+    ),
+    Rule(
+        "I5",
+        "transfer {0} is posted: {1} {2} from {3} to {4}",
+        "SELECT transfer_id, amount, transfers.currency, debit_account, credit_account"
+        " FROM transfers"
+        " LEFT JOIN accounts AS d ON d.account = debit_account"
+        " LEFT JOIN accounts AS c ON c.account = credit_account"
+        " WHERE verdict = 1 AND (amount <= 0 OR debit_account = credit_account"
+        " OR d.currency IS DISTINCT FROM transfers.currency"
+        " OR c.currency IS DISTINCT FROM transfers.currency)",
+    ),
+    Rule(
+        "I7",
+        "transfer {0} of account {1}: debits after it are {2}, in order they are {3}",
+        "SELECT * FROM (SELECT transfer_id, debit_account, debits_after,"
+        " sum(amount) OVER w AS running, record_offset,"
+        " lag(record_offset) OVER (PARTITION BY debit_account, partition"
+        "  ORDER BY debits_after) AS earlier"
+        " FROM transfers WHERE verdict = 1"
+        " WINDOW w AS (PARTITION BY debit_account ORDER BY debits_after"
+        "  ROWS UNBOUNDED PRECEDING)) AS t"
+        " WHERE debits_after <> running OR earlier > record_offset",
+    ),
+    Rule(
+        "I9",
+        "table {0} has no enabled trigger against UPDATE, DELETE and TRUNCATE",
+        "SELECT name FROM unnest(ARRAY['transfers', 'batches', 'quarantine']) AS name"
+        " WHERE NOT EXISTS (SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
+        "  WHERE tgrelid = name::regclass AND tgname = 'immutable'"
+        "  AND tgenabled IN ('O', 'A') AND proname = 'refuse_change'"
+        "  AND prosrc LIKE '%RAISE EXCEPTION%'"
+        "  AND tgtype & 2 > 0 AND tgtype & 8 > 0 AND tgtype & 16 > 0"
+        "  AND tgtype & 32 > 0)",
+    ),
+    Rule(
+        "I9",
+        "role {0} may {1} {2}",
+        "SELECT rolname, privilege, name FROM pg_roles,"
+        " unnest(ARRAY['transfers', 'batches', 'quarantine']) AS name,"
+        " unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS privilege"
+        " WHERE NOT rolsuper AND rolname NOT LIKE 'pg\\_%%'"
+        " AND NOT pg_has_role(pg_roles.oid, (SELECT relowner FROM pg_class"
+        "  WHERE oid = name::regclass), 'USAGE')"
+        " AND (has_table_privilege(pg_roles.oid, name::regclass, privilege)"
+        "  OR (privilege = 'UPDATE'"
+        "   AND has_any_column_privilege(pg_roles.oid, name::regclass, privilege)))",
+    ),
+)
+
+_COUNTS = {
+    "I4": "SELECT count(*) FROM accounts",
+    "I5": "SELECT count(*) FROM accounts",
+    "I7": "SELECT count(*) FROM transfers WHERE verdict = 1",
+    "I9": "SELECT 3",
+}
+
+
+def check(connection: psycopg.Connection, evidence: Evidence) -> None:
+    """Run every rule on the connection's snapshot. Raises psycopg.Error."""
+    for invariant, query in _COUNTS.items():
+        row = connection.execute(query.encode()).fetchone()
+        evidence.saw(invariant, row[0] if row else 0)
+    for rule in RULES:
+        _check(connection, rule, evidence)
+
+
+def _check(connection: psycopg.Connection, rule: Rule, evidence: Evidence) -> None:
+    name = f"rule_{RULES.index(rule)}"
+    with connection.cursor(name) as cursor:
+        cursor.execute(rule.query.replace("%%", "%").encode())
+        for number, row in enumerate(cursor):
+            text = rule.wrong.format(*row) if number < SHOWN_MAX else ""
+            evidence.broken(rule.invariant, text)

@@ -1,0 +1,105 @@
+"""Reads topics as any outsider would: read committed, partition by partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from once.errors import Retriable
+
+RECORDS_PER_READ = 10_000
+TIMEOUT_SECONDS = 15.0
+SILENCE_SECONDS_MAX = 60.0
+
+
+class Topics:
+    """A reader that belongs to no group and commits nothing."""
+
+    def __init__(self, kafka: dict[str, str], group: str) -> None:
+        self._consumer = Consumer(
+            {
+                **kafka,
+                "group.id": group,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "queued.max.messages.kbytes": 65_536,
+                "log_level": 3,
+            }
+        )
+
+    def close(self) -> None:
+        """Close the client."""
+        self._consumer.close()
+
+    def partitions(self, topic: str) -> list[int]:
+        """The partitions of a topic. Raises Retriable."""
+        try:
+            found = self._consumer.list_topics(topic, timeout=TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise Retriable(f"topic {topic}: {error}") from error
+        return sorted(found.topics[topic].partitions)
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset and stable end of a partition. Raises Retriable."""
+        try:
+            return self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), TIMEOUT_SECONDS
+            )
+        except KafkaException as error:
+            raise Retriable(f"{topic}[{partition}]: {error}") from error
+
+    def group_offsets(self, topic: str) -> dict[int, int]:
+        """What the group has committed; pending commits are waited for."""
+        asked = [TopicPartition(topic, p) for p in self.partitions(topic)]
+        try:
+            answer = self._consumer.committed(asked, TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise Retriable(f"group offsets of {topic}: {error}") from error
+        return {found.partition: max(0, found.offset) for found in answer}
+
+    def read(
+        self, topic: str, partition: int, start: int, until: int
+    ) -> Iterator[list[Any]]:
+        """Committed messages with start <= offset < until, some at a time.
+
+        Ends when the log is read up to `until`. Raises Retriable when it stays silent.
+        """
+        if start >= until:
+            return
+        self._consumer.assign([TopicPartition(topic, partition, start)])
+        try:
+            waited = 0.0
+            while True:
+                messages = self._consumer.consume(RECORDS_PER_READ, 0.5)
+                waited = 0.0 if messages else waited + 0.5
+                if waited > SILENCE_SECONDS_MAX:
+                    raise Retriable(
+                        f"{topic}[{partition}] gives no records before {until}"
+                    )
+                good, done = _sort(messages, until)
+                if good:
+                    yield good
+                if done:
+                    return
+        finally:
+            self._consumer.unassign()
+
+
+def _sort(messages: list[Any], until: int) -> tuple[list[Any], bool]:
+    """The messages below `until`, and whether the log was read up to there."""
+    good, done = [], False
+    for message in messages:
+        error = message.error()
+        if error is None:
+            if message.offset() < until:
+                good.append(message)
+            done = done or message.offset() >= until - 1
+        elif error.code() == KafkaError._PARTITION_EOF:
+            done = done or message.offset() >= until
+        else:
+            raise Retriable(f"reading {message.topic()}: {error.str()}")
+    return good, done

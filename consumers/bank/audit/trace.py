@@ -1,0 +1,290 @@
+"""Follows the log through the ledger, record by record (I1, I2, I3, I6, I10)."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from consumers.bank.audit.ledger import Entry, Snapshot
+from consumers.bank.audit.report import Evidence
+from consumers.bank.audit.topics import Topics
+from consumers.bank.codec import Columns, Fault, Reason, TransferCodec
+
+POSTED, DECIDED_MAX, EXISTS, DIFFERENT, QUARANTINED, MISSING = 1, 8, 9, 10, 11, 0
+CONTENT = (
+    *("debit_account", "credit_account", "amount", "currency", "memo"),
+    "created_at_ms",
+)
+PAYLOAD_FIELDS = 5  # created_at_ms is no part of what a repeat is compared by
+UNREAD = bytes(16)
+
+
+@dataclass(slots=True)
+class Judged:
+    """Records of one partition in offset order, with the verdict that each has."""
+
+    offsets: list[int]
+    values: list[bytes | None]
+    ids: list[bytes]
+    verdicts: list[int]
+    emitters: list[tuple[bytes, int, int]]  # emitter, sequence, offset
+    own: int  # records that have a ledger row of their own
+
+
+@dataclass(slots=True)
+class Trace:
+    """What following the log has shown so far."""
+
+    topics: Topics
+    snapshot: Snapshot
+    codec: TransferCodec
+    topic: str
+    evidence: Evidence
+    verdicts: Counter[int] = field(default_factory=Counter)
+
+    def partition(
+        self, partition: int, until: int, batch_number: int
+    ) -> Iterator[Judged]:
+        """Check one partition up to its position, giving out what was judged."""
+        low, _ = self.topics.ends(self.topic, partition)
+        chain = Chain(self, partition, low)
+        gaps = Gaps(self.evidence, partition, complete=low == 0)
+        own = 0
+        for judged in self.judged(partition, low, until, self.evidence):
+            own += judged.own
+            self.verdicts.update(judged.verdicts)
+            chain.add(judged)
+            gaps.add(judged)
+            yield judged
+        chain.end(until, batch_number)
+        self._strays(partition, low, until, own)
+
+    def judged(
+        self, partition: int, start: int, until: int, evidence: Evidence
+    ) -> Iterator[Judged]:
+        """Every committed record in the range with its verdict, worked out again."""
+        for messages in self.topics.read(self.topic, partition, start, until):
+            yield self._judge(partition, messages, evidence)
+
+    def _judge(
+        self, partition: int, messages: Sequence[Any], evidence: Evidence
+    ) -> Judged:
+        offsets = [message.offset() for message in messages]
+        values = [message.value() for message in messages]
+        keys = [message.key() for message in messages]
+        columns, faults = self.codec.decode(values, keys)
+        ids = columns["transfer_id"]
+        aside = self.snapshot.quarantined(
+            self.topic, partition, offsets[0], offsets[-1]
+        )
+        entries = self.snapshot.entries(ids)
+        verdicts, own = [], 0
+        for row, offset in enumerate(offsets):
+            entry = entries.get(ids[row])
+            is_own = entry is not None and (entry.partition, entry.offset) == (
+                partition,
+                offset,
+            )
+            where = f"{self.topic}[{partition}]@{offset}"
+            if offset in aside:
+                verdict = QUARANTINED
+                if is_own:
+                    evidence.broken("I2", f"{where} is in quarantine and in the ledger")
+            elif row in faults or entry is None:
+                verdict = MISSING
+                evidence.broken("I1", _missing(where, ids[row], faults.get(row)))
+            else:
+                verdict = _verdict(entry, is_own, columns, row, where, evidence)
+            own += is_own
+            verdicts.append(verdict)
+        evidence.saw("I1", len(offsets))
+        evidence.saw("I2", len(offsets))
+        evidence.saw("I3", own)
+        unread = _unread(faults)
+        return Judged(
+            offsets,
+            values,
+            (
+                [UNREAD if row in unread else ids[row] for row in range(len(ids))]
+                if unread
+                else ids
+            ),
+            verdicts,
+            _emitters(columns, offsets, unread),
+            own,
+        )
+
+    def _strays(self, partition: int, low: int, until: int, own: int) -> None:
+        """Ledger rows that no committed record stands behind."""
+        before, rows = self.snapshot.rows_from(partition, low)
+        if before:
+            self.evidence.notes.append(
+                f"{self.topic}[{partition}] begins at {low}: {before} older rows of the "
+                "ledger cannot be traced any more"
+            )
+        if rows == own:
+            return
+        committed = (
+            message.offset()
+            for messages in self.topics.read(self.topic, partition, low, until)
+            for message in messages
+        )
+        there = next(committed, None)
+        for offset, transfer_id in self.snapshot.offsets(partition, low):
+            while there is not None and there < offset:
+                there = next(committed, None)
+            if there != offset:
+                self.evidence.broken(
+                    "I3",
+                    f"ledger row {transfer_id} claims {self.topic}[{partition}]"
+                    f"@{offset}, where no committed record is",
+                )
+
+
+def _missing(where: str, transfer_id: bytes, fault: Fault | None) -> str:
+    if fault is not None:
+        return f"{where} is no transfer ({fault.reason}) and is not in quarantine"
+    return f"{where}, transfer {UUID(bytes=transfer_id)}, is in no ledger row"
+
+
+def _verdict(
+    entry: Entry, own: bool, columns: Columns, row: int, where: str, evidence: Evidence
+) -> int:
+    content = tuple(
+        value.decode() if isinstance(value := columns[name][row], bytes) else value
+        for name in CONTENT
+    )
+    if own:
+        if entry.content != content:
+            evidence.broken("I3", f"{where}: ledger has {entry.content}, log {content}")
+        return entry.verdict
+    same = entry.content[:PAYLOAD_FIELDS] == content[:PAYLOAD_FIELDS]
+    return EXISTS if same else DIFFERENT
+
+
+def _unread(faults: dict[int, Fault]) -> set[int]:
+    read = (Reason.BAD_FORM, Reason.KEY_MISMATCH)
+    return {row for row, fault in faults.items() if fault.reason not in read}
+
+
+def _emitters(
+    columns: Columns, offsets: list[int], unread: set[int]
+) -> list[tuple[bytes, int, int]]:
+    numbered = zip(
+        columns["emitter"], columns["emitter_sequence"], offsets, strict=True
+    )
+    return [
+        (emitter, sequence, offset)
+        for row, (emitter, sequence, offset) in enumerate(numbered)
+        if emitter is not None and row not in unread
+    ]
+
+
+class Gaps:
+    """Follows every emitter's numbers in one partition (I10)."""
+
+    def __init__(self, evidence: Evidence, partition: int, complete: bool) -> None:
+        """`complete`: the log is there from its beginning, so numbers start at 0."""
+        self._evidence = evidence
+        self._partition = partition
+        self._complete = complete
+        self._due: dict[bytes, int] = {}
+
+    def add(self, judged: Judged) -> None:
+        """Follow some more records."""
+        due = self._due
+        for emitter, found, offset in judged.emitters:
+            expected = due.get(emitter, 0 if self._complete else found)
+            if found > expected:
+                self._evidence.broken(
+                    "I10",
+                    f"emitter {UUID(bytes=emitter)}, partition {self._partition}: "
+                    f"{found - expected} records missing before offset {offset} "
+                    f"(expected number {expected}, found {found})",
+                )
+            if found >= expected:
+                due[emitter] = found + 1
+        self._evidence.saw("I10", len(judged.emitters))
+
+
+class Chain:
+    """Recomputes the hash chain of one partition from the log (I6)."""
+
+    def __init__(self, trace: Trace, partition: int, low: int) -> None:
+        self._evidence = trace.evidence
+        self._where = f"{trace.topic}[{partition}]"
+        self._low = low
+        self._batches = trace.snapshot.batches(trace.topic, partition)
+        self._batch = next(self._batches, None)
+        self._previous: tuple[int, int, bytes] = (0, -1, bytes(32))
+        self._records: list[tuple[int, bytes | None, int]] = []
+
+    def add(self, judged: Judged) -> None:
+        """More records; every batch that they complete is compared."""
+        self._records += zip(
+            judged.offsets, judged.values, judged.verdicts, strict=True
+        )
+        while self._batch and self._records and self._records[-1][0] >= self._batch[2]:
+            self._compare()
+
+    def end(self, until: int, batch_number: int) -> None:
+        """All records are there: what is left over is wrong."""
+        while self._batch is not None:
+            self._compare()
+        number, last, _ = self._previous
+        if (number, last + 1) != (batch_number, until) and batch_number:
+            self._broken(
+                f"position says batch {batch_number} and offset {until}, the last "
+                f"batch is {number} and ends at {last}"
+            )
+        if self._records:
+            self._broken(f"offset {self._records[0][0]} is in no batch")
+
+    def _compare(self) -> None:
+        assert self._batch is not None, "there is a batch to compare"
+        number, first, last, count, digest = self._batch
+        self._batch = next(self._batches, None)
+        before, before_last, before_hash = self._previous
+        self._previous = (number, last, digest)
+        self._evidence.saw("I6")
+        if number != before + 1 or first <= before_last:
+            self._broken(
+                f"batch {number} from {first} follows {before} to {before_last}"
+            )
+        if first < self._low:
+            return  # retention has taken the records; the next batch builds on its hash
+        split = next(
+            (i for i, r in enumerate(self._records) if r[0] > last), len(self._records)
+        )
+        mine, self._records = self._records[:split], self._records[split:]
+        offsets = [offset for offset, _, _ in mine]
+        if not mine or (offsets[0], offsets[-1], len(mine)) != (first, last, count):
+            self._broken(
+                f"batch {number} says {count} records {first}..{last}, the log "
+                f"has {len(mine)}: {offsets[:1]}..{offsets[-1:]}"
+            )
+        elif _link(before_hash, mine) != digest:
+            self._broken(f"batch {number} ({first}..{last}) hashes differently")
+
+    def _broken(self, finding: str) -> None:
+        self._evidence.broken("I6", f"{self._where}: {finding}")
+
+
+def _link(before: bytes, records: list[tuple[int, bytes | None, int]]) -> bytes:
+    """The next hash, by the definition in docs/invariants.md."""
+    count = len(records)
+    lengths = [-1 if value is None else len(value) for _, value, _ in records]
+    parts = [
+        before,
+        struct.pack(">q", count),
+        struct.pack(f">{count}q", *(offset for offset, _, _ in records)),
+        struct.pack(f">{count}q", *lengths),
+        *(value for _, value, _ in records if value is not None),
+        bytes(verdict for _, _, verdict in records),
+    ]
+    return hashlib.sha256(b"".join(parts)).digest()

@@ -1,0 +1,158 @@
+"""One poll's records, sorted into slices: one partition's records in offset order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from consumers.bank.codec import Columns, Fault, Reason, TransferCodec
+from consumers.bank.rules import Transfers
+from consumers.bank.verdicts import Verdict
+
+NO_TRANSFER_ID = bytes(16)
+
+# Faults of records whose columns were nevertheless read.
+_READABLE = (Reason.BAD_FORM, Reason.KEY_MISMATCH)
+
+
+@dataclass(slots=True)
+class Records:
+    """Raw records of one partition, in offset order, by the column."""
+
+    partition: int
+    offsets: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    headers: list[Any]
+
+    def split(self, offset: int) -> tuple[Records, Records]:
+        """The records below `offset`, and the others."""
+        at = next(
+            (i for i, here in enumerate(self.offsets) if here >= offset),
+            len(self.offsets),
+        )
+        return self._part(slice(None, at)), self._part(slice(at, None))
+
+    def _part(self, rows: slice) -> Records:
+        return Records(
+            self.partition,
+            self.offsets[rows],
+            self.keys[rows],
+            self.values[rows],
+            self.headers[rows],
+        )
+
+
+@dataclass(slots=True)
+class Slice:
+    """Decoded records of one partition, in offset order.
+
+    `records`, `ids` and `emitters` have every row, and `faults` says by row why one is
+    no transfer (its id is all zero and its emitter None where they were not read).
+    `transfers`, `offsets` and `created_at_ms` have the well-formed rows; `numbered` has
+    (emitters, sequence numbers, offsets) of the rows that could be read.
+    """
+
+    records: Records
+    ids: Sequence[bytes]
+    emitters: Sequence[bytes | None]
+    faults: dict[int, Fault]
+    transfers: Transfers
+    offsets: Sequence[int]
+    created_at_ms: Sequence[int]
+    numbered: tuple[Sequence[bytes | None], Sequence[int], Sequence[int]]
+
+    @property
+    def partition(self) -> int:
+        """The partition of every record."""
+        return self.records.partition
+
+    @property
+    def next_offset(self) -> int:
+        """The position after this slice: last delivered + 1, whatever lies between."""
+        return self.records.offsets[-1] + 1
+
+    def all_verdicts(self, verdicts: Sequence[int]) -> list[int]:
+        """One verdict per record: those of the transfers, and QUARANTINED."""
+        if not self.faults:
+            return list(verdicts)
+        rest = iter(verdicts)
+        return [
+            int(Verdict.QUARANTINED) if row in self.faults else next(rest)
+            for row in range(len(self.records.offsets))
+        ]
+
+
+def group(messages: Sequence[Any]) -> list[Records]:
+    """Kafka messages (without error) as records by partition, in order of partition."""
+    by_partition: dict[int, list[Any]] = {}
+    for message in messages:
+        by_partition.setdefault(message.partition(), []).append(message)
+    return [
+        Records(
+            partition,
+            [message.offset() for message in rows],
+            [message.key() for message in rows],
+            [message.value() for message in rows],
+            [message.headers() for message in rows],
+        )
+        for partition, rows in sorted(by_partition.items())
+    ]
+
+
+def decode(parts: Sequence[Records], codec: TransferCodec) -> list[Slice]:
+    """Decode all partitions' records in one go. Raises Retriable (registry away)."""
+    values = [value for records in parts for value in records.values]
+    keys = [key for records in parts for key in records.keys]
+    columns, faults = codec.decode(values, keys)
+    slices, start = [], 0
+    for records in parts:
+        end = start + len(records.offsets)
+        mine = {name: column[start:end] for name, column in columns.items()}
+        wrong = {
+            row - start: fault for row, fault in faults.items() if start <= row < end
+        }
+        slices.append(_slice(records, mine, wrong))
+        start = end
+    return slices
+
+
+def _slice(records: Records, columns: Columns, faults: dict[int, Fault]) -> Slice:
+    ids, emitters = columns["transfer_id"], columns["emitter"]
+    good, offsets = columns, records.offsets
+    read, read_offsets = columns, records.offsets
+    if faults:
+        unread = {r for r, fault in faults.items() if fault.reason not in _READABLE}
+        for row in unread:
+            ids[row], emitters[row] = NO_TRANSFER_ID, None
+        read, read_offsets = _without(columns, records.offsets, unread)
+        good, offsets = _without(columns, records.offsets, faults)
+    return Slice(
+        records=records,
+        ids=ids,
+        emitters=emitters,
+        faults=faults,
+        transfers=Transfers(
+            partition=records.partition,
+            transfer_ids=good["transfer_id"],
+            debit_accounts=good["debit_account"],
+            credit_accounts=good["credit_account"],
+            amounts=good["amount"],
+            currencies=good["currency"],
+            memos=good["memo"],
+        ),
+        offsets=offsets,
+        created_at_ms=good["created_at_ms"],
+        numbered=(read["emitter"], read["emitter_sequence"], read_offsets),
+    )
+
+
+def _without(
+    columns: Columns, offsets: list[int], rows: Mapping[int, Any] | set[int]
+) -> tuple[Columns, list[int]]:
+    keep = [row for row in range(len(offsets)) if row not in rows]
+    return (
+        {name: [column[row] for row in keep] for name, column in columns.items()},
+        [offsets[row] for row in keep],
+    )

@@ -1,0 +1,300 @@
+"""The ledger's SQL, one statement a method, set-based: every call takes a whole batch.
+
+All of it runs in one Postgres transaction that the caller commits (see posting.py).
+Methods raise psycopg.Error as it comes; the caller decides what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from consumers.bank.batch import Slice
+from consumers.bank.rules import Account, Payload
+from once.pgbinary import (
+    HEADER,
+    TRAILER,
+    CopyLayout,
+    Int8Array,
+    Int8ArrayDumper,
+    UuidArray,
+    UuidArrayDumper,
+)
+from once.sequence import Gap
+
+ACCOUNTS_LOCK = 6071020  # shared by postings, exclusive for a change of accounts
+
+_TRANSFERS = CopyLayout(
+    [
+        ("transfer_id", "bytes16"),
+        ("debit_account", "int8"),
+        ("credit_account", "int8"),
+        ("amount", "int8"),
+        ("debits_after", "int8"),
+        ("created_at_ms", "int8"),
+        ("record_offset", "int8"),
+        ("partition", "int4"),
+        ("verdict", "int2"),
+        ("currency", "bytes3"),
+    ],
+    text="memo",
+)
+_COPY_TRANSFERS = (
+    f"COPY transfers ({', '.join(_TRANSFERS.names)}) FROM STDIN (FORMAT binary)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far one partition has been applied, and the end of its hash chain."""
+
+    next_offset: int
+    batch_number: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the ledger says of one transfer_id."""
+
+    partition: int
+    record_offset: int
+    verdict: int
+    payload: Payload
+
+
+class Ledger:
+    """The statements of the Bank, on one connection to the primary."""
+
+    def __init__(self, connection: psycopg.Connection, topic: str) -> None:
+        self.connection = connection
+        self.topic = topic
+        connection.adapters.register_dumper(Int8Array, Int8ArrayDumper)
+        connection.adapters.register_dumper(UuidArray, UuidArrayDumper)
+        self._cursor = connection.cursor(binary=True)
+
+    def advance(self, slices: Sequence[Slice], positions: Mapping[int, int]) -> bool:
+        """Compare-and-set every position; False when another owner moved one."""
+        self._cursor.execute(
+            "UPDATE positions SET next_offset = u.next_offset,"
+            " batch_number = batch_number + 1"
+            " FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[])"
+            "  AS u (partition, expected, next_offset)"
+            " WHERE topic = %b AND positions.partition = u.partition"
+            " AND positions.next_offset = u.expected",
+            (
+                Int8Array([s.partition for s in slices]),
+                Int8Array([positions[s.partition] for s in slices]),
+                Int8Array([s.next_offset for s in slices]),
+                self.topic,
+            ),
+        )
+        return self._cursor.rowcount == len(slices)
+
+    def touch(self, partitions: Sequence[int]) -> dict[int, int]:
+        """The positions now, by a write: it waits for whoever is changing them."""
+        self._cursor.execute(
+            "UPDATE positions SET next_offset = next_offset"
+            " WHERE topic = %b AND partition = ANY (%b)"
+            " RETURNING partition, next_offset",
+            (self.topic, Int8Array(partitions)),
+        )
+        return dict(self._cursor.fetchall())
+
+    def open_positions(
+        self, partitions: Sequence[int], topic_id: str
+    ) -> dict[int, tuple[str, Position]]:
+        """Topic id and position of each partition; a new one starts at offset 0."""
+        self._cursor.execute(
+            "INSERT INTO positions (topic, partition, topic_id, next_offset)"
+            " SELECT %b, partition, %b, 0 FROM unnest(%b) AS u (partition)"
+            " ON CONFLICT DO NOTHING",
+            (self.topic, topic_id, Int8Array(partitions)),
+        )
+        self._cursor.execute(
+            "SELECT partition, topic_id, next_offset, batch_number,"
+            " coalesce(hash, decode(repeat('00', 32), 'hex'))"
+            " FROM positions LEFT JOIN batches USING (topic, partition, batch_number)"
+            " WHERE topic = %b AND partition = ANY (%b)",
+            (self.topic, Int8Array(partitions)),
+        )
+        return {row[0]: (row[1], Position(*row[2:])) for row in self._cursor}
+
+    def hold_accounts(self) -> int:
+        """Keep accounts from being changed until COMMIT; the epoch they are in."""
+        self._cursor.execute(
+            "SELECT pg_advisory_xact_lock_shared(%b)", (ACCOUNTS_LOCK,)
+        )
+        row = self._cursor.execute("SELECT epoch FROM accounts_epoch").fetchone()
+        assert row is not None, "the migration put the one row there"
+        return int(row[0])
+
+    def rows(self, transfer_ids: Sequence[bytes]) -> dict[bytes, Row]:
+        """What is in the ledger of these ids."""
+        self._cursor.execute(
+            "SELECT transfer_id, partition, record_offset, verdict, debit_account,"
+            " credit_account, amount, currency, memo"
+            " FROM transfers WHERE transfer_id = ANY (%b)",
+            (UuidArray(transfer_ids),),
+        )
+        return {
+            row[0].bytes: Row(
+                row[1], row[2], row[3], (*row[4:7], row[7].encode(), row[8])
+            )
+            for row in self._cursor
+        }
+
+    def accounts(self, numbers: Sequence[int]) -> dict[int, Account]:
+        """Those of the accounts that exist, freshly read."""
+        self._cursor.execute(
+            "SELECT account, currency, status, credit_limit, debits,"
+            " coalesce((SELECT sum(credits) FROM credits"
+            "  WHERE credits.account = accounts.account), 0)::bigint"
+            " FROM accounts WHERE account = ANY (%b)",
+            (Int8Array(numbers),),
+        )
+        return {
+            number: Account(currency.encode(), status, credits - debits + limit, debits)
+            for number, currency, status, limit, debits, credits in self._cursor
+        }
+
+    def insert_transfers(
+        self,
+        slices: Sequence[Slice],
+        verdicts: Sequence[Sequence[int]],
+        debits_after: Sequence[Sequence[int]],
+        verdict_max: int,
+    ) -> None:
+        """COPY every transfer whose verdict is at most `verdict_max`."""
+        blocks = [HEADER]
+        for piece, mine, after in zip(slices, verdicts, debits_after, strict=True):
+            transfers = piece.transfers
+            columns: dict[str, Sequence[object]] = {
+                "transfer_id": transfers.transfer_ids,
+                "debit_account": transfers.debit_accounts,
+                "credit_account": transfers.credit_accounts,
+                "amount": transfers.amounts,
+                "debits_after": after,
+                "created_at_ms": piece.created_at_ms,
+                "record_offset": piece.offsets,
+                "partition": [piece.partition] * len(mine),
+                "verdict": mine,
+                "currency": transfers.currencies,
+                "memo": transfers.memos,
+            }
+            if mine and max(mine) > verdict_max:
+                keep = [row for row, v in enumerate(mine) if v <= verdict_max]
+                columns = {
+                    name: [column[row] for row in keep]
+                    for name, column in columns.items()
+                }
+            blocks.append(_TRANSFERS.rows(columns))
+        blocks.append(TRAILER)
+        with self._cursor.copy(_COPY_TRANSFERS) as copy:
+            copy.write(b"".join(blocks))
+
+    def add_debits(self, sums: Mapping[int, int], after: Mapping[int, Account]) -> bool:
+        """Add to accounts' debits; False when one was not what we decided on."""
+        numbers = sorted(sums)
+        debits = [after[number].debits for number in numbers]
+        self._cursor.execute(
+            "UPDATE accounts SET debits = u.debits"
+            " FROM unnest(%b, %b, %b) AS u (account, expected, debits)"
+            " WHERE accounts.account = u.account AND accounts.debits = u.expected",
+            (
+                Int8Array(numbers),
+                Int8Array([d - sums[n] for n, d in zip(numbers, debits, strict=True)]),
+                Int8Array(debits),
+            ),
+        )
+        return self._cursor.rowcount == len(numbers)
+
+    def add_credits(self, sums: Mapping[int, Mapping[int, int]]) -> None:
+        """Add to the credits of (account, shard), by shard."""
+        accounts = [n for mine in sums.values() for n in sorted(mine)]
+        shards = [shard for shard, mine in sums.items() for _ in mine]
+        totals = [mine[n] for mine in sums.values() for n in sorted(mine)]
+        self._cursor.execute(
+            "INSERT INTO credits (account, shard, credits)"
+            " SELECT * FROM unnest(%b, %b, %b)"
+            " ON CONFLICT (account, shard)"
+            " DO UPDATE SET credits = credits.credits + excluded.credits",
+            (Int8Array(accounts), Int8Array(shards), Int8Array(totals)),
+        )
+
+    def insert_batches(self, rows: Iterable[tuple[object, ...]]) -> None:
+        """(partition, batch_number, first_offset, last_offset, records, hash) rows."""
+        self._cursor.executemany(
+            "INSERT INTO batches (topic, partition, batch_number, first_offset,"
+            " last_offset, records, hash) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            [(self.topic, *row) for row in rows],
+        )
+
+    def insert_quarantine(self, pieces: Sequence[Slice]) -> None:
+        """Every faulty record with its bytes and the reason."""
+        rows = [
+            (
+                self.topic,
+                piece.partition,
+                piece.records.offsets[row],
+                fault.reason.value,
+                fault.detail,
+                piece.records.keys[row],
+                piece.records.values[row],
+            )
+            for piece in pieces
+            for row, fault in piece.faults.items()
+        ]
+        self._cursor.executemany(
+            "INSERT INTO quarantine (topic, partition, record_offset, reason, detail,"
+            " record_key, record_value) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            rows,
+        )
+
+    def quarantined(self, partition: int, first: int, last: int) -> set[int]:
+        """Offsets in quarantine between two offsets, both included."""
+        self._cursor.execute(
+            "SELECT record_offset FROM quarantine WHERE topic = %b"
+            " AND partition = %b AND record_offset BETWEEN %b AND %b",
+            (self.topic, partition, first, last),
+        )
+        return {offset for (offset,) in self._cursor}
+
+    def marks(self, partition: int, emitters: Iterable[bytes]) -> dict[bytes, int]:
+        """The sequence number due next from each emitter that was seen before."""
+        self._cursor.execute(
+            "SELECT emitter, next_sequence FROM emitters"
+            " WHERE partition = %b AND emitter = ANY (%b)",
+            (partition, UuidArray(list(emitters))),
+        )
+        return {emitter.bytes: due for emitter, due in self._cursor}
+
+    def save_marks(self, marks: Mapping[int, Mapping[bytes, int]]) -> None:
+        """Keep the marks, by partition and emitter."""
+        keys = [(p, emitter) for p, mine in marks.items() for emitter in mine]
+        self._cursor.execute(
+            "INSERT INTO emitters (emitter, partition, next_sequence)"
+            " SELECT * FROM unnest(%b, %b, %b)"
+            " ON CONFLICT (emitter, partition)"
+            " DO UPDATE SET next_sequence = excluded.next_sequence",
+            (
+                UuidArray([emitter for _, emitter in keys]),
+                Int8Array([partition for partition, _ in keys]),
+                Int8Array([marks[partition][emitter] for partition, emitter in keys]),
+            ),
+        )
+
+    def insert_gaps(self, gaps: Mapping[int, Sequence[Gap]]) -> None:
+        """Keep what is missing, by partition."""
+        self._cursor.executemany(
+            "INSERT INTO emitter_gaps (emitter, partition, record_offset,"
+            " expected_sequence, found_sequence)"
+            " VALUES (encode(%s, 'hex')::uuid, %s, %s, %s, %s)",
+            [
+                (gap.emitter, partition, gap.offset, gap.expected, gap.found)
+                for partition, mine in gaps.items()
+                for gap in mine
+            ],
+        )

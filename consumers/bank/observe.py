@@ -1,0 +1,152 @@
+"""What a worker tells about itself: metrics, readiness, lag, spans."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, TopicPartition
+from opentelemetry.trace import Span
+
+from consumers.bank.batch import Slice
+from consumers.bank.posting import Posting
+from consumers.bank.settings import BankSettings
+from consumers.bank.verdicts import Verdict
+from once import logs, names
+from once.health import Progress
+from once.metrics import LATENCIES_PER_BATCH_MAX, ApplyMetrics, Lag, Laps
+from once.telemetry import Telemetry
+from once.tracing import end_all, extract, process_span, result_span
+
+log = logs.get(__name__)
+
+NAMES = {int(verdict): verdict.name for verdict in Verdict}
+DATABASE_SECONDS_MAX = 15.0  # readiness: last successful COMMIT or idle check
+
+
+class Stopping(Exception):
+    """A signal asked the worker to leave while it was waiting."""
+
+
+class Observer:
+    """Collects what the sessions of one worker see; outlives each of them."""
+
+    def __init__(self, settings: BankSettings, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._lag: dict[int, Lag] = {}
+        self._owned: tuple[int, ...] = ()
+        self._away: str | None = "the worker has not started yet"
+        self.stopping = False
+        self.progress = Progress(settings.stall_seconds_max)
+        self.metrics = ApplyMetrics(
+            telemetry.meter, settings.topic, settings.group, lambda: self._lag
+        )
+
+    def check_stop(self) -> None:
+        """Raise Stopping when the worker was asked to leave."""
+        if self.stopping:
+            raise Stopping
+
+    def owned(self, partitions: Collection[int]) -> None:
+        """These partitions are ours now."""
+        self._owned = tuple(sorted(partitions))
+        self._lag = {p: lag for p, lag in self._lag.items() if p in partitions}
+
+    def away(self, reason: str | None) -> None:
+        """Something that the work depends on is away; None: all is there."""
+        self._away = reason
+
+    def checks(self) -> dict[str, Any]:
+        """The readiness checks, by name."""
+        return {
+            "partitions": lambda: (
+                None if self._owned else "no partition is assigned to this worker"
+            ),
+            "dependencies": lambda: self._away,
+        }
+
+    def polled(
+        self, consumer: Consumer, due: Mapping[int, int], messages: Sequence[Any]
+    ) -> None:
+        """A poll is done: the worker is alive, and lag is known anew."""
+        self.progress.beat()
+        if len(messages) < self._settings.batch_records_max:
+            self._lag = {partition: Lag(0, 0.0) for partition in due}
+            return
+        age = max(0.0, time.time() - messages[-1].timestamp()[1] / 1000)
+        lag = {}
+        for partition, offset in due.items():
+            _, high = consumer.get_watermark_offsets(
+                TopicPartition(self._settings.topic, partition), cached=True
+            )
+            behind = max(0, high - offset)
+            lag[partition] = Lag(behind, age if behind else 0.0)
+        self._lag = lag
+
+    def posted(self, posting: Posting, laps: Laps) -> list[Span]:
+        """A batch is committed; the spans of its sampled records, still open."""
+        verdicts = Counter(v for mine in posting.verdicts for v in mine)
+        reasons = Counter(
+            fault.reason.value
+            for piece in posting.slices
+            for fault in piece.faults.values()
+        )
+        records = sum(map(len, posting.verdicts))
+        now_ms = time.time() * 1000
+        created = [at for piece in posting.slices for at in piece.created_at_ms]
+        stride = max(1, len(created) // LATENCIES_PER_BATCH_MAX)
+        self.metrics.batch(
+            records,
+            {NAMES[verdict]: count for verdict, count in verdicts.items()},
+            reasons,
+            laps.seconds,
+            [max(0.0, now_ms - at) / 1000 for at in created[::stride]],
+        )
+        for partition, gaps in posting.gaps.items():
+            self.metrics.emitter_gap(len(gaps))
+            for gap in gaps:
+                log.error(
+                    "an emitter's records are missing: Kafka lost what it acknowledged",
+                    emitter=gap.emitter.hex(),
+                    partition=partition,
+                    offset=gap.offset,
+                    expected=gap.expected,
+                    found=gap.found,
+                )
+        if reasons:
+            log.warning("records went to quarantine", reasons=dict(reasons))
+        return self._spans(posting) if self._telemetry.traces_enabled else []
+
+    def published(self, spans: Sequence[Span], seconds: float) -> None:
+        """A batch's results are committed to Kafka."""
+        self.metrics.stages({names.PUBLISH: seconds})
+        topic, tracer = self._settings.results_topic, self._telemetry.tracer
+        start = time.time_ns() - int(seconds * 1e9)
+        end_all([result_span(tracer, span, topic, start) for span in spans])
+
+    def _spans(self, posting: Posting) -> list[Span]:
+        spans = []
+        for piece, verdicts in zip(posting.slices, posting.verdicts, strict=True):
+            for row, headers in enumerate(piece.records.headers):
+                if headers is not None:
+                    spans += self._span(piece, row, headers, verdicts[row])
+        end_all(spans)
+        return spans
+
+    def _span(self, piece: Slice, row: int, headers: Any, verdict: int) -> list[Span]:
+        parent = extract(headers)
+        if parent is None:
+            return []
+        span = process_span(
+            self._telemetry.tracer,
+            parent,
+            self._settings.topic,
+            self._settings.group,
+            piece.partition,
+            piece.records.offsets[row],
+        )
+        span.set_attribute(names.SPAN_VERDICT, NAMES[verdict])
+        return [span]

@@ -1,0 +1,56 @@
+"""The verdicts on records that were applied before, read from the ledger.
+
+Nothing is decided here: a row of the ledger is the verdict on the record it came from,
+and any other record with its transfer_id is a repeat of it, now as then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+
+from consumers.bank.batch import Slice
+from consumers.bank.ledger import Ledger
+from consumers.bank.rules import verdict_on_repeat
+from consumers.bank.verdicts import Verdict
+from once.errors import Refused, from_postgres
+
+
+def recall(ledger: Ledger, slices: Sequence[Slice]) -> list[list[int]]:
+    """One verdict per record of every slice, all below the position.
+
+    Raises Retriable when the database is away, Refused when it has no trace of a record
+    that its position says was applied.
+    """
+    try:
+        verdicts = [_recall(ledger, piece) for piece in slices]
+        ledger.connection.commit()
+        return verdicts
+    except psycopg.Error as error:
+        raise from_postgres(error, "reading verdicts from the ledger") from error
+
+
+def _recall(ledger: Ledger, piece: Slice) -> list[int]:
+    offsets = piece.records.offsets
+    aside = ledger.quarantined(piece.partition, offsets[0], offsets[-1])
+    rows = ledger.rows(piece.transfers.transfer_ids)
+    transfers = iter(range(len(piece.transfers.transfer_ids)))
+    verdicts: list[int] = []
+    for row, offset in enumerate(offsets):
+        at = None if row in piece.faults else next(transfers)
+        if offset in aside:
+            verdicts.append(int(Verdict.QUARANTINED))
+            continue
+        found = None if at is None else rows.get(piece.transfers.transfer_ids[at])
+        if found is None or at is None:
+            raise Refused(
+                f"the ledger has applied {ledger.topic}[{piece.partition}] beyond "
+                f"offset {offset}, but knows nothing of that record; run the audit: make audit"
+            )
+        if (found.partition, found.record_offset) == (piece.partition, offset):
+            verdicts.append(found.verdict)
+        else:
+            payload = piece.transfers.payload(at)
+            verdicts.append(verdict_on_repeat(found.payload, payload))
+    return verdicts

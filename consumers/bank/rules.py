@@ -1,0 +1,209 @@
+"""The rules of money: which transfers are posted, in the order of their offsets.
+
+Pure: no I/O, no clock, the standard library only. `decide` changes the accounts that it
+is given as it goes; `undo` takes exactly that back. Both are checked against a plain
+one-transfer-at-a-time oracle in tests/property/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from consumers.bank.verdicts import Verdict
+
+AMOUNT_MAX = 10**12  # minor units: ten thousand million of most currencies
+
+OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
+
+POSTED = int(Verdict.POSTED)
+
+# What a repeat of a transfer_id must have in common with the first one:
+# debit_account, credit_account, amount, currency, memo.
+Payload = tuple[int, int, int, bytes, str]
+
+
+class Account:
+    """What a decision needs to know of one account.
+
+    `available` = credits - debits + limit. Credits of other workers may be missing from
+    it unless `fresh`: read in this Postgres transaction. An older sum can only be too
+    small, so an approval on it is safe and a decline is not.
+    """
+
+    __slots__ = ("currency", "status", "open_currency", "available", "debits", "fresh")
+
+    def __init__(self, currency: bytes, status: str, available: int, debits: int):
+        self.currency = currency
+        self.status = status
+        self.open_currency = currency if status == OPEN else None
+        self.available = available
+        self.debits = debits
+        self.fresh = True
+
+
+@dataclass(slots=True)
+class Transfers:
+    """Well-formed transfers of one partition, in offset order, by the column."""
+
+    partition: int
+    transfer_ids: Sequence[bytes]
+    debit_accounts: Sequence[int]
+    credit_accounts: Sequence[int]
+    amounts: Sequence[int]
+    currencies: Sequence[bytes]
+    memos: Sequence[str]
+
+    def payload(self, row: int) -> Payload:
+        """What a repeat is compared by."""
+        return (
+            self.debit_accounts[row],
+            self.credit_accounts[row],
+            self.amounts[row],
+            self.currencies[row],
+            self.memos[row],
+        )
+
+
+@dataclass(slots=True)
+class Decision:
+    """The verdicts on some partitions' transfers and what they change, in sums."""
+
+    verdicts: list[list[int]] = field(default_factory=list)
+    debits_after: list[list[int]] = field(default_factory=list)
+    debits: dict[int, int] = field(default_factory=dict)
+    credits: dict[int, dict[int, int]] = field(default_factory=dict)
+    short: set[int] = field(default_factory=set)
+
+    def stale(self, accounts: Mapping[int, Account]) -> list[int]:
+        """Accounts declined for want of funds on a sum that may be too small."""
+        return [account for account in self.short if not accounts[account].fresh]
+
+
+def decide(
+    batch: Sequence[Transfers],
+    accounts: Mapping[int, Account],
+    known: Mapping[bytes, Payload],
+) -> Decision:
+    """Decide every transfer in the order given; `accounts` follow.
+
+    `known` has the payload of every transfer_id of the batch that is in the ledger
+    already. An account that is missing from `accounts` does not exist.
+    """
+    decision = Decision()
+    repeated = _repeated_within(batch)
+    seen: dict[bytes, Payload | None] = dict.fromkeys(repeated)
+    seen.update(known)
+    for transfers in batch:
+        _decide_partition(transfers, accounts, seen, decision)
+    return decision
+
+
+def undo(decision: Decision, accounts: Mapping[int, Account]) -> None:
+    """Bring `accounts` back to what they were before `decide`."""
+    for number, total in decision.debits.items():
+        accounts[number].debits -= total
+        accounts[number].available += total
+    for sums in decision.credits.values():
+        for number, total in sums.items():
+            accounts[number].available -= total
+
+
+def verdict_on_repeat(first: Payload, again: Payload) -> int:
+    """The verdict on a record whose transfer_id is taken by another record."""
+    if first == again:
+        return int(Verdict.EXISTS)
+    return int(Verdict.EXISTS_WITH_DIFFERENT_PAYLOAD)
+
+
+def _repeated_within(batch: Sequence[Transfers]) -> set[bytes]:
+    """The transfer_ids that occur more than once in this batch."""
+    total = sum(len(transfers.transfer_ids) for transfers in batch)
+    once: set[bytes] = set()
+    for transfers in batch:
+        once.update(transfers.transfer_ids)
+    if len(once) == total:
+        return set()
+    once.clear()
+    repeated: set[bytes] = set()
+    for transfers in batch:
+        for transfer_id in transfers.transfer_ids:
+            (repeated if transfer_id in once else once).add(transfer_id)
+    return repeated
+
+
+def _decide_partition(
+    transfers: Transfers,
+    accounts: Mapping[int, Account],
+    seen: dict[bytes, Payload | None],
+    decision: Decision,
+) -> None:
+    verdicts: list[int] = []
+    after: list[int] = []
+    debits = decision.debits
+    credits = decision.credits.setdefault(transfers.partition, {})
+    account = accounts.get
+    for row, (transfer_id, payer, payee, amount, currency) in enumerate(
+        zip(
+            transfers.transfer_ids,
+            transfers.debit_accounts,
+            transfers.credit_accounts,
+            transfers.amounts,
+            transfers.currencies,
+            strict=True,
+        )
+    ):
+        debit, credit = account(payer), account(payee)
+        if seen and transfer_id in seen:
+            first = seen[transfer_id]
+            if first is not None:
+                verdicts.append(verdict_on_repeat(first, transfers.payload(row)))
+                after.append(0)
+                continue
+            seen[transfer_id] = transfers.payload(row)
+        if (
+            debit is not None
+            and credit is not None
+            and debit is not credit
+            and debit.open_currency == currency == credit.open_currency
+            and 0 < amount <= AMOUNT_MAX
+            and amount <= debit.available
+        ):
+            debit.available -= amount
+            debit.debits += amount
+            credit.available += amount
+            debits[payer] = debits.get(payer, 0) + amount
+            credits[payee] = credits.get(payee, 0) + amount
+            verdicts.append(POSTED)
+        else:
+            verdict = _decline(debit, credit, payer, payee, amount, currency)
+            if verdict == Verdict.DECLINED_INSUFFICIENT_FUNDS:
+                decision.short.add(payer)
+            verdicts.append(int(verdict))
+        after.append(0 if debit is None else debit.debits)
+    decision.verdicts.append(verdicts)
+    decision.debits_after.append(after)
+
+
+def _decline(
+    debit: Account | None,
+    credit: Account | None,
+    payer: int,
+    payee: int,
+    amount: int,
+    currency: bytes,
+) -> Verdict:
+    """Why a transfer is not posted: the first reason in this order."""
+    if payer == payee:
+        return Verdict.DECLINED_SAME_ACCOUNT
+    if not 0 < amount <= AMOUNT_MAX:
+        return Verdict.DECLINED_AMOUNT_OUT_OF_RANGE
+    if debit is None or credit is None:
+        return Verdict.DECLINED_UNKNOWN_ACCOUNT
+    if CLOSED in (debit.status, credit.status):
+        return Verdict.DECLINED_ACCOUNT_CLOSED
+    if FROZEN in (debit.status, credit.status):
+        return Verdict.DECLINED_ACCOUNT_FROZEN
+    if not debit.currency == currency == credit.currency:
+        return Verdict.DECLINED_CURRENCY_MISMATCH
+    return Verdict.DECLINED_INSUFFICIENT_FUNDS

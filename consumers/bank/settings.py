@@ -1,0 +1,44 @@
+"""Every setting of the Bank, from the environment (BANK_...), with working defaults.
+
+The local stack prints the values that fit it; on Kubernetes they come from a ConfigMap
+and mounted secrets.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class BankSettings(BaseSettings):
+    """One worker's settings."""
+
+    model_config = SettingsConfigDict(env_prefix="BANK_", extra="ignore")
+
+    bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
+    registry_url: str = Field(description="Confluent-compatible API of the registry")
+    conninfo: SecretStr = Field(description="libpq conninfo of the ledger, role bank")
+    instance: str = Field("bank-0", description="stable name; fences its predecessor")
+
+    topic: str = "transfers"
+    results_topic: str = "transfer-results"
+    group: str = "bank"
+
+    batch_records_max: int = Field(20_000, gt=0, description="bounds memory and redo")
+    batch_linger_ms: int = Field(20, ge=1, description="wait to fill a batch")
+    fetch_queue_kib: int = Field(32_768, description="records fetched ahead")
+    session_timeout_ms: int = Field(10_000, description="a dead worker's partitions")
+    drain_seconds_max: float = Field(
+        8.0, description="publish before giving up a slice"
+    )
+
+    health_host: str = "127.0.0.1"
+    health_port: int = Field(0, description="/livez /readyz /metrics; 0 picks one")
+    stall_seconds_max: float = Field(60.0, description="no progress: not live")
+    trace_ratio: float = Field(0.01, ge=0, le=1)
+    otlp_endpoint: str | None = Field(
+        None, description="where spans go; none: no spans"
+    )
+    log_level: str = "info"
+
+    kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")

@@ -1,0 +1,73 @@
+"""Runs several workers as processes of one command, and keeps them running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from types import FrameType
+
+from consumers.bank.settings import BankSettings
+from once import logs
+from once.backoff import pauses
+
+log = logs.get(__name__)
+
+EXITS_FOR_A_PERSON = (65, 78)  # Refused, Defect: starting again would change nothing
+
+
+@dataclass(slots=True)
+class _Child:
+    instance: str
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "consumers.bank", "run"]
+        self.process = subprocess.Popen(command, env=self.environment)
+
+
+def run(settings: BankSettings, workers: int) -> int:
+    """Keep `workers` processes running until SIGTERM or SIGINT; the exit status."""
+    logs.configure("bank", settings.instance, settings.log_level)
+    children = [_spawn(settings, index) for index in range(workers)]
+    stopping = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    delays = pauses(first_seconds=0.5)
+    status = 0
+    while not stopping and not status:
+        time.sleep(0.1)  # wakes for a signal at once; children are looked at in turn
+        for child in children:
+            ended = child.process.poll()
+            if ended in EXITS_FOR_A_PERSON:
+                status = ended
+            elif ended is not None and not stopping:
+                log.error("worker died", instance=child.instance, status=ended)
+                time.sleep(next(delays))  # not in a hot loop when it dies at once
+                child.start()
+    for child in children:
+        child.process.terminate()
+    for child in children:
+        child.process.wait()
+    return status
+
+
+def _spawn(settings: BankSettings, index: int) -> _Child:
+    instance = f"{settings.instance}-{index}"
+    port = settings.health_port and settings.health_port + index
+    environment = {
+        **os.environ,
+        "BANK_INSTANCE": instance,
+        "BANK_HEALTH_PORT": str(port),
+    }
+    command = [sys.executable, "-m", "consumers.bank", "run"]
+    return _Child(instance, environment, subprocess.Popen(command, env=environment))

@@ -1,0 +1,128 @@
+"""Every way a call can end badly, in one tree, decided in this one place.
+
+    OnceError
+    ├── Retriable        nothing happened; try again after a pause
+    │   └── Conflict     another writer was there first; redo from a fresh read
+    ├── Abortable        the Kafka transaction was aborted; the same records may be sent
+    ├── Indeterminate    the outcome is unknown: never failed, never done; look it up
+    ├── Fenced           somebody else owns the work now; drop all state
+    ├── Refused          a person must decide; the message says what to do
+    └── Defect           a mistake in this program or its deployment; stop
+
+Adapters translate what their library raises with `from_kafka` and `from_postgres`; the
+rest of the code catches only these.
+"""
+
+from __future__ import annotations
+
+import psycopg
+from confluent_kafka import KafkaError, KafkaException
+
+
+class OnceError(Exception):
+    """Base of the tree; its message is one sentence for a person."""
+
+
+class Retriable(OnceError):
+    """Nothing happened; the same call may succeed after a pause."""
+
+
+class Conflict(Retriable):
+    """Another writer was there first; decide again from a fresh read."""
+
+
+class Abortable(OnceError):
+    """The Kafka transaction has no effect; its records may be sent again."""
+
+
+class Indeterminate(OnceError):
+    """The outcome is unknown and must be looked up."""
+
+
+class Fenced(OnceError):
+    """Another process owns the partitions or the transactional id."""
+
+
+class Refused(OnceError):
+    """Going on could lose or repeat money; a person must decide."""
+
+
+class Defect(OnceError):
+    """A mistake in the program, its settings or its deployment."""
+
+
+_KAFKA_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+}
+
+_KAFKA_DEPLOYMENT = {
+    KafkaError._INVALID_ARG,
+    KafkaError._AUTHENTICATION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.MSG_SIZE_TOO_LARGE,
+}
+
+
+def from_kafka(raised: KafkaException | KafkaError, doing: str) -> OnceError:
+    """What a Kafka error means for the caller; `doing` completes "while ...".
+
+    A plain KafkaException is Indeterminate here: librdkafka speaks the older
+    transaction protocol, in which no answer is safe to read as "did not happen".
+    """
+    error: KafkaError = raised.args[0] if isinstance(raised, KafkaException) else raised
+    message = f"while {doing}: {error.name()}: {error.str()}"
+    code = error.code()
+    if code in _KAFKA_FENCED:
+        return Fenced(message)
+    if error.txn_requires_abort():
+        return Abortable(message)
+    if code in _KAFKA_DEPLOYMENT:
+        return Defect(message)
+    return Indeterminate(message)
+
+
+_POSTGRES_CONFLICT = {
+    "23505",  # unique_violation
+    "40001",  # serialization_failure
+    "40P01",  # deadlock_detected
+}
+
+_POSTGRES_RETRIABLE = (
+    "08",  # connection exception
+    "53",  # insufficient resources
+    "55",  # object not in prerequisite state, lock not available
+    "57",  # operator intervention: shutdown, crash, cannot connect now
+    "58",  # system error
+    "25006",  # read-only transaction: a demoted primary; reconnect finds the new one
+)
+
+
+def from_postgres(raised: psycopg.Error, doing: str) -> OnceError:
+    """What a psycopg error means for the caller, before COMMIT was sent."""
+    state = raised.sqlstate
+    reason = str(raised).strip().splitlines()[0] if str(raised).strip() else "no text"
+    message = f"while {doing}: {state or type(raised).__name__}: {reason}"
+    if state in _POSTGRES_CONFLICT:
+        return Conflict(message)
+    if state is None:
+        # The connection broke or could not be made: no answer carries no state.
+        broken = isinstance(raised, psycopg.OperationalError | psycopg.InterfaceError)
+        return Retriable(message) if broken else Defect(message)
+    if state.startswith(_POSTGRES_RETRIABLE):
+        return Retriable(message)
+    if state.startswith("42P01"):
+        return Defect(f"{message}; run the migrations: make migrate")
+    return Defect(message)

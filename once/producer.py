@@ -1,0 +1,169 @@
+"""A transactional producer that is closed and made again whenever in doubt.
+
+librdkafka speaks the older transaction protocol (without KIP-890): after a call whose
+outcome is unknown, its later calls cannot be trusted either. So any doubt ends the
+incarnation: `recycle` closes it and makes a new one with the same transactional id,
+whose `init_transactions` aborts what the old one left open.
+
+One call, one Kafka transaction; the cost is per transaction, not per record.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from once.errors import (
+    Abortable,
+    Fenced,
+    Indeterminate,
+    OnceError,
+    Retriable,
+    from_kafka,
+)
+
+log = logging.getLogger(__name__)
+
+TRANSACTION_TIMEOUT_MS = 10_000  # an open transaction blocks every committed reader
+INIT_TIMEOUT_SECONDS = 30.0
+COMMIT_TIMEOUT_SECONDS = 15.0
+
+Headers = Sequence[tuple[str, str | bytes | None]]
+Record = dict[str, Any]  # as Producer.produce_batch takes it: key, value, partition
+Group = tuple[Sequence[TopicPartition], Any]  # offsets and consumer group metadata
+
+
+class TransactionalProducer:
+    """Sends batches of records, each batch in one Kafka transaction."""
+
+    def __init__(
+        self, settings: Mapping[str, Any], transactional_id: str, name: str = ""
+    ) -> None:
+        """`transactional_id` is stable per instance: a random one fences nobody."""
+        self._settings: dict[str, str | int | float | bool] = {
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "batch.size": 1_000_000,
+            "queue.buffering.max.messages": 1_000_000,
+            **settings,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "enable.idempotence": True,
+            "log_level": 3,
+        }
+        self.transactional_id = transactional_id
+        self.name = name or transactional_id
+        self.recycles = -1
+        self._producer: Producer | None = None
+        self.incarnation = b""
+
+    def recycle(self) -> None:
+        """A new incarnation: what the old one left open is aborted.
+
+        Raises Retriable when the brokers cannot be reached; call it again then.
+        """
+        self.close()
+        producer = Producer(self._settings)
+        try:
+            producer.init_transactions(INIT_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            _discard(producer)
+            raise _as_retriable(error, "starting transactions") from error
+        self._producer = producer
+        self.incarnation = uuid.uuid4().bytes
+        self.recycles += 1
+
+    def close(self) -> None:
+        """Drop the incarnation and what it has not sent."""
+        producer, self._producer = self._producer, None
+        self.incarnation = b""
+        if producer is not None:
+            _discard(producer)
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is an incarnation to send with."""
+        return self._producer is not None
+
+    def send(
+        self,
+        topic: str,
+        records: Sequence[Record],
+        headers: Mapping[int, Headers] = MappingProxyType({}),
+        group: Group | None = None,
+    ) -> None:
+        """Send all records in order, and the group's offsets, in one transaction.
+
+        `headers` are by index of the few records that have any. Returns when it is
+        committed. Raises Abortable when the transaction was aborted (the incarnation
+        lives on, the same call may be made again); Indeterminate, Fenced or Defect end
+        the incarnation: recycle it.
+        """
+        producer = self._producer
+        assert producer is not None, "recycle() comes before send()"
+        try:
+            producer.begin_transaction()
+            _produce(producer, topic, records, headers)
+            if group is not None:
+                producer.send_offsets_to_transaction(
+                    list(group[0]), group[1], COMMIT_TIMEOUT_SECONDS
+                )
+            producer.commit_transaction(COMMIT_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise self._failed(producer, error) from error
+
+    def _failed(self, producer: Producer, raised: KafkaException) -> OnceError:
+        error = from_kafka(raised, f"sending as {self.transactional_id}")
+        if isinstance(error, Abortable):
+            try:
+                producer.abort_transaction(COMMIT_TIMEOUT_SECONDS)
+                return error
+            except KafkaException as again:
+                error = Indeterminate(f"aborting after {error}: {again}")
+        log.info("producer %s ends its incarnation: %s", self.name, error)
+        self.close()
+        return error
+
+
+def _produce(
+    producer: Producer,
+    topic: str,
+    records: Sequence[Record],
+    headers: Mapping[int, Headers],
+) -> None:
+    """Queue all records in order; runs without headers go in one call each."""
+    start = 0
+    for row in sorted(headers):
+        _produce_run(producer, topic, records[start:row])
+        producer.produce(topic, **records[row], headers=list(headers[row]))
+        start = row + 1
+    _produce_run(producer, topic, records[start:])
+
+
+def _produce_run(producer: Producer, topic: str, records: Sequence[Record]) -> None:
+    if not records:
+        return
+    run = list(records)
+    if producer.produce_batch(topic, run) != len(run):
+        raise KafkaException(next(r["_error"] for r in run if "_error" in r))
+
+
+def _discard(producer: Producer) -> None:
+    # Purged first: closing would otherwise wait for what a dead broker cannot take.
+    producer.purge(in_queue=True, in_flight=True, blocking=False)
+    producer.poll(0)
+    producer.close()
+
+
+def _as_retriable(raised: KafkaException, doing: str) -> OnceError:
+    error = from_kafka(raised, doing)
+    if isinstance(error, Fenced | Retriable):
+        return error
+    if raised.args[0].retriable() or not raised.args[0].fatal():
+        return Retriable(str(error))
+    return error

@@ -1,0 +1,115 @@
+"""The schema registry, by its Confluent-compatible API, and the wire format it implies.
+
+Wire format: one zero byte, the schema id as 4 bytes big-endian, the Avro body.
+Reading a schema by id never changes its answer, so ids are remembered for ever.
+Registration is an explicit step (`make register`), never done by a producer in passing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from once.errors import Defect, Refused, Retriable
+
+FRAME_BYTES = 5
+COMPATIBILITY = "FULL_TRANSITIVE"
+
+
+def frame(schema_id: int) -> bytes:
+    """The five bytes in front of every record of that schema."""
+    return b"\x00" + schema_id.to_bytes(4, "big")
+
+
+def schema_id_of(value: bytes) -> int | None:
+    """The schema id in a framed value, or None when it is not framed."""
+    if len(value) < FRAME_BYTES or value[0] != 0:
+        return None
+    return int.from_bytes(value[1:FRAME_BYTES], "big")
+
+
+def load_schema(path: Path) -> dict[str, Any]:
+    """A schema file as parsed JSON."""
+    schema: dict[str, Any] = json.loads(path.read_text())
+    return schema
+
+
+class UnknownSchema(LookupError):
+    """The registry answered: no schema has this id."""
+
+
+class Registry:
+    """A client of one registry. Raises Retriable whenever it cannot be reached."""
+
+    def __init__(self, url: str, timeout_seconds: float = 5.0) -> None:
+        """`url` ends where /subjects and /schemas begin."""
+        self.url = url
+        self._http = httpx.Client(base_url=url, timeout=timeout_seconds)
+        self._by_id: dict[int, dict[str, Any]] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def schema(self, schema_id: int) -> dict[str, Any]:
+        """The schema with this id, as parsed JSON. Raises UnknownSchema, Retriable."""
+        if schema_id not in self._by_id:
+            answer = self._call("GET", f"/schemas/ids/{schema_id}")
+            if answer.status_code == 404:
+                raise UnknownSchema(f"schema id {schema_id} is not in {self.url}")
+            self._by_id[schema_id] = json.loads(self._json(answer)["schema"])
+        return self._by_id[schema_id]
+
+    def id_of(self, subject: str, schema: dict[str, Any]) -> int:
+        """The id under which `schema` was registered. Raises Defect if it was not."""
+        answer = self._call("POST", f"/subjects/{subject}", _body(schema))
+        if answer.status_code == 404:
+            raise Defect(
+                f"the schema of subject {subject} is not registered at {self.url}; "
+                "register it first: make register"
+            )
+        return int(self._json(answer)["id"])
+
+    def register(self, subject: str, schema: dict[str, Any]) -> int:
+        """Register `schema`; the id it has from now on.
+
+        Raises Refused when it is not fully compatible with every earlier version.
+        """
+        self._json(
+            self._call("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY})
+        )
+        answer = self._call("POST", f"/subjects/{subject}/versions", _body(schema))
+        if answer.status_code == 409:
+            raise Refused(
+                f"the schema of subject {subject} breaks {COMPATIBILITY}: "
+                f"{answer.text}; see avro/README.md for what may change"
+            )
+        return int(self._json(answer)["id"])
+
+    def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise Retriable(f"schema registry {self.url}: {error!r}") from error
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise Retriable(
+                f"schema registry {self.url}{path}: HTTP {answer.status_code}"
+            )
+        return answer
+
+    def _json(self, answer: httpx.Response) -> Any:
+        if answer.status_code >= 400:
+            raise Defect(
+                f"schema registry {answer.request.url}: HTTP {answer.status_code}: "
+                f"{answer.text[:200]}"
+            )
+        return answer.json()
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"schemaType": "AVRO", "schema": json.dumps(schema)}

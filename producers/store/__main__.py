@@ -1,0 +1,137 @@
+"""The Store's command line: `python -m producers.store emit`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from once import logs
+from once.errors import OnceError
+from producers.store import lines
+from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.generate import Generator, Population
+from producers.store.service import Store, Tally, open_store, paced
+from producers.store.settings import StoreSettings
+from producers.store.transfers import Chunk
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+stderr = Console(stderr=True)
+
+
+@app.callback()
+def _main() -> None:
+    """Emits transfers to Kafka, exactly once each in the ledger."""
+
+
+@app.command()
+def emit(
+    source: Annotated[
+        Path | None, typer.Argument(help="file of JSON lines; - is standard input")
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="make up so many")] = None,
+    seconds: Annotated[float | None, typer.Option(help="make up for so long")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="at most, a second")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="same seed, same payments")] = None,
+    accounts: Annotated[int, typer.Option(help="payers 1..N")] = 100_000,
+    merchants: Annotated[int, typer.Option(help="payees N+1..N+M")] = 100,
+    hot_share: Annotated[
+        float, typer.Option(min=0, max=1, help="share paid to the first merchant")
+    ] = 0.0,
+    amount_max: Annotated[int, typer.Option(help="minor units")] = 10_000,
+    ack_log: Annotated[
+        Path | None, typer.Option(help="append acknowledged ids to this file")
+    ] = None,
+) -> None:
+    """Emit transfers: read from JSON lines, or made up (--count, --seconds)."""
+    if (source is None) == (count is None and seconds is None):
+        raise typer.BadParameter("give either a file of lines, or --count / --seconds")
+    settings = load_settings()
+    logs.configure("store", settings.instance, settings.log_level)
+    rejected: list[int] = []
+
+    def reject(number: int, reason: str) -> None:
+        rejected.append(number)
+        stderr.print(f"line {number}: {reason}", markup=False, highlight=False)
+
+    population = Population(accounts, merchants, hot_share, amount_max)
+    with open_store(settings) as store, AcknowledgementLog(ack_log) as acknowledged:
+        if source is not None:
+            chunks = _read(source, settings, reject)
+        else:
+            chunks = paced(Generator(population, seed), settings, count, rate)
+            chunks = _until(chunks, seconds)
+        began = time.monotonic()
+        tally = _shown(store, chunks, count, acknowledged)
+        store.emitter.metrics.rejected(len(rejected))
+    took = time.monotonic() - began
+    print(
+        f"acknowledged {tally.acknowledged} transfers in {tally.transactions} Kafka"
+        f" transactions, {tally.acknowledged / took:,.0f}/s; rejected {len(rejected)}"
+    )
+    raise typer.Exit(1 if rejected else 0)
+
+
+def load_settings() -> StoreSettings:
+    """The settings, or exit with one sentence that names what is missing."""
+    try:
+        return StoreSettings()
+    except ValidationError as error:
+        missing = ", ".join(f"STORE_{e['loc'][0]}".upper() for e in error.errors())
+        stderr.print(f"settings missing or wrong: {missing}; see README.md")
+        raise typer.Exit(78) from error
+
+
+def _read(
+    source: Path, settings: StoreSettings, reject: Callable[[int, str], None]
+) -> Iterator[Chunk]:
+    stream = sys.stdin.buffer if str(source) == "-" else source.open("rb")
+    with stream:
+        yield from lines.chunks(stream, settings.transaction_records_max, reject)
+
+
+def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk]:
+    end = None if seconds is None else time.monotonic() + seconds
+    for chunk in chunks:
+        yield chunk
+        if end is not None and time.monotonic() >= end:
+            return
+
+
+def _shown(
+    store: Store, chunks: Iterator[Chunk], total: int | None, log: AcknowledgementLog
+) -> Tally:
+    columns = (
+        TextColumn("acknowledged"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        return store.emit(
+            chunks, log, lambda tally: bar.update(task, completed=tally.acknowledged)
+        )
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except OnceError as error:
+        stderr.print(f"{type(error).__name__}: {error}", markup=False)
+        sys.exit(70)

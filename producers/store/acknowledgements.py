@@ -1,0 +1,38 @@
+"""The acknowledgement log: ids that were acknowledged, written down after that.
+
+One UUID a line, appended and flushed per Kafka transaction. The audit takes it as the
+list of what must be in the ledger (invariant I1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+
+class AcknowledgementLog:
+    """Appends to one file; does nothing without a path."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = None if path is None else path.open("a")
+
+    def append(self, transfer_ids: Sequence[bytes]) -> None:
+        """Write down that these were acknowledged."""
+        if self._file is not None:
+            self._file.writelines(f"{UUID(bytes=i)}\n" for i in transfer_ids)
+            self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,168 @@
+"""Emits chunks of transfers, each in one Kafka transaction, until it is acknowledged.
+
+Acknowledged = the Kafka transaction committed. After any doubt the producer is recycled
+and the same ids are sent again: duplicates on the topic are legal, in the ledger they
+are not. Every record carries the producer's incarnation (`emitter`) and its number per
+partition, without gaps, so that the Bank notices what Kafka's protocol would hide.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from opentelemetry.trace import Span
+
+from once import logs, names, resources
+from once.backoff import pauses
+from once.columns import ColumnWriter
+from once.errors import Abortable, Fenced, Indeterminate, Refused, Retriable
+from once.metrics import EmitMetrics
+from once.partitioner import partition_for
+from once.producer import Record, TransactionalProducer
+from once.registry import Registry, frame, load_schema
+from once.telemetry import Telemetry
+from once.tracing import end_all, inject, send_span
+from producers.store.transfers import Chunk
+
+log = logs.get(__name__)
+
+FENCED_IN_A_ROW_MAX = 3
+ACCOUNTS_REMEMBERED_MAX = 1_000_000
+
+
+class Emitter:
+    """Sends chunks through one transactional producer. Not thread-safe."""
+
+    def __init__(
+        self,
+        producer: TransactionalProducer,
+        topic: str,
+        partition_count: int,
+        registry: Registry,
+        telemetry: Telemetry,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Raises Retriable (registry away) and Defect (schema not registered)."""
+        schema = load_schema(resources.find("avro/transfer.avsc"))
+        self._writer = ColumnWriter(
+            schema, frame(registry.id_of(f"{topic}-value", schema))
+        )
+        self._producer = producer
+        self._topic = topic
+        self._partition_count = partition_count
+        self._places: dict[int, tuple[bytes, int]] = {}
+        self._sequences = [0] * partition_count
+        self._telemetry = telemetry
+        self._pause = pause
+        self.metrics = EmitMetrics(telemetry.meter, topic)
+
+    def emit(self, chunk: Chunk) -> None:
+        """Return when the whole chunk is acknowledged.
+
+        Raises Refused when another Store uses our transactional id, Defect for a
+        mistake of the deployment. Every other trouble is waited out.
+        """
+        delays, fenced = pauses(), 0
+        spans = self._sampled(chunk)
+        records: list[Record] | None = None
+        while True:
+            if not self._producer.usable:
+                self._recycle()
+                records = None  # the new incarnation numbers anew
+            if records is None:
+                records, sequences = self._encode(chunk)
+            began = time.monotonic()
+            outcome = names.ABORTED
+            try:
+                self._send(records, spans)
+                outcome = names.COMMITTED
+                self._sequences = sequences
+                end_all(list(spans.values()))
+                return
+            except Abortable as error:
+                log.warning("transaction aborted, sending it again", error=str(error))
+            except (Indeterminate, Retriable) as error:
+                outcome = names.OUTCOME_INDETERMINATE
+                log.warning("outcome unknown, sending again", error=str(error))
+            except Fenced as error:
+                fenced += 1
+                if fenced > FENCED_IN_A_ROW_MAX:
+                    raise Refused(
+                        f"another Store sends as {self._producer.transactional_id}; "
+                        f"give each its own STORE_INSTANCE ({error})"
+                    ) from error
+            finally:
+                seconds = time.monotonic() - began
+                self.metrics.transaction(outcome, len(chunk), seconds)
+            self._pause(next(delays))
+
+    def _recycle(self) -> None:
+        delays = pauses()
+        while True:
+            try:
+                self._producer.recycle()
+                break
+            except (Retriable, Fenced) as error:
+                log.warning("brokers are away, trying again", error=str(error))
+                self._pause(next(delays))
+        self._sequences = [0] * self._partition_count
+        if self._producer.recycles:
+            self.metrics.recycle()
+
+    def _encode(self, chunk: Chunk) -> tuple[list[Record], list[int]]:
+        """The records of a chunk, and the sequence numbers due after them."""
+        due = self._sequences.copy()
+        numbers: list[int] = []
+        keys: list[bytes] = []
+        partitions: list[int] = []
+        for account in chunk.debit_accounts:
+            key, partition = self._places.get(account) or self._place(account)
+            keys.append(key)
+            partitions.append(partition)
+            numbers.append(due[partition])
+            due[partition] += 1
+        values = self._writer.write(
+            {
+                "transfer_id": chunk.transfer_ids,
+                "debit_account": chunk.debit_accounts,
+                "credit_account": chunk.credit_accounts,
+                "amount": chunk.amounts,
+                "currency": chunk.currencies,
+                "memo": chunk.memos,
+                "created_at_ms": chunk.created_at_ms,
+                "emitter": [self._producer.incarnation] * len(chunk),
+                "emitter_sequence": numbers,
+            }
+        )
+        records: list[Record] = [
+            {"key": key, "value": value, "partition": partition}
+            for key, value, partition in zip(keys, values, partitions, strict=True)
+        ]
+        return records, due
+
+    def _place(self, account: int) -> tuple[bytes, int]:
+        """Key and partition of an account, remembered."""
+        if len(self._places) >= ACCOUNTS_REMEMBERED_MAX:
+            self._places.clear()
+        key = b"%d" % account
+        place = self._places[account] = (key, partition_for(key, self._partition_count))
+        return place
+
+    def _sampled(self, chunk: Chunk) -> dict[int, Span]:
+        if not self._telemetry.traces_enabled:
+            return {}
+        tracer = self._telemetry.tracer
+        return {
+            row: send_span(tracer, self._topic, self._partition(chunk, row))
+            for row in self._telemetry.sampler.pick(len(chunk))
+        }
+
+    def _partition(self, chunk: Chunk, row: int) -> int:
+        account = chunk.debit_accounts[row]
+        return (self._places.get(account) or self._place(account))[1]
+
+    def _send(self, records: Sequence[Record], spans: dict[int, Span]) -> None:
+        headers: dict[int, Any] = {row: inject(span) for row, span in spans.items()}
+        self._producer.send(self._topic, records, headers)

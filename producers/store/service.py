@@ -1,0 +1,150 @@
+"""Puts a Store together and runs chunks through it: made in front, sent behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from confluent_kafka.admin import AdminClient
+
+from once import logs
+from once.backoff import pauses
+from once.errors import Defect, Retriable
+from once.health import HealthServer, Progress
+from once.producer import TransactionalProducer
+from once.registry import Registry
+from once.telemetry import Telemetry
+from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.emitter import Emitter
+from producers.store.generate import Generator
+from producers.store.settings import StoreSettings
+from producers.store.transfers import Chunk
+
+log = logs.get(__name__)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far an emission is."""
+
+    acknowledged: int = 0
+    transactions: int = 0
+
+
+@dataclass(slots=True)
+class Store:
+    """An emitter and what it reports to."""
+
+    emitter: Emitter
+    progress: Progress
+    tally: Tally
+
+    def emit(
+        self,
+        chunks: Iterable[Chunk],
+        acknowledged: AcknowledgementLog,
+        shown: Callable[[Tally], None] = lambda tally: None,
+    ) -> Tally:
+        """Send every chunk; while one is being sent, the next one is made."""
+        with ThreadPoolExecutor(1, thread_name_prefix="emitter") as sender:
+            sending: tuple[Chunk, Future[None]] | None = None
+            for chunk in chunks:
+                self._settle(sending, acknowledged, shown)
+                sending = (chunk, sender.submit(self.emitter.emit, chunk))
+            self._settle(sending, acknowledged, shown)
+        return self.tally
+
+    def _settle(
+        self,
+        sending: tuple[Chunk, Future[None]] | None,
+        acknowledged: AcknowledgementLog,
+        shown: Callable[[Tally], None],
+    ) -> None:
+        if sending is None:
+            return
+        chunk, future = sending
+        future.result()
+        acknowledged.append(chunk.transfer_ids)
+        self.tally.acknowledged += len(chunk)
+        self.tally.transactions += 1
+        self.progress.beat()
+        shown(self.tally)
+
+
+@contextmanager
+def open_store(settings: StoreSettings) -> Iterator[Store]:
+    """A Store that can send; waits while something is away. Raises Defect."""
+    kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
+    telemetry = Telemetry.start(
+        "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
+    )
+    producer = TransactionalProducer(kafka, f"store-{settings.instance}")
+    progress = Progress(settings.stall_seconds_max)
+    registry = Registry(settings.registry_url)
+    with ExitStack() as stack:
+        stack.callback(telemetry.shutdown)
+        stack.callback(producer.close)
+        stack.callback(registry.close)
+        emitter = _wait_for(
+            lambda: Emitter(
+                producer,
+                settings.topic,
+                partition_count(kafka, settings.topic),
+                registry,
+                telemetry,
+            )
+        )
+        if settings.health_port is not None:
+            stack.enter_context(
+                HealthServer(
+                    progress,
+                    {"commits": lambda: None if producer.usable else "cannot commit"},
+                    telemetry.scrape,
+                    settings.health_host,
+                    settings.health_port,
+                )
+            )
+        yield Store(emitter, progress, Tally())
+
+
+def _wait_for(make: Callable[[], Emitter]) -> Emitter:
+    for pause in pauses():
+        try:
+            return make()
+        except Retriable as error:
+            log.warning("waiting", error=str(error))
+            time.sleep(pause)  # nothing tells us when a remote service is back
+    raise AssertionError("pauses never end")
+
+
+def partition_count(kafka: dict[str, str], topic: str) -> int:
+    """Partitions of a topic. Raises Retriable (brokers away), Defect (no topic)."""
+    try:
+        found = AdminClient({**kafka, "log_level": 3}).list_topics(topic, timeout=10)
+    except Exception as error:
+        raise Retriable(f"brokers {kafka['bootstrap.servers']}: {error}") from error
+    partitions = len(found.topics[topic].partitions)
+    if not partitions:
+        raise Defect(f"topic {topic} does not exist; create it: make topics")
+    return partitions
+
+
+def paced(
+    generator: Generator, settings: StoreSettings, count: int | None, rate: float | None
+) -> Iterator[Chunk]:
+    """Made-up chunks: `count` transfers in all, at most `rate` a second."""
+    made, size = 0, settings.transaction_records_max
+    if rate is not None:
+        size = min(size, max(1, round(rate * settings.transaction_linger_ms / 1000)))
+    began = time.monotonic()
+    while count is None or made < count:
+        chunk = generator.chunk(size if count is None else min(size, count - made))
+        made += len(chunk)
+        yield chunk
+        if rate is not None:
+            ahead = began + made / rate - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)  # the pace is the condition
