@@ -1,0 +1,82 @@
+"""Where the parts of a stack listen: what a client needs, without passwords."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from local.errors import StackError
+from local.layout import Layout, read_json, write_json
+
+HOST = "127.0.0.1"
+
+
+class Endpoints(BaseModel):
+    """Kept in `stack.json`; the ports in it are used again at the next start."""
+
+    bootstrap_servers: str
+    registry_url: str
+    postgres_hosts: list[str]
+    postgres_ports: list[int]
+    etcd_url: str | None
+    brokers: int
+    postgres: int
+    state_dir: Path
+    jars_dir: Path
+    ports: dict[str, int]
+
+    def save(self, layout: Layout) -> None:
+        write_json(layout.endpoints_file, self.model_dump(mode="json"))
+
+
+def broker_names(count: int) -> list[str]:
+    return [f"kafka-{number}" for number in range(1, count + 1)]
+
+
+def postgres_names(count: int) -> list[str]:
+    return [f"postgres-{number}" for number in range(1, count + 1)]
+
+
+def port_names(brokers: int, postgres: int) -> list[str]:
+    """Every port a stack of this size listens on."""
+    names = ["registry", "registry-management"]
+    for broker in broker_names(brokers):
+        names += [broker, f"{broker}-controller"]
+    names += postgres_names(postgres)
+    if postgres > 1:
+        names += ["etcd", "etcd-peer"]
+        names += [f"{node}-patroni" for node in postgres_names(postgres)]
+    return names
+
+
+def make_endpoints(
+    layout: Layout, jars: Path, ports: Mapping[str, int], brokers: int, postgres: int
+) -> Endpoints:
+    nodes = postgres_names(postgres)
+    return Endpoints(
+        bootstrap_servers=",".join(
+            f"{HOST}:{ports[name]}" for name in broker_names(brokers)
+        ),
+        registry_url=f"http://{HOST}:{ports['registry']}/apis/ccompat/v7",
+        postgres_hosts=[HOST for _ in nodes],
+        postgres_ports=[ports[node] for node in nodes],
+        etcd_url=f"http://{HOST}:{ports['etcd']}" if postgres > 1 else None,
+        brokers=brokers,
+        postgres=postgres,
+        state_dir=layout.root,
+        jars_dir=jars,
+        ports=dict(ports),
+    )
+
+
+def load_endpoints(layout: Layout) -> Endpoints:
+    """Raises StackError when no stack was ever started here."""
+    content = read_json(layout.endpoints_file)
+    if not content:
+        raise StackError(f"No stack was started under {layout.root}: run 'make up'.")
+    return Endpoints.model_validate(content)
+
+
+def remembered_ports(layout: Layout) -> Mapping[str, int]:
+    ports = read_json(layout.endpoints_file).get("ports", {})
+    return ports if isinstance(ports, dict) else {}

@@ -1,0 +1,234 @@
+"""Three combined KRaft nodes (broker and controller in one) or one."""
+
+import base64
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from local.deadline import Patience
+from local.endpoints import HOST, broker_names
+from local.errors import StackError
+from local.java import Jvm
+from local.layout import Layout
+from local.parts import HERE, Parts
+from local.process import ManagedProcess, ProcessSpec
+
+# Fixed, so that a client pointed at another stack by mistake is told apart by nothing
+# but its data; each node's directory id is its own.
+CLUSTER_ID = "T25jZS1sb2NhbC1zdGFjaw"
+READY_TIMEOUT_S = 60.0
+HEAP_START_MB = 192
+HEAP_MAX_MB = 384
+
+
+@dataclass(frozen=True)
+class KafkaConfig:
+    """What a broker is started with."""
+
+    layout: Layout
+    parts: Parts
+    ports: Mapping[str, int]
+    brokers: int
+
+    def server_properties(self, number: int) -> dict[str, object]:
+        """The broker's configuration file, as a mapping."""
+        name = f"kafka-{number}"
+        copies = min(3, self.brokers)
+        in_sync = min(2, self.brokers)
+        voters = [
+            f"{node}@{HOST}:{self.ports[f'kafka-{node}-controller']}"
+            for node in range(1, self.brokers + 1)
+        ]
+        return {
+            "node.id": number,
+            "process.roles": "broker,controller",
+            "controller.quorum.voters": ",".join(voters),
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{HOST}:{self.ports[name]},"
+            f"CONTROLLER://{HOST}:{self.ports[f'{name}-controller']}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.ports[name]}",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "log.dirs": self.layout.data(name) / "log",
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": copies,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": in_sync,
+            **_SMALL,
+            **_PROMPT,
+            **_ACLS,
+        }
+
+
+# Fewer threads, partitions and buffers than the defaults, which expect a machine of
+# one's own.
+_SMALL: dict[str, object] = {
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+    "background.threads": 2,
+    "num.recovery.threads.per.data.dir": 1,
+    "group.coordinator.threads": 1,
+    "share.coordinator.threads": 1,
+    "offsets.topic.num.partitions": 12,
+    "transaction.state.log.num.partitions": 12,
+    "share.coordinator.state.topic.num.partitions": 3,
+    "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
+    "remote.log.manager.thread.pool.size": 1,
+}
+# A group starts at once and a dead member is noticed soon; an open transaction of a
+# killed producer is aborted soon after its timeout instead of up to 10 s later.
+# The controllers are patient: on two busy cores 2 s without a fetch mean nothing.
+_PROMPT: dict[str, object] = {
+    "group.initial.rebalance.delay.ms": 0,
+    "group.min.session.timeout.ms": 1000,
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
+    "controller.quorum.fetch.timeout.ms": 4000,
+    "controller.quorum.election.timeout.ms": 2000,
+}
+# Everybody on 127.0.0.1 may do everything; the authorizer is there so that
+# `kafka-acls` works as it does in production.
+_ACLS: dict[str, object] = {
+    "authorizer.class.name": (
+        "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+    ),
+    "super.users": "User:ANONYMOUS",
+}
+
+
+class Kafka:
+    """The brokers of one stack."""
+
+    def __init__(self, config: KafkaConfig, patience: Patience) -> None:
+        self._config = config
+        self._patience = patience
+        self.names = broker_names(config.brokers)
+        self.bootstrap_servers = ",".join(
+            f"{HOST}:{config.ports[name]}" for name in self.names
+        )
+        self.processes = {name: self._process(name) for name in self.names}
+
+    def start(self) -> None:
+        """Format what is new and start every broker; `wait_ready` waits for them."""
+        self._write_configuration()
+        self._format()
+        for process in self.processes.values():
+            process.start()
+
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Until every broker is registered, unfenced and reachable."""
+        admin = AdminClient(
+            {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}
+        )
+
+        def ready() -> bool:
+            for process in self.processes.values():
+                process.require_running()
+            return len(alive_brokers(admin)) == len(self.names)
+
+        self._patience.wait_until(ready, what="Kafka", timeout_s=timeout_s)
+
+    def _process(self, name: str) -> ManagedProcess:
+        layout = self._config.layout
+        return ManagedProcess(
+            ProcessSpec(
+                name=name,
+                command=self._java(
+                    "kafka.Kafka",
+                    str(layout.data(name) / "server.properties"),
+                ),
+                directory=layout.data(name),
+                log=layout.log(name),
+                pid_file=layout.pids / f"{name}.json",
+                stop_timeout_s=10.0,
+            )
+        )
+
+    def _java(self, *program: str) -> list[str]:
+        jvm = Jvm(
+            self._config.parts.java,
+            self._config.layout.temporary,
+            HEAP_START_MB,
+            HEAP_MAX_MB,
+        )
+        logging = HERE / "config" / "log4j2-server.properties"
+        return jvm.command(
+            {"log4j2.configurationFile": str(logging)},
+            "-cp",
+            f"{self._config.parts.kafka_jars}/*",
+            *program,
+        )
+
+    def _write_configuration(self) -> None:
+        for number, name in enumerate(self.names, start=1):
+            home = self._config.layout.data(name)
+            home.mkdir(parents=True, exist_ok=True)
+            properties = self._config.server_properties(number)
+            lines = [f"{key}={value}\n" for key, value in properties.items()]
+            (home / "server.properties").write_text("".join(lines), encoding="utf-8")
+
+    def _format(self) -> None:
+        """Format the storage of new nodes.
+
+        Kafka's tool runs once, for the first node; what it writes differs between
+        nodes only in two ids, and a JVM costs a second that the start can spare.
+        """
+        new = [name for name in self.names if not _formatted(self._log_dir(name))]
+        if not new:
+            return
+        first = new[0]
+        properties = self._config.layout.data(first) / "server.properties"
+        tool = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID]
+        done = subprocess.run(
+            self._java(*tool, "--config", str(properties)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise StackError(f"Formatting {first} failed: {done.stderr.strip()[-500:]}")
+        for name in new[1:]:
+            _copy_format(self._log_dir(first), self._log_dir(name), name)
+
+    def _log_dir(self, name: str) -> Path:
+        return self._config.layout.data(name) / "log"
+
+
+def alive_brokers(admin: AdminClient) -> set[int]:
+    """The ids of the brokers that are alive to the cluster; none when none answers."""
+    try:
+        return set(admin.list_topics(timeout=2.0).brokers)
+    except KafkaException:
+        return set()
+
+
+def _formatted(log_dir: Path) -> bool:
+    return (log_dir / "meta.properties").exists()
+
+
+def _copy_format(source: Path, target: Path, name: str) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    meta = target / "meta.properties"
+    replaced = {
+        "node.id": name.rpartition("-")[2],
+        "directory.id": _kafka_uuid(),
+    }
+    lines = []
+    for line in meta.read_text(encoding="utf-8").splitlines():
+        key = line.partition("=")[0]
+        lines.append(f"{key}={replaced[key]}" if key in replaced else line)
+    meta.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _kafka_uuid() -> str:
+    """A random id as Kafka writes it: 128 bits in URL-safe base64 without padding."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")

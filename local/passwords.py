@@ -1,0 +1,21 @@
+"""The passwords of one stack: made once, kept in a file only its owner reads."""
+
+import secrets
+from collections.abc import Mapping
+
+from local.layout import Layout, read_json, write_json
+
+# `migrator`, `bank` and `audit` are what an operator (PGO) would create as users.
+SUPERUSER = "postgres"
+REPLICATION = "replicator"
+LOGIN_ROLES = ("migrator", "bank", "audit")
+
+
+def load_passwords(layout: Layout) -> Mapping[str, str]:
+    """The password of each Postgres role, by name."""
+    kept = read_json(layout.passwords_file).get("postgres", {})
+    names = (SUPERUSER, REPLICATION, *LOGIN_ROLES)
+    passwords = {name: kept.get(name) or secrets.token_urlsafe(18) for name in names}
+    if passwords != kept:
+        write_json(layout.passwords_file, {"postgres": passwords}, mode=0o600)
+    return passwords

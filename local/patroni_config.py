@@ -1,0 +1,141 @@
+"""What Patroni and Postgres are told: settings only, no process and no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.endpoints import HOST
+from local.passwords import REPLICATION, SUPERUSER
+
+SCOPE = "once"
+# A node that dies loses the lease after this long. Patroni accepts no less than 20 s:
+# it raises smaller values to 20 with a warning.
+LEASE_S = 20
+LOOP_WAIT_S = 3
+RETRY_TIMEOUT_S = 5  # LOOP_WAIT_S + 2 * RETRY_TIMEOUT_S must stay within LEASE_S
+# A crashed postmaster gets this long to recover before another node takes over.
+PRIMARY_START_TIMEOUT_S = 10
+LAG_ON_FAILOVER_BYTES_MAX = 16 * 1024 * 1024
+CONNECTIONS_MAX = 200
+
+AUTHENTICATION = (
+    f"host replication {REPLICATION} {HOST}/32 scram-sha-256",
+    f"host all all {HOST}/32 scram-sha-256",
+)
+INITDB_OPTIONS = {
+    "encoding": "UTF8",
+    "locale": "C",
+    "auth-local": "scram-sha-256",
+    "auth-host": "scram-sha-256",
+}
+
+
+def server_parameters(*, lz4: bool) -> dict[str, str | int]:
+    """Settings of every server, replicated or not. Durability is never relaxed."""
+    return {
+        "max_connections": CONNECTIONS_MAX,
+        "shared_buffers": "256MB",
+        "max_wal_size": "4GB",
+        "min_wal_size": "512MB",
+        "wal_buffers": "16MB",
+        "wal_compression": "lz4" if lz4 else "on",
+        "wal_log_hints": "on",
+        "checkpoint_timeout": "15min",
+        "synchronous_commit": "on",
+        "fsync": "on",
+        "full_page_writes": "on",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "jit": "off",
+        "password_encryption": "scram-sha-256",
+        "unix_socket_directories": "",
+        # A partner that stopped answering is dropped before its lease would end.
+        "wal_sender_timeout": "15s",
+        "wal_receiver_timeout": "15s",
+        "logging_collector": "off",
+        "log_destination": "stderr",
+        "log_line_prefix": "%m [%p] %q%u@%d ",
+        "log_checkpoints": "on",
+        "log_lock_waits": "on",
+    }
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """One node of the cluster."""
+
+    name: str
+    home: Path
+    port: int
+    patroni_port: int
+    etcd_port: int
+    bin_dir: Path
+    passwords: Mapping[str, str]
+    lz4: bool
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    def patroni(self) -> dict[str, object]:
+        """Patroni's configuration file (YAML takes JSON)."""
+        return {
+            "scope": SCOPE,
+            "name": self.name,
+            "etcd3": {"host": f"{HOST}:{self.etcd_port}"},
+            "restapi": {
+                "listen": f"{HOST}:{self.patroni_port}",
+                "connect_address": f"{HOST}:{self.patroni_port}",
+            },
+            "log": {"level": "INFO", "format": "%(asctime)s %(levelname)s %(message)s"},
+            "bootstrap": self._bootstrap(),
+            "postgresql": {
+                "listen": f"{HOST}:{self.port}",
+                "connect_address": f"{HOST}:{self.port}",
+                "bin_dir": str(self.bin_dir),
+                "data_dir": str(self.data),
+                "pgpass": str(self.home / "pgpass"),
+                "authentication": {
+                    "superuser": self._login(SUPERUSER),
+                    "replication": self._login(REPLICATION),
+                },
+                "pg_hba": list(AUTHENTICATION),
+                "create_replica_methods": ["basebackup"],
+                "basebackup": [{"checkpoint": "fast"}],
+            },
+        }
+
+    def _bootstrap(self) -> dict[str, object]:
+        initdb: list[object] = ["data-checksums"]
+        initdb += [{key: value} for key, value in INITDB_OPTIONS.items()]
+        return {
+            "dcs": {
+                "ttl": LEASE_S,
+                "loop_wait": LOOP_WAIT_S,
+                "retry_timeout": RETRY_TIMEOUT_S,
+                "primary_start_timeout": PRIMARY_START_TIMEOUT_S,
+                "primary_stop_timeout": PRIMARY_START_TIMEOUT_S,
+                "maximum_lag_on_failover": LAG_ON_FAILOVER_BYTES_MAX,
+                "synchronous_mode": True,
+                # No standby, no commit: an acknowledged payment is on two disks.
+                "synchronous_mode_strict": True,
+                "synchronous_node_count": 1,
+                "postgresql": {
+                    "use_pg_rewind": True,
+                    "use_slots": True,
+                    # A diverged node that cannot be rewound is copied anew.
+                    "remove_data_directory_on_rewind_failure": True,
+                    "remove_data_directory_on_diverged_timelines": True,
+                    "parameters": {
+                        **server_parameters(lz4=self.lz4),
+                        "max_wal_senders": 10,
+                        "max_replication_slots": 10,
+                        "wal_keep_size": "256MB",
+                    },
+                },
+            },
+            "initdb": initdb,
+        }
+
+    def _login(self, user: str) -> dict[str, str]:
+        return {"username": user, "password": self.passwords[user]}

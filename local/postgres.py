@@ -1,0 +1,315 @@
+"""The Postgres of one stack: a cluster under Patroni, or one plain server.
+
+Both offer the same: `start`, `wait_ready`, `leader`, `members`, `stop`, `processes`.
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from local.deadline import Patience
+from local.endpoints import HOST, postgres_names
+from local.errors import StackError
+from local.layout import Layout, write_json
+from local.parts import Parts
+from local.passwords import SUPERUSER
+from local.patroni_config import (
+    AUTHENTICATION,
+    INITDB_OPTIONS,
+    NodeConfig,
+    server_parameters,
+)
+from local.postmaster import find_postmaster
+from local.privileges import Servant
+from local.process import ManagedProcess, ProcessSpec
+
+READY_TIMEOUT_S = 90.0
+CONNECT_TIMEOUT_S = 2
+# Patroni's two names for a member that replicates.
+FOLLOWING = ("streaming", "running")
+
+
+@dataclass(frozen=True)
+class PostgresSettings:
+    """What both kinds need to know."""
+
+    layout: Layout
+    parts: Parts
+    servant: Servant
+    ports: Mapping[str, int]
+    passwords: Mapping[str, str]
+    nodes: int
+
+    @property
+    def names(self) -> list[str]:
+        return postgres_names(self.nodes)
+
+    def conninfo(self, *, user: str, dbname: str) -> str:
+        """For libpq: every node is named, and only the primary is accepted."""
+        return make_conninfo(
+            host=",".join(HOST for _ in self.names),
+            port=",".join(str(self.ports[name]) for name in self.names),
+            user=user,
+            password=self.passwords[user],
+            dbname=dbname,
+            target_session_attrs="read-write",
+            connect_timeout=CONNECT_TIMEOUT_S,
+        )
+
+    def has_lz4(self) -> bool:
+        """Whether this build of Postgres can compress its log with LZ4."""
+        config = self.parts.postgres_bin / "pg_config"
+        if not config.exists():
+            return True  # Debian's builds can; pg_config is in another package
+        shown = subprocess.run(
+            [config, "--configure"], capture_output=True, text=True, check=False
+        )
+        return "--with-lz4" in shown.stdout
+
+
+@dataclass(frozen=True)
+class Member:
+    """One node as Patroni sees it."""
+
+    name: str
+    role: str
+    state: str
+    lag_bytes: int | None
+
+
+class Postgres(Protocol):
+    """What the stack and its users ask of either kind."""
+
+    processes: dict[str, ManagedProcess]
+
+    def start(self) -> None: ...
+
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None: ...
+
+    def members(self) -> list[Member]: ...
+
+    def leader(self) -> str | None: ...
+
+    def stop(self) -> None: ...
+
+
+class PatroniCluster:
+    """Nodes that elect a primary; a commit waits for a synchronous standby."""
+
+    def __init__(
+        self, settings: PostgresSettings, etcd_port: int, patience: Patience
+    ) -> None:
+        self._settings = settings
+        self._patience = patience
+        self._nodes = [
+            NodeConfig(
+                name=name,
+                home=settings.layout.data(name),
+                port=settings.ports[name],
+                patroni_port=settings.ports[f"{name}-patroni"],
+                etcd_port=etcd_port,
+                bin_dir=settings.parts.postgres_bin,
+                passwords=settings.passwords,
+                lz4=settings.has_lz4(),
+            )
+            for name in settings.names
+        ]
+        self.processes = {node.name: self._process(node) for node in self._nodes}
+
+    def start(self) -> None:
+        """Start every node; etcd must be ready. The first one makes the database."""
+        for node in self._nodes:
+            self._settings.servant.own(node.home)
+            file = node.home / "patroni.json"
+            write_json(file, node.patroni(), mode=0o600)
+            self._settings.servant.own(file, mode=0o600)
+        for process in self.processes.values():
+            process.start()
+
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Until there is a primary, every other node follows it, one synchronously."""
+
+        def ready() -> bool:
+            for process in self.processes.values():
+                process.require_running()
+            members = self.members()
+            following = [member for member in members if member.state in FOLLOWING]
+            roles = [member.role for member in following]
+            complete = len(following) == len(self._nodes)
+            return complete and "leader" in roles and "sync_standby" in roles
+
+        self._patience.wait_until(
+            ready, what="the Postgres cluster", timeout_s=timeout_s, interval_s=0.2
+        )
+        wait_writable(self._settings, self._patience, timeout_s)
+
+    def members(self) -> list[Member]:
+        """Every node that Patroni knows; empty when no node answers."""
+        for node in self._nodes:
+            try:
+                answer = httpx.get(
+                    f"http://{HOST}:{node.patroni_port}/cluster", timeout=2.0
+                )
+                return [_member(each) for each in answer.json()["members"]]
+            except (httpx.HTTPError, ValueError, KeyError):
+                continue
+        return []
+
+    def leader(self) -> str | None:
+        """The name of the primary that runs; None while there is none."""
+        for member in self.members():
+            if member.role == "leader" and self.processes[member.name].is_running():
+                return member.name
+        return None
+
+    def stop(self) -> None:
+        """Stop all nodes without electing a new primary on the way.
+
+        Patroni first and hard, so that it does not hand over the lease; then each
+        server cleanly. The next start finds the same primary.
+        """
+        for process in self.processes.values():
+            process.resume()
+            process.kill_main()
+        servers = [
+            server for node in self._nodes for server in find_postmaster(node.data)
+        ]
+        for server in servers:
+            server.send_signal(signal.SIGINT)  # "fast": sessions are ended
+        try:
+            self._patience_to_stop.wait_until(
+                lambda: not any(find_postmaster(node.data) for node in self._nodes),
+                what="Postgres to stop",
+                timeout_s=15.0,
+            )
+        except StackError:
+            pass  # what follows is harder
+        for process in self.processes.values():
+            process.kill()
+
+    @property
+    def _patience_to_stop(self) -> Patience:
+        return Patience()  # a cancelled start must still be able to wait for its end
+
+    def _process(self, node: NodeConfig) -> ManagedProcess:
+        config = node.home / "patroni.json"
+        command = [sys.executable, "-m", "patroni", str(config)]
+        return ManagedProcess(
+            ProcessSpec(
+                name=node.name,
+                command=self._settings.servant.command(command),
+                directory=node.home,
+                log=self._settings.layout.log(node.name),
+                pid_file=self._settings.layout.pids / f"{node.name}.json",
+                environment={"HOME": str(node.home), "LC_ALL": "C.UTF-8"},
+                relatives=lambda: find_postmaster(node.data),
+            )
+        )
+
+
+class PlainServer:
+    """One server without replication, for tests that need no failover."""
+
+    def __init__(self, settings: PostgresSettings, patience: Patience) -> None:
+        self._settings = settings
+        self._patience = patience
+        (self._name,) = settings.names
+        self._home = settings.layout.data(self._name)
+        self._data = self._home / "data"
+        self.processes = {self._name: self._process()}
+
+    def start(self) -> None:
+        self._settings.servant.own(self._home)
+        if not (self._data / "PG_VERSION").exists():
+            self._initialise()
+        (self._data / "pg_hba.conf").write_text(
+            "\n".join(AUTHENTICATION) + "\n", encoding="utf-8"
+        )
+        self.processes[self._name].start()
+
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        wait_writable(self._settings, self._patience, timeout_s)
+
+    def members(self) -> list[Member]:
+        running = self.processes[self._name].is_running()
+        return [Member(self._name, "leader", "running" if running else "stopped", 0)]
+
+    def leader(self) -> str | None:
+        return self._name if self.processes[self._name].is_running() else None
+
+    def stop(self) -> None:
+        self.processes[self._name].terminate()
+
+    def _initialise(self) -> None:
+        password = self._home / "password"
+        password.write_text(self._settings.passwords[SUPERUSER], encoding="utf-8")
+        self._settings.servant.own(password, mode=0o600)
+        command = [str(self._settings.parts.postgres_bin / "initdb")]
+        command += ["--pgdata", str(self._data), "--username", SUPERUSER]
+        command += ["--pwfile", str(password), "--data-checksums"]
+        command += [f"--{key}={value}" for key, value in INITDB_OPTIONS.items()]
+        done = subprocess.run(
+            self._settings.servant.command(command),
+            cwd=self._home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        password.unlink()
+        if done.returncode != 0:
+            raise StackError(f"initdb failed: {done.stderr.strip()[-500:]}")
+
+    def _process(self) -> ManagedProcess:
+        parameters: dict[str, Any] = server_parameters(lz4=self._settings.has_lz4())
+        parameters["listen_addresses"] = HOST
+        parameters["port"] = self._settings.ports[self._name]
+        command = [str(self._settings.parts.postgres_bin / "postgres")]
+        command += ["-D", str(self._data)]
+        for key, value in parameters.items():
+            command += ["-c", f"{key}={value}"]
+        return ManagedProcess(
+            ProcessSpec(
+                name=self._name,
+                command=self._settings.servant.command(command),
+                directory=self._home,
+                log=self._settings.layout.log(self._name),
+                pid_file=self._settings.layout.pids / f"{self._name}.json",
+                environment={"HOME": str(self._home), "LC_ALL": "C.UTF-8"},
+                stop_signal=signal.SIGINT,  # "fast": SIGTERM waits for sessions to end
+                relatives=lambda: find_postmaster(self._data),
+            )
+        )
+
+
+def wait_writable(
+    settings: PostgresSettings, patience: Patience, timeout_s: float
+) -> None:
+    """Until the primary accepts a transaction from the superuser."""
+    conninfo = settings.conninfo(user=SUPERUSER, dbname="postgres")
+
+    def writable() -> bool:
+        try:
+            with psycopg.connect(conninfo) as connection:
+                connection.execute("SELECT pg_current_xact_id()")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    patience.wait_until(writable, what="Postgres to take writes", timeout_s=timeout_s)
+
+
+def _member(answer: Mapping[str, Any]) -> Member:
+    lag = answer.get("lag")
+    return Member(
+        name=answer["name"],
+        role=answer["role"],
+        state=answer["state"],
+        lag_bytes=lag if isinstance(lag, int) else None,
+    )

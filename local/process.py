@@ -1,0 +1,209 @@
+"""One program of the stack: started, watched, paused, ended.
+
+A process is known by a pid file, not by a handle, so that the command line, a test
+and the watchdog can each take over from the one who started it. The file remembers
+when the process started: a pid that the kernel gave to somebody else since then is
+never signalled.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from local.deadline import Patience
+from local.errors import StackError
+from local.layout import read_json, write_json
+
+STOP_TIMEOUT_S = 20.0
+KILL_TIMEOUT_S = 10.0
+LOG_TAIL_LINES = 3
+
+
+def _nobody() -> list[psutil.Process]:
+    return []
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """How to run one program."""
+
+    name: str
+    command: list[str]
+    directory: Path
+    log: Path
+    pid_file: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_s: float = STOP_TIMEOUT_S
+    # Processes that belong to this one without being its descendants: a postmaster
+    # leaves Patroni's tree, but a dead node has neither.
+    relatives: Callable[[], list[psutil.Process]] = _nobody
+
+
+def started_at(pid: int) -> str | None:
+    """Which process `pid` is now: boot and kernel ticks at start; None when gone.
+
+    Ticks since boot, not wall time, so that setting the clock changes nothing.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = status.rpartition(")")[2].split()
+    state, ticks = fields[0], fields[19]
+    return None if state in "ZX" else f"{boot.strip()}/{ticks}"
+
+
+class ManagedProcess:
+    """One program of a running or stopped stack."""
+
+    def __init__(self, spec: ProcessSpec) -> None:
+        self.spec = spec
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def pid(self) -> int | None:
+        """The pid while it runs."""
+        if self._child is not None:
+            self._child.poll()  # reaps it, so that it does not stay as a zombie
+        kept = read_json(self.spec.pid_file)
+        pid = kept.get("pid")
+        if isinstance(pid, int) and started_at(pid) == kept.get("started_at"):
+            return pid
+        return None
+
+    def is_running(self) -> bool:
+        return self.pid is not None
+
+    def start(self) -> None:
+        """Start it; nothing when it runs. Its output is appended to its log."""
+        if self.is_running():
+            return
+        self.spec.directory.mkdir(parents=True, exist_ok=True)
+        inherited = {
+            name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ
+        }
+        with self.spec.log.open("ab") as log:
+            self._child = subprocess.Popen(
+                self.spec.command,
+                cwd=self.spec.directory,
+                env={**inherited, **self.spec.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in the terminal is for us to handle, not for the servers.
+                start_new_session=True,
+            )
+        identity = started_at(self._child.pid)
+        write_json(self.spec.pid_file, {"pid": self._child.pid, "started_at": identity})
+
+    def require_running(self) -> None:
+        """Raises StackError with the end of its log when it does not run."""
+        if not self.is_running():
+            raise StackError(f"{self.name} stopped by itself: {self.log_tail()}")
+
+    def log_tail(self) -> str:
+        try:
+            text = self.spec.log.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return "it wrote no log."
+        lines = [line for line in text.splitlines() if line.strip()]
+        return " | ".join(lines[-LOG_TAIL_LINES:]) + f" (see {self.spec.log})"
+
+    def family(self) -> list[psutil.Process]:
+        """It, its descendants and its relatives: all that dies when the node dies."""
+        members: list[psutil.Process] = []
+        pid = self.pid
+        if pid is not None:
+            members += with_descendants([pid])
+        members += with_descendants(relative.pid for relative in self.spec.relatives())
+        return members
+
+    def memory_bytes(self) -> int:
+        """Memory of the whole family, shared pages counted once (PSS)."""
+        return sum(_proportional_bytes(member) for member in self.family())
+
+    def kill(self) -> None:
+        """SIGKILL the whole family, as a power cut would, and wait until it is gone."""
+        family = self.family()
+        _signal(family, signal.SIGKILL)
+        self._wait_gone(family, KILL_TIMEOUT_S)
+        self.spec.pid_file.unlink(missing_ok=True)
+
+    def kill_main(self) -> None:
+        """SIGKILL it alone; its relatives live on. For an orderly stop of a node."""
+        pid = self.pid
+        if pid is not None:
+            main = psutil.Process(pid)
+            _signal([main], signal.SIGKILL)
+            self._wait_gone([main], KILL_TIMEOUT_S)
+
+    def terminate(self) -> None:
+        """Ask it to stop, wait until it has; SIGKILL what is left at the deadline."""
+        self.resume()
+        family = self.family()
+        pid = self.pid
+        if pid is not None:
+            main = [member for member in family if member.pid == pid]
+            _signal(main, self.spec.stop_signal)
+        try:
+            self._wait_gone(family, self.spec.stop_timeout_s)
+        except StackError:
+            self.kill()
+        self.spec.pid_file.unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """SIGSTOP: alive for the kernel, silent for everyone else."""
+        _signal(self.family(), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        _signal(self.family(), signal.SIGCONT)
+
+    def _wait_gone(self, family: list[psutil.Process], timeout_s: float) -> None:
+        pids = [(member.pid, started_at(member.pid)) for member in family]
+
+        def gone() -> bool:
+            if self._child is not None:
+                self._child.poll()
+            return all(seen is None or started_at(pid) != seen for pid, seen in pids)
+
+        Patience().wait_until(
+            gone, what=f"{self.name} to end", timeout_s=timeout_s, interval_s=0.02
+        )
+
+
+def with_descendants(pids: Iterable[int]) -> list[psutil.Process]:
+    members: list[psutil.Process] = []
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            members += [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+    return members
+
+
+def _signal(members: list[psutil.Process], number: signal.Signals) -> None:
+    for member in members:
+        try:
+            # psutil compares the start time first: it refuses a reused pid.
+            member.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _proportional_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0

@@ -1,0 +1,336 @@
+"""The whole stack: what a test, the demo or the command line starts and stops.
+
+with Stack(StackConfig(state_dir=Path("build/stack"))) as stack:
+    connect(stack.endpoints.bootstrap_servers)
+    stack.processes["kafka-1"].kill()
+
+stack = Stack.attach(Path(".local"))        # one that `make up` left running
+"""
+
+import fcntl
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from local.deadline import Patience
+from local.endpoints import (
+    Endpoints,
+    load_endpoints,
+    make_endpoints,
+    port_names,
+    remembered_ports,
+)
+from local.errors import StackError
+from local.etcd import Etcd
+from local.kafka import Kafka, KafkaConfig
+from local.layout import Layout, read_json
+from local.parts import Parts, find_or_fetch
+from local.passwords import SUPERUSER, load_passwords
+from local.ports import choose_ports
+from local.postgres import PatroniCluster, PlainServer, Postgres, PostgresSettings
+from local.privileges import find_servant
+from local.process import ManagedProcess
+from local.registry import Registry
+from local.roles import DATABASE, ensure_roles
+from local.sweep import kill_all, running_pids
+from local.watchdog import Watchdog
+
+DEFAULT_STATE_DIR = Path(".local")
+SIZES = (1, 3)
+
+# Told that a component began something or, without a text, that it is ready.
+Progress = Callable[[str, str | None], None]
+
+
+def _silent(component: str, doing: str | None) -> None:
+    """Progress for those who do not watch."""
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """What to start. Three nodes tolerate the loss of one; one is for small tests."""
+
+    state_dir: Path = DEFAULT_STATE_DIR
+    # Shared between state directories: they are the same for everyone.
+    jars_dir: Path = DEFAULT_STATE_DIR / "jars"
+    brokers: int = 3
+    postgres: int = 3
+    # Fixed ports by name (see endpoints.port_names); all others are chosen.
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.brokers not in SIZES or self.postgres not in SIZES:
+            raise StackError("Brokers and Postgres nodes: one or three of each.")
+
+
+@dataclass(frozen=True)
+class _Components:
+    endpoints: Endpoints
+    settings: PostgresSettings
+    kafka: Kafka
+    registry: Registry
+    etcd: Etcd | None
+    postgres: Postgres
+
+    @property
+    def processes(self) -> dict[str, ManagedProcess]:
+        etcd = self.etcd.processes if self.etcd else {}
+        return {
+            **self.kafka.processes,
+            **self.registry.processes,
+            **etcd,
+            **self.postgres.processes,
+        }
+
+
+class Stack:
+    """Kafka, the schema registry and Postgres, started together."""
+
+    def __init__(self, config: StackConfig, progress: Progress = _silent) -> None:
+        self.config = config
+        self._progress = progress
+        self._layout = Layout(config.state_dir.resolve())
+        self._patience = Patience()
+        self._watchdog = Watchdog(self._layout)
+        self._components: _Components | None = None
+
+    @classmethod
+    def attach(cls, state_dir: Path = DEFAULT_STATE_DIR) -> Self:
+        """The stack that somebody else started there, with the same methods.
+
+        Raises StackError when none was.
+        """
+        endpoints = load_endpoints(Layout(state_dir.resolve()))
+        config = StackConfig(
+            state_dir=state_dir,
+            jars_dir=endpoints.jars_dir,
+            brokers=endpoints.brokers,
+            postgres=endpoints.postgres,
+        )
+        stack = cls(config)
+        parts = find_or_fetch(endpoints.jars_dir, lambda _: None)
+        stack._components = stack._compose(parts, endpoints.ports)
+        return stack
+
+    @staticmethod
+    def running(state_dir: Path = DEFAULT_STATE_DIR) -> bool:
+        """Whether any process of a stack runs there."""
+        return bool(running_pids(Layout(state_dir.resolve())))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def endpoints(self) -> Endpoints:
+        return self._started.endpoints
+
+    @property
+    def processes(self) -> dict[str, ManagedProcess]:
+        """By name: kafka-1..3, registry, etcd, postgres-1..3."""
+        return self._started.processes
+
+    @property
+    def kafka(self) -> Kafka:
+        return self._started.kafka
+
+    @property
+    def registry(self) -> Registry:
+        return self._started.registry
+
+    @property
+    def postgres(self) -> Postgres:
+        return self._started.postgres
+
+    def conninfo(self, *, user: str, dbname: str = DATABASE) -> str:
+        """libpq's connection string to the primary, password included."""
+        return self._started.settings.conninfo(user=user, dbname=dbname)
+
+    def start(self) -> None:
+        """Start everything and return when all of it is ready.
+
+        Raises StackError in one sentence, and leaves nothing running, when it fails.
+        Everything ends with this Python process, unless `detach` is called.
+        """
+        self._layout.create()
+        with self._lock():
+            if running_pids(self._layout):
+                raise StackError(
+                    f"A stack runs under {self._layout.root}: attach to it or stop it."
+                )
+            self._require_same_size()
+            self._progress("parts", "looking for what is missing")
+            parts = find_or_fetch(
+                self.config.jars_dir.resolve(),
+                lambda doing: self._progress("parts", doing),
+            )
+            self._progress("parts", None)
+            ports = choose_ports(
+                port_names(self.config.brokers, self.config.postgres),
+                remembered=remembered_ports(self._layout),
+                configured=self.config.ports,
+            )
+            self._components = self._compose(parts, ports)
+            self._components.endpoints.save(self._layout)
+            self._watchdog.start()
+            try:
+                self._start_all(self._components)
+            except BaseException:
+                kill_all(self._layout)
+                self._watchdog.let_go()
+                raise
+
+    def detach(self) -> None:
+        """Let the stack outlive this process."""
+        self._watchdog.let_go()
+
+    def stop(self) -> None:
+        """Stop everything cleanly; the data stays."""
+        with self._lock():
+            if self._components is not None:
+                self._stop_all(self._components)
+            kill_all(self._layout)
+            self._watchdog.let_go()
+
+    def wipe(self) -> None:
+        """Remove all data of the stopped stack; what was fetched stays."""
+        if self.running(self._layout.root):
+            raise StackError("The stack runs: stop it before its data is removed.")
+        for path in self._layout.owned:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    @property
+    def _started(self) -> _Components:
+        if self._components is None:
+            raise StackError("The stack was not started.")
+        return self._components
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One start or stop at a time in a state directory."""
+        self._layout.root.mkdir(parents=True, exist_ok=True)
+        with self._layout.lock_file.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StackError(
+                    f"Somebody else is starting or stopping {self._layout.root}."
+                ) from error
+            yield
+
+    def _require_same_size(self) -> None:
+        """The number of nodes is written into the data: it cannot change under it."""
+        if not any(self._layout.all_data.iterdir()):
+            return
+        kept = read_json(self._layout.endpoints_file)
+        made = (kept.get("brokers"), kept.get("postgres"))
+        if kept and made != (self.config.brokers, self.config.postgres):
+            raise StackError(
+                f"The data under {self._layout.root} belongs to {made[0]} brokers and "
+                f"{made[1]} Postgres nodes: start these, or wipe it (make down WIPE=1)."
+            )
+
+    def _compose(self, parts: Parts, ports: Mapping[str, int]) -> _Components:
+        layout, config, patience = self._layout, self.config, self._patience
+        # Patroni runs from this Python environment: its user must get there too.
+        servant = find_servant([layout.root, Path(sys.prefix)])
+        settings = PostgresSettings(
+            layout=layout,
+            parts=parts,
+            servant=servant,
+            ports=ports,
+            passwords=load_passwords(layout),
+            nodes=config.postgres,
+        )
+        etcd: Etcd | None = None
+        postgres: Postgres = PlainServer(settings, patience)
+        if config.postgres > 1:
+            etcd_ports = (ports["etcd"], ports["etcd-peer"])
+            etcd = Etcd(layout, parts, servant, etcd_ports, patience)
+            postgres = PatroniCluster(settings, ports["etcd"], patience)
+        return _Components(
+            endpoints=make_endpoints(
+                layout,
+                config.jars_dir.resolve(),
+                ports,
+                config.brokers,
+                config.postgres,
+            ),
+            settings=settings,
+            kafka=Kafka(KafkaConfig(layout, parts, ports, config.brokers), patience),
+            registry=Registry(
+                layout,
+                parts,
+                ports["registry"],
+                ports["registry-management"],
+                patience,
+            ),
+            etcd=etcd,
+            postgres=postgres,
+        )
+
+    def _start_all(self, components: _Components) -> None:
+        """Everything at once; the first failure ends the waiting of the others."""
+        with ThreadPoolExecutor(thread_name_prefix="start") as pool:
+            futures = [
+                pool.submit(self._start_postgres, components),
+                pool.submit(self._start_kafka, components.kafka),
+                pool.submit(self._start_registry, components.registry),
+            ]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            except BaseException:
+                self._patience.cancel()
+                raise
+
+    def _start_kafka(self, kafka: Kafka) -> None:
+        self._progress("kafka", "starting")
+        kafka.start()
+        kafka.wait_ready()
+        self._progress("kafka", None)
+
+    def _start_registry(self, registry: Registry) -> None:
+        self._progress("registry", "starting")
+        registry.start()
+        registry.wait_ready()
+        self._progress("registry", None)
+
+    def _start_postgres(self, components: _Components) -> None:
+        self._progress("postgres", "starting")
+        if components.etcd is not None:
+            components.etcd.start()
+            components.etcd.wait_ready()
+        components.postgres.start()
+        components.postgres.wait_ready()
+        settings = components.settings
+        self._progress("postgres", "making roles")
+        ensure_roles(
+            settings.conninfo(user=SUPERUSER, dbname="postgres"), settings.passwords
+        )
+        self._progress("postgres", None)
+
+    def _stop_all(self, components: _Components) -> None:
+        processes = [
+            *components.kafka.processes.values(),
+            *components.registry.processes.values(),
+        ]
+        with ThreadPoolExecutor(thread_name_prefix="stop") as pool:
+            futures = [pool.submit(process.terminate) for process in processes]
+            futures.append(pool.submit(components.postgres.stop))
+            for future in futures:
+                future.result()
+        if components.etcd is not None:
+            components.etcd.process.terminate()
