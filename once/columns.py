@@ -11,7 +11,7 @@ Source of the encoding: the Avro specification, "Binary Encoding".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,7 +177,7 @@ class ColumnWriter:
         self.fields = flat_fields(schema)
         self.frame = frame
 
-    def write(self, columns: dict[str, Sequence[Any]]) -> list[bytes]:
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
         """One value per row. Every column must have the same length.
 
         Raises OverflowError for an integer beyond 64 bits and ValueError for a fixed of
@@ -187,11 +187,11 @@ class ColumnWriter:
         bounds = starts.tolist()
         return [data[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
 
-    def write_joined(self, columns: dict[str, Sequence[Any]]) -> bytes:
+    def write_joined(self, columns: Mapping[str, Sequence[Any]]) -> bytes:
         """All rows one behind the other: the items of an Avro array block."""
         return self._layout(columns)[0]
 
-    def _layout(self, columns: dict[str, Sequence[Any]]) -> tuple[bytes, Int64s]:
+    def _layout(self, columns: Mapping[str, Sequence[Any]]) -> tuple[bytes, Int64s]:
         count = len(columns[self.fields[0].name])
         pieces: list[_Piece] = []
         if self.frame:

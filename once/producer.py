@@ -34,7 +34,8 @@ INIT_TIMEOUT_SECONDS = 30.0
 COMMIT_TIMEOUT_SECONDS = 15.0
 
 Headers = Sequence[tuple[str, str | bytes | None]]
-Record = dict[str, Any]  # as Producer.produce_batch takes it: key, value, partition
+Record = dict[str, Any]  # as Producer.produce_batch takes it: key and value
+ANY = -1  # any partition: the partitioner chooses
 Group = tuple[Sequence[TopicPartition], Any]  # offsets and consumer group metadata
 
 
@@ -93,13 +94,14 @@ class TransactionalProducer:
     def send(
         self,
         topic: str,
-        records: Sequence[Record],
-        headers: Mapping[int, Headers] = MappingProxyType({}),
+        records: Mapping[int, Sequence[Record]],
+        headers: Mapping[int, Mapping[int, Headers]] = MappingProxyType({}),
         group: Group | None = None,
     ) -> None:
-        """Send all records in order, and the group's offsets, in one transaction.
+        """Send all records, and the group's offsets, in one transaction.
 
-        `headers` are by index of the few records that have any. Returns when it is
+        `records` are by partition, in order (ANY: the partitioner chooses by key);
+        `headers` by partition and index of the few records that have any. Returns when it is
         committed. Raises Abortable when the transaction was aborted (the incarnation
         lives on, the same call may be made again); Indeterminate, Fenced or Defect end
         the incarnation: recycle it.
@@ -108,7 +110,8 @@ class TransactionalProducer:
         assert producer is not None, "recycle() comes before send()"
         try:
             producer.begin_transaction()
-            _produce(producer, topic, records, headers)
+            for partition, mine in records.items():
+                _produce(producer, topic, partition, mine, headers.get(partition, {}))
             if group is not None:
                 producer.send_offsets_to_transaction(
                     list(group[0]), group[1], COMMIT_TIMEOUT_SECONDS
@@ -133,23 +136,29 @@ class TransactionalProducer:
 def _produce(
     producer: Producer,
     topic: str,
+    partition: int,
     records: Sequence[Record],
     headers: Mapping[int, Headers],
 ) -> None:
     """Queue all records in order; runs without headers go in one call each."""
     start = 0
     for row in sorted(headers):
-        _produce_run(producer, topic, records[start:row])
-        producer.produce(topic, **records[row], headers=list(headers[row]))
+        _produce_run(producer, topic, partition, records[start:row])
+        producer.produce(
+            topic, **records[row], partition=partition, headers=list(headers[row])
+        )
         start = row + 1
-    _produce_run(producer, topic, records[start:])
+    _produce_run(producer, topic, partition, records[start:])
 
 
-def _produce_run(producer: Producer, topic: str, records: Sequence[Record]) -> None:
+def _produce_run(
+    producer: Producer, topic: str, partition: int, records: Sequence[Record]
+) -> None:
     if not records:
         return
     run = list(records)
-    if producer.produce_batch(topic, run) != len(run):
+    # A partition inside a record is ignored by this call; as its argument it is not.
+    if producer.produce_batch(topic, run, partition) != len(run):
         raise KafkaException(next(r["_error"] for r in run if "_error" in r))
 
 

@@ -17,7 +17,7 @@ from confluent_kafka import TopicPartition
 from once import names
 from once.errors import Abortable, OnceError
 from once.metrics import Laps
-from once.producer import Record, TransactionalProducer
+from once.producer import ANY, Record, TransactionalProducer
 
 ATTEMPTS_MAX = 5
 
@@ -92,7 +92,7 @@ class Publisher:
         group = (publication.offsets, publication.group_metadata)
         for attempt in range(ATTEMPTS_MAX):
             try:
-                self._producer.send(self._topic, records, group=group)
+                self._producer.send(self._topic, {ANY: records}, group=group)
                 break
             except Abortable:
                 if attempt == ATTEMPTS_MAX - 1:

@@ -9,7 +9,7 @@ partition, without gaps, so that the Bank notices what Kafka's protocol would hi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.trace import Span
@@ -30,6 +30,9 @@ log = logs.get(__name__)
 
 FENCED_IN_A_ROW_MAX = 3
 ACCOUNTS_REMEMBERED_MAX = 1_000_000
+
+Records = dict[int, list[Record]]  # by partition
+Headers = dict[int, dict[int, list[Any]]]  # by partition and index
 
 
 class Emitter:
@@ -66,7 +69,8 @@ class Emitter:
         """
         delays, fenced = pauses(), 0
         spans = self._sampled(chunk)
-        records: list[Record] | None = None
+        headers = self._headers(chunk, spans)
+        records: Records | None = None
         while True:
             if not self._producer.usable:
                 self._recycle()
@@ -76,7 +80,7 @@ class Emitter:
             began = time.monotonic()
             outcome = names.ABORTED
             try:
-                self._send(records, spans)
+                self._producer.send(self._topic, records, headers)
                 outcome = names.COMMITTED
                 self._sequences = sequences
                 end_all(list(spans.values()))
@@ -111,16 +115,15 @@ class Emitter:
         if self._producer.recycles:
             self.metrics.recycle()
 
-    def _encode(self, chunk: Chunk) -> tuple[list[Record], list[int]]:
-        """The records of a chunk, and the sequence numbers due after them."""
+    def _encode(self, chunk: Chunk) -> tuple[Records, list[int]]:
+        """A chunk's records by partition, and the sequence numbers due after them."""
         due = self._sequences.copy()
         numbers: list[int] = []
-        keys: list[bytes] = []
-        partitions: list[int] = []
+        places: list[tuple[bytes, int]] = []
         for account in chunk.debit_accounts:
-            key, partition = self._places.get(account) or self._place(account)
-            keys.append(key)
-            partitions.append(partition)
+            place = self._places.get(account) or self._place(account)
+            partition = place[1]
+            places.append(place)
             numbers.append(due[partition])
             due[partition] += 1
         values = self._writer.write(
@@ -136,14 +139,16 @@ class Emitter:
                 "emitter_sequence": numbers,
             }
         )
-        records: list[Record] = [
-            {"key": key, "value": value, "partition": partition}
-            for key, value, partition in zip(keys, values, partitions, strict=True)
-        ]
+        records: Records = {p: [] for p in range(self._partition_count)}
+        for (key, partition), value in zip(places, values, strict=True):
+            records[partition].append({"key": key, "value": value})
         return records, due
 
     def _place(self, account: int) -> tuple[bytes, int]:
         """Key and partition of an account, remembered."""
+        known = self._places.get(account)
+        if known is not None:
+            return known
         if len(self._places) >= ACCOUNTS_REMEMBERED_MAX:
             self._places.clear()
         key = b"%d" % account
@@ -151,18 +156,26 @@ class Emitter:
         return place
 
     def _sampled(self, chunk: Chunk) -> dict[int, Span]:
+        """Spans of the sampled transfers, by row of the chunk."""
         if not self._telemetry.traces_enabled:
             return {}
         tracer = self._telemetry.tracer
+        accounts = chunk.debit_accounts
         return {
-            row: send_span(tracer, self._topic, self._partition(chunk, row))
+            row: send_span(tracer, self._topic, self._place(accounts[row])[1])
             for row in self._telemetry.sampler.pick(len(chunk))
         }
 
-    def _partition(self, chunk: Chunk, row: int) -> int:
-        account = chunk.debit_accounts[row]
-        return (self._places.get(account) or self._place(account))[1]
-
-    def _send(self, records: Sequence[Record], spans: dict[int, Span]) -> None:
-        headers: dict[int, Any] = {row: inject(span) for row, span in spans.items()}
-        self._producer.send(self._topic, records, headers)
+    def _headers(self, chunk: Chunk, spans: dict[int, Span]) -> Headers:
+        """The spans' headers, by partition and index in it."""
+        headers: Headers = {}
+        if not spans:
+            return headers
+        counts = [0] * self._partition_count
+        for row, account in enumerate(chunk.debit_accounts):
+            partition = self._place(account)[1]
+            if row in spans:
+                mine = headers.setdefault(partition, {})
+                mine[counts[partition]] = inject(spans[row])
+            counts[partition] += 1
+        return headers
