@@ -243,8 +243,10 @@ class Stack:
 
     def _compose(self, parts: Parts, ports: Mapping[str, int]) -> _Components:
         layout, config, patience = self._layout, self.config, self._patience
-        # Patroni runs from this Python environment: its user must get there too.
-        servant = find_servant([layout.root, Path(sys.prefix)])
+        # Patroni runs from this Python environment and from the Python beneath it,
+        # which may lie in somebody's home: its user must get to both.
+        python = [Path(sys.prefix), Path(sys.executable).resolve().parent]
+        servant = find_servant([layout.root, *python])
         settings = PostgresSettings(
             layout=layout,
             parts=parts,
@@ -254,11 +256,13 @@ class Stack:
             nodes=config.postgres,
         )
         etcd: Etcd | None = None
-        postgres: Postgres = PlainServer(settings, patience)
+        postgres: Postgres
         if config.postgres > 1:
             etcd_ports = (ports["etcd"], ports["etcd-peer"])
             etcd = Etcd(layout, parts, servant, etcd_ports, patience)
             postgres = PatroniCluster(settings, ports["etcd"], patience)
+        else:
+            postgres = PlainServer(settings, patience)
         return _Components(
             endpoints=make_endpoints(
                 layout,
