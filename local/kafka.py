@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from local.deadline import Patience
 from local.endpoints import HOST, broker_names
 from local.errors import StackError
-from local.java import Jvm
+from local.java import ClassData, Jvm
 from local.layout import Layout
 from local.parts import HERE, Parts
 from local.process import ManagedProcess, ProcessSpec
@@ -23,6 +23,7 @@ from local.process import ManagedProcess, ProcessSpec
 # but its data; each node's directory id is its own.
 CLUSTER_ID = "T25jZS1sb2NhbC1zdGFjaw"
 READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
 HEAP_START_MB = 192
 HEAP_MAX_MB = 384
 
@@ -35,6 +36,7 @@ class KafkaConfig:
     parts: Parts
     ports: Mapping[str, int]
     brokers: int
+    record_classes: bool = False
 
     def server_properties(self, number: int) -> dict[str, object]:
         """The broker's configuration file, as a mapping."""
@@ -136,28 +138,55 @@ class Kafka:
 
         self._patience.wait_until(ready, what="Kafka", timeout_s=timeout_s)
 
+    def stop(self) -> None:
+        """Stop all brokers cleanly.
+
+        The last ones to go would wait 5 s for a quorum that is gone. A broker that has
+        closed its logs says so in a file; after that nothing is lost by killing it.
+        """
+        for process in self.processes.values():
+            process.ask_to_stop()
+        try:
+            Patience().wait_until(
+                lambda: all(self._is_closed(name) for name in self.names),
+                what="Kafka to stop",
+                timeout_s=STOP_TIMEOUT_S,
+            )
+        except StackError:
+            pass  # what follows is harder
+        for process in self.processes.values():
+            process.kill()
+
+    def _is_closed(self, name: str) -> bool:
+        closed = (self._log_dir(name) / ".kafka_cleanshutdown").exists()
+        return closed or not self.processes[name].is_running()
+
     def _process(self, name: str) -> ManagedProcess:
         layout = self._config.layout
         return ManagedProcess(
             ProcessSpec(
                 name=name,
                 command=self._java(
+                    ClassData(
+                        self._config.parts.kafka_classes, self._config.record_classes
+                    ),
                     "kafka.Kafka",
                     str(layout.data(name) / "server.properties"),
                 ),
                 directory=layout.data(name),
                 log=layout.log(name),
                 pid_file=layout.pids / f"{name}.json",
-                stop_timeout_s=10.0,
+                stop_timeout_s=STOP_TIMEOUT_S,
             )
         )
 
-    def _java(self, *program: str) -> list[str]:
+    def _java(self, class_data: ClassData, *program: str) -> list[str]:
         jvm = Jvm(
             self._config.parts.java,
             self._config.layout.temporary,
             HEAP_START_MB,
             HEAP_MAX_MB,
+            class_data,
         )
         logging = HERE / "config" / "log4j2-server.properties"
         return jvm.command(
@@ -187,8 +216,9 @@ class Kafka:
         first = new[0]
         properties = self._config.layout.data(first) / "server.properties"
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID]
+        class_data = ClassData(self._config.parts.kafka_classes)
         done = subprocess.run(
-            self._java(*tool, "--config", str(properties)),
+            self._java(class_data, *tool, "--config", str(properties)),
             capture_output=True,
             text=True,
             check=False,

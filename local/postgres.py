@@ -32,8 +32,6 @@ from local.process import ManagedProcess, ProcessSpec
 
 READY_TIMEOUT_S = 90.0
 CONNECT_TIMEOUT_S = 2
-# Patroni's two names for a member that replicates.
-FOLLOWING = ("streaming", "running")
 
 
 @dataclass(frozen=True)
@@ -139,11 +137,7 @@ class PatroniCluster:
         def ready() -> bool:
             for process in self.processes.values():
                 process.require_running()
-            members = self.members()
-            following = [member for member in members if member.state in FOLLOWING]
-            roles = [member.role for member in following]
-            complete = len(following) == len(self._nodes)
-            return complete and "leader" in roles and "sync_standby" in roles
+            return _is_whole(self.members(), len(self._nodes))
 
         self._patience.wait_until(
             ready, what="the Postgres cluster", timeout_s=timeout_s, interval_s=0.2
@@ -303,6 +297,17 @@ def wait_writable(
         return True
 
     patience.wait_until(writable, what="Postgres to take writes", timeout_s=timeout_s)
+
+
+def _is_whole(members: list[Member], nodes: int) -> bool:
+    """Whether all replicate. The role of a standby alone may be of the last run."""
+    states = {(member.role, member.state) for member in members}
+    expected = {("leader", "running"), ("sync_standby", "streaming")}
+    return (
+        len(members) == nodes
+        and expected <= states
+        and states <= expected | {("replica", "streaming")}
+    )
 
 
 def _member(answer: Mapping[str, Any]) -> Member:

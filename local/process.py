@@ -144,18 +144,21 @@ class ManagedProcess:
         """SIGKILL it alone; its relatives live on. For an orderly stop of a node."""
         pid = self.pid
         if pid is not None:
-            main = psutil.Process(pid)
-            _signal([main], signal.SIGKILL)
-            self._wait_gone([main], KILL_TIMEOUT_S)
+            main = [psutil.Process(pid)]
+            _signal(main, signal.SIGKILL)
+            self._wait_gone(main, KILL_TIMEOUT_S)
+
+    def ask_to_stop(self) -> None:
+        """Send the signal it stops at, without waiting."""
+        self.resume()
+        pid = self.pid
+        if pid is not None:
+            _signal([psutil.Process(pid)], self.spec.stop_signal)
 
     def terminate(self) -> None:
         """Ask it to stop, wait until it has; SIGKILL what is left at the deadline."""
-        self.resume()
         family = self.family()
-        pid = self.pid
-        if pid is not None:
-            main = [member for member in family if member.pid == pid]
-            _signal(main, self.spec.stop_signal)
+        self.ask_to_stop()
         try:
             self._wait_gone(family, self.spec.stop_timeout_s)
         except StackError:

@@ -10,7 +10,7 @@ import httpx
 
 from local.deadline import Patience
 from local.endpoints import HOST
-from local.java import Jvm
+from local.java import ClassData, Jvm
 from local.layout import Layout
 from local.parts import Parts
 from local.process import ManagedProcess, ProcessSpec
@@ -31,12 +31,21 @@ class Registry:
         port: int,
         management_port: int,
         patience: Patience,
+        *,
+        record_classes: bool = False,
     ) -> None:
         self._patience = patience
         self.url = f"http://{HOST}:{port}/apis/ccompat/v7"
         home = layout.data(NAME)
         database = f"jdbc:h2:file:{home}/schemas;WRITE_DELAY=0"
-        jvm = Jvm(parts.java, layout.temporary, HEAP_START_MB, HEAP_MAX_MB)
+        jvm = Jvm(
+            parts.java,
+            layout.temporary,
+            HEAP_START_MB,
+            HEAP_MAX_MB,
+            ClassData(parts.registry_classes, record_classes),
+            quick=True,
+        )
         command = jvm.command(
             {
                 "quarkus.http.host": HOST,

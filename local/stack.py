@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from local.class_data import ensure_class_data
 from local.deadline import Patience
 from local.endpoints import (
     Endpoints,
@@ -172,6 +173,7 @@ class Stack:
                 self.config.jars_dir.resolve(),
                 lambda doing: self._progress("parts", doing),
             )
+            ensure_class_data(parts, lambda doing: self._progress("parts", doing))
             self._progress("parts", None)
             ports = choose_ports(
                 port_names(self.config.brokers, self.config.postgres),
@@ -327,13 +329,13 @@ class Stack:
         self._progress("postgres", None)
 
     def _stop_all(self, components: _Components) -> None:
-        processes = [
-            *components.kafka.processes.values(),
-            *components.registry.processes.values(),
-        ]
+        """Clients before what they use: etcd goes last."""
         with ThreadPoolExecutor(thread_name_prefix="stop") as pool:
-            futures = [pool.submit(process.terminate) for process in processes]
-            futures.append(pool.submit(components.postgres.stop))
+            futures = [
+                pool.submit(components.kafka.stop),
+                pool.submit(components.postgres.stop),
+                pool.submit(components.registry.process.terminate),
+            ]
             for future in futures:
                 future.result()
         if components.etcd is not None:
