@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from once import names
-from once.errors import Abortable, OnceError
+from once.backoff import pauses
+from once.errors import Abortable, Fenced, OnceError
 from once.metrics import Laps
 from once.producer import ANY, Record, TransactionalProducer
 
@@ -24,23 +26,29 @@ ATTEMPTS_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """The results of one batch and the group offsets after it.
-
-    `group_metadata` was taken when the batch was polled: a generation that has passed
-    since then is refused by the broker, and with it the results of a zombie.
-    """
+    """The results of one batch and the group offsets after it."""
 
     encode: Callable[[], Sequence[Record]]
     offsets: Sequence[TopicPartition]
-    group_metadata: Any
     done: Callable[[float], None]  # is told the seconds that it took
 
 
 class Publisher:
-    """A thread that sends publications in order, one waiting at most."""
+    """A thread that sends publications in order, one waiting at most.
 
-    def __init__(self, producer: TransactionalProducer, topic: str) -> None:
+    Partitions must not be given up before `drain` or `close`: until then, nobody else
+    publishes for them.
+    """
+
+    def __init__(
+        self,
+        producer: TransactionalProducer,
+        topic: str,
+        membership: Callable[[], Any],
+    ) -> None:
+        """`membership()` is the newest consumer group metadata."""
         self._producer = producer
+        self._membership = membership
         self._topic = topic
         self._waiting: queue.Queue[Publication | None] = queue.Queue(maxsize=1)
         self._idle = threading.Condition()
@@ -67,7 +75,8 @@ class Publisher:
             return self._idle.wait_for(lambda: self._open == 0, seconds_max)
 
     def close(self) -> None:
-        """End the thread; what is still waiting is published first, unless failed."""
+        """End the thread after what is being sent now; what waits is not sent."""
+        self._failure = self._failure or Fenced("the session is over")
         self._waiting.put(None)
         self._thread.join()
         self._producer.close()
@@ -89,12 +98,15 @@ class Publisher:
     def _publish(self, publication: Publication) -> None:
         laps = Laps()
         records = publication.encode()
-        group = (publication.offsets, publication.group_metadata)
-        for attempt in range(ATTEMPTS_MAX):
+        for attempt, pause in enumerate(pauses(), start=1):
             try:
+                # Anew for each attempt: a rebalance that leaves us our partitions
+                # changes the generation, and the broker refuses the old one.
+                group = (publication.offsets, self._membership())
                 self._producer.send(self._topic, {ANY: records}, group=group)
                 break
             except Abortable:
-                if attempt == ATTEMPTS_MAX - 1:
+                if attempt == ATTEMPTS_MAX:
                     raise
+            time.sleep(pause)  # the main loop may be about to join a new generation
         publication.done(laps.lap(names.PUBLISH))

@@ -33,7 +33,7 @@ from consumers.bank.results import ResultsCodec
 from consumers.bank.settings import BankSettings
 from once import names
 from once.backoff import pauses
-from once.errors import Retriable
+from once.errors import Fenced, Retriable
 from once.metrics import Laps
 from once.producer import Record, TransactionalProducer
 from once.registry import Registry
@@ -55,7 +55,6 @@ class Session:
         self._next: dict[int, int] = {}
         self._waiting = False
         self._changed = False
-        self._unsettled: Any = None  # group metadata of the batch being committed
         kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
         registry = Registry(settings.registry_url)
         self._codec = TransferCodec(registry, f"{settings.topic}-value")
@@ -68,8 +67,11 @@ class Session:
         self._applier = Applier(
             self._connect, settings.topic, self._wait, observer.metrics
         )
-        self._publisher = Publisher(producer, settings.results_topic)
         self._consumer = Consumer(_consumer_settings(settings, kafka))
+        self._membership: Any = None
+        self._publisher = Publisher(
+            producer, settings.results_topic, lambda: self._membership
+        )
         self._consumer.subscribe(
             [settings.topic],
             on_assign=self._on_assign,
@@ -82,8 +84,8 @@ class Session:
         laps = Laps()
         self._publisher.check()
         messages = self._poll()
+        self._note_membership()
         laps.lap(names.POLL)
-        metadata = self._consumer.consumer_group_metadata()
         old, new = self._sort(messages)
         slices = self._decode(new)
         laps.lap(names.DECODE)
@@ -91,10 +93,9 @@ class Session:
         laps.skip()
         self._check_topic()
         if old:
-            self._recall(old, metadata)
+            self._recall(old)
         if slices:
             self._applier.begin(slices, laps)
-            self._unsettled = metadata
         self._observer.polled(self._consumer, self._next, messages)
 
     def close(self) -> None:
@@ -162,11 +163,11 @@ class Session:
 
     # -- writing ----------------------------------------------------------------------
 
-    def _recall(self, parts: Sequence[Records], metadata: Any) -> None:
+    def _recall(self, parts: Sequence[Records]) -> None:
         """Publish the results of records that were applied before."""
         slices = self._decode(parts)
         verdicts = self._applier.retry(lambda: recall(self._applier.ledger, slices))
-        self._publish(slices, verdicts, metadata, [])
+        self._publish(slices, verdicts, [])
 
     def _settle(self) -> None:
         """Wait for the COMMIT in flight, and hand its results to the publisher."""
@@ -175,13 +176,12 @@ class Session:
             return
         posting, laps = finished
         spans = self._observer.posted(posting, laps)
-        self._publish(posting.slices, posting.verdicts, self._unsettled, spans)
+        self._publish(posting.slices, posting.verdicts, spans)
 
     def _publish(
         self,
         slices: Sequence[Slice],
         verdicts: Sequence[Sequence[int]],
-        metadata: Any,
         spans: Sequence[Span],
     ) -> None:
         first = {p: start.group_offset for p, start in self._starts.items()}
@@ -199,7 +199,7 @@ class Session:
             if p.next_offset > first[p.partition]
         ]
         done = partial(self._observer.published, spans)
-        self._publisher.submit(Publication(encode, offsets, metadata, done))
+        self._publisher.submit(Publication(encode, offsets, done))
 
     # -- waiting ----------------------------------------------------------------------
 
@@ -233,8 +233,11 @@ class Session:
     # -- rebalances (called from within consume) --------------------------------------
 
     def _on_assign(self, consumer: Consumer, given: list[TopicPartition]) -> None:
-        if self._waiting or not given:
+        if self._waiting:
             self._changed = self._changed or bool(given)
+            return
+        self._note_membership()
+        if not given:
             return
         self._settle()
         partitions = [tp.partition for tp in given]
@@ -260,17 +263,33 @@ class Session:
         if self._waiting:
             self._changed = True
             return
+        self._note_membership()
         self._settle()
-        self._publisher.drain(self._settings.drain_seconds_max)
-        self._on_lost(consumer, taken)
-
-    def _on_lost(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
-        if self._waiting:
-            self._changed = True
-            return
+        if not self._publisher.drain(self._settings.drain_seconds_max):
+            raise Fenced("results could not be published before the partitions went")
+        self._publisher.check()
         log.info("partitions revoked", partitions=[tp.partition for tp in taken])
         self._forget(tp.partition for tp in taken)
         consumer.incremental_unassign(taken)
+
+    def _on_lost(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
+        self._changed = True
+        if not self._waiting:
+            raise Fenced("the group went on without this worker")
+
+    def _note_membership(self) -> None:
+        """Take the group metadata of now, for the publisher.
+
+        Only here, in the thread that polls: elsewhere the call hangs in a rebalance. A
+        member that was thrown out is reset by librdkafka to no member at all, whose
+        offsets the broker would accept: so it is checked around the reading.
+        """
+        member = self._consumer.memberid()
+        metadata = self._consumer.consumer_group_metadata()
+        if member and self._consumer.memberid() == member:
+            self._membership = metadata
+        elif self._starts:
+            raise Fenced("this worker is not a member of its group any more")
 
     def _forget(self, partitions: Any) -> None:
         for partition in list(partitions):
