@@ -22,7 +22,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /\1\t/' | expand -t 16
 
 .PHONY: prerequisites
 prerequisites: ## install what a Debian machine lacks (Java, Maven, Postgres, etcd)
@@ -83,3 +83,28 @@ test-fast: $(VENV)/.installed ## the tests that need no service (ARGS="-k word")
 clean: ## remove what was built (not .venv, not the state in .local)
 	rm -rf build .cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
+
+# -- the local stack ------------------------------------------------------------------
+BROKERS ?= 3
+POSTGRES ?= 3
+ROLE ?= postgres
+STACK := $(PY) -m local
+
+.PHONY: up
+up: $(VENV)/.installed ## start Kafka, registry and Postgres here (BROKERS=1 POSTGRES=1)
+	@$(STACK) up --brokers $(BROKERS) --postgres $(POSTGRES)
+
+.PHONY: down
+down: $(VENV)/.installed ## stop them; the data stays (WIPE=1 removes it)
+	@$(STACK) down $(if $(WIPE),--wipe)
+
+.PHONY: status
+status: $(VENV)/.installed ## show what runs, who leads, who lags
+	@$(STACK) status
+
+.PHONY: psql
+psql: $(VENV)/.installed ## open psql on the primary (ROLE=bank|audit|migrator, ARGS="-c ...")
+	@$(STACK) psql --role $(ROLE) -- $(ARGS)
+
+kafka-%: bin/kafka-% $(VENV)/.installed ## a Kafka tool of bin/: kafka-topics ARGS="--list"
+	@$< $(ARGS)

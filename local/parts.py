@@ -130,8 +130,8 @@ def _etcd(notify: Notify) -> Path:
 
 
 def _postgres(notify: Notify) -> Path:
-    _install_unless(bool(_postgres_versions()), "PostgreSQL", notify)
-    versions = _postgres_versions()
+    _install_unless(bool(postgres_versions()), "PostgreSQL", notify)
+    versions = postgres_versions()
     if not versions:
         raise MissingPart(
             f"PostgreSQL {POSTGRES_VERSION_MIN} or newer is missing under "
@@ -140,7 +140,8 @@ def _postgres(notify: Notify) -> Path:
     return POSTGRES_ROOT / str(versions[-1]) / "bin"
 
 
-def _postgres_versions() -> list[int]:
+def postgres_versions() -> list[int]:
+    """Usable major versions on this machine, the newest last."""
     found = [
         int(path.parent.parent.name)
         for path in POSTGRES_ROOT.glob("*/bin/postgres")

@@ -190,6 +190,25 @@ class Stack:
                 self._watchdog.let_go()
                 raise
 
+    def start_missing(self) -> list[str]:
+        """Start what has stopped of an attached stack; its names, once all is ready."""
+        with self._lock():
+            missing = [
+                name
+                for name, process in self.processes.items()
+                if not process.is_running()
+            ]
+            for name in missing:
+                self.processes[name].start()
+        self.wait_ready()
+        return missing
+
+    def wait_ready(self) -> None:
+        """Until every part is whole again, for example after a fault was healed."""
+        self.kafka.wait_ready()
+        self.registry.wait_ready()
+        self.postgres.wait_ready()
+
     def detach(self) -> None:
         """Let the stack outlive this process."""
         self._watchdog.let_go()

@@ -1,0 +1,276 @@
+"""The platform on a running stack: ledger, topics and schemas made, programs started.
+
+What the demo, the load tests and the tests share. Several platforms can live on one
+stack side by side, each with its own name, ledger, topics and consumer group.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from psycopg import sql
+
+from consumers.bank import accounts
+from consumers.bank.audit.report import AuditReport
+from consumers.bank.audit.run import AuditSettings, audit
+from local.deadline import Patience
+from local.stack import Stack
+from once import resources
+from once.migrate import migrate
+from once.registry import Registry, load_schema
+
+
+class Program:
+    """One of our programs as a process of its own, with its log."""
+
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    @property
+    def text(self) -> str:
+        """All that the program has said so far."""
+        return self.log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to leave in order."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+
+    def terminate(self, timeout_s: float = 30.0) -> int:
+        """SIGTERM, and the exit status once it has left."""
+        self.process.terminate()
+        return self.process.wait(timeout_s)
+
+    def pause(self) -> None:
+        """SIGSTOP: the process hangs, its connections stay."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT: a zombie wakes up."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One ledger with its topics, and the programs that work on them."""
+
+    stack: Stack
+    name: str
+    logs: Path
+
+    @property
+    def topic(self) -> str:
+        return f"transfers{self._suffix}"
+
+    @property
+    def results_topic(self) -> str:
+        return f"transfer-results{self._suffix}"
+
+    @property
+    def group(self) -> str:
+        return f"bank{self._suffix}"
+
+    @property
+    def dbname(self) -> str:
+        return f"ledger{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return f"-{self.name}" if self.name else ""
+
+    def set_up(self, partitions: int = 6) -> None:
+        """Make the ledger, the topics and the schemas; what is there already stays."""
+        self._create_database()
+        with psycopg.connect(self.conninfo("migrator")) as connection:
+            migrate(connection, resources.find("postgres/migrations"))
+        registry = Registry(self.stack.endpoints.registry_url)
+        for topic, file in self.schemas.items():
+            registry.register(f"{topic}-value", load_schema(resources.find(file)))
+        registry.close()
+        self.create_topics(partitions)
+
+    @property
+    def schemas(self) -> dict[str, str]:
+        """The schema file of each topic."""
+        return {
+            self.topic: "avro/transfer.avsc",
+            self.results_topic: "avro/transfer-results.avsc",
+        }
+
+    def create_topics(self, partitions: int) -> None:
+        """Create both topics where they are missing."""
+        admin = self.admin()
+        there = admin.list_topics(timeout=10).topics
+        wanted = [
+            NewTopic(topic, partitions, self.stack.endpoints.brokers)
+            for topic in self.schemas
+            if topic not in there
+        ]
+        for made in admin.create_topics(wanted).values() if wanted else ():
+            made.result()
+
+    def admin(self) -> AdminClient:
+        """Kafka's admin client."""
+        servers = self.stack.endpoints.bootstrap_servers
+        return AdminClient({"bootstrap.servers": servers, "log_level": 3})
+
+    def conninfo(self, role: str) -> str:
+        """How `role` reaches the ledger."""
+        return self.stack.conninfo(user=role, dbname=self.dbname)
+
+    def open_accounts(
+        self, first: int, count: int, credit_limit: int, currency: str = "EUR"
+    ) -> None:
+        """Open accounts first..first+count-1."""
+        conninfo = self.conninfo("migrator")
+        accounts.open_accounts(conninfo, first, count, currency, credit_limit)
+
+    def environment(self) -> dict[str, str]:
+        """The settings of every program, as they document them."""
+        found = {
+            "ONCE_MIGRATOR_CONNINFO": self.conninfo("migrator"),
+            "BANK_CONNINFO": self.conninfo("bank"),
+            "AUDIT_CONNINFO": self.conninfo("audit"),
+            "BANK_GROUP": self.group,
+            "AUDIT_GROUP": self.group,
+        }
+        for program in ("BANK", "STORE", "AUDIT"):
+            found[f"{program}_TOPIC"] = self.topic
+            found[f"{program}_RESULTS_TOPIC"] = self.results_topic
+        for program in ("ONCE", "BANK", "STORE", "AUDIT", "PEEK"):
+            endpoints = self.stack.endpoints
+            found[f"{program}_BOOTSTRAP_SERVERS"] = endpoints.bootstrap_servers
+            found[f"{program}_REGISTRY_URL"] = endpoints.registry_url
+        return found
+
+    def bank(self, instance: str = "0", **settings: object) -> Program:
+        """Start a Bank worker; `settings` are BANK_... in small letters."""
+        return self._start("bank", ["consumers.bank", "run"], instance, settings)
+
+    def store(
+        self, *arguments: str, instance: str = "0", **settings: object
+    ) -> Program:
+        """Start a Store that emits; `arguments` as on its command line."""
+        command = ["producers.store", "emit", *arguments]
+        return self._start("store", command, instance, settings)
+
+    def audit(self, ack_log: Path | None = None) -> AuditReport:
+        """Run the audit here and now."""
+        settings = AuditSettings.model_validate(
+            {
+                "bootstrap_servers": self.stack.endpoints.bootstrap_servers,
+                "registry_url": self.stack.endpoints.registry_url,
+                "conninfo": self.conninfo("audit"),
+                "topic": self.topic,
+                "results_topic": self.results_topic,
+                "group": self.group,
+            }
+        )
+        return audit(settings, ack_log)
+
+    def applied(self) -> int:
+        """Records applied so far, the declined and quarantined ones too."""
+        with psycopg.connect(self.conninfo("audit")) as connection:
+            row = connection.execute("SELECT sum(records) FROM batches").fetchone()
+        return int(row[0] or 0) if row else 0
+
+    def positions(self) -> dict[int, int]:
+        """The next offset to apply, by partition."""
+        with psycopg.connect(self.conninfo("audit")) as connection:
+            return dict(
+                connection.execute(
+                    "SELECT partition, next_offset FROM positions WHERE topic = %s",
+                    (self.topic,),
+                ).fetchall()
+            )
+
+    def published(self) -> dict[int, int]:
+        """The group's offsets, by partition: results are published below them."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.stack.endpoints.bootstrap_servers,
+                "group.id": self.group,
+                "isolation.level": "read_committed",
+                "log_level": 3,
+            }
+        )
+        try:
+            asked = [TopicPartition(self.topic, p) for p in self.positions()]
+            found = consumer.committed(asked, 10) if asked else []
+            return {tp.partition: max(0, tp.offset) for tp in found}
+        finally:
+            consumer.close()
+
+    def wait_applied(self, records: int, timeout_s: float = 60.0) -> None:
+        """Until so many records are applied and all their results are published."""
+
+        def done() -> bool:
+            if self.applied() < records:
+                return False
+            return self.positions() == self.published()
+
+        what = f"{records} records to be applied and published"
+        Patience().wait_until(done, what=what, timeout_s=timeout_s, interval_s=0.2)
+
+    def _create_database(self) -> None:
+        conninfo = self.stack.conninfo(user="postgres", dbname="postgres")
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            there = connection.execute(
+                "SELECT FROM pg_database WHERE datname = %s", (self.dbname,)
+            ).fetchone()
+            if there is None:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER migrator").format(
+                        sql.Identifier(self.dbname)
+                    )
+                )
+
+    def _start(
+        self, kind: str, command: list[str], instance: str, settings: dict[str, object]
+    ) -> Program:
+        extra = {
+            f"{kind}_{name}".upper(): str(value) for name, value in settings.items()
+        }
+        unique = f"{self.name or 'main'}-{instance}"
+        environment = {
+            **self.environment(),
+            f"{kind.upper()}_INSTANCE": unique,
+            **extra,
+        }
+        return Program(command, environment, self.logs / f"{kind}-{unique}.log")
