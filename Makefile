@@ -108,3 +108,48 @@ psql: $(VENV)/.installed ## open psql on the primary (ROLE=bank|audit|migrator, 
 
 kafka-%: bin/kafka-% $(VENV)/.installed ## a Kafka tool of bin/: kafka-topics ARGS="--list"
 	@$< $(ARGS)
+
+# -- the platform on the local stack ------------------------------------------------------
+RUN := $(PY) -m local.run
+DURATION ?= 30
+WORKERS ?= 2
+TOPIC ?= transfers
+SCENARIO ?= drain
+SUBJECTS := transfers-value=avro/transfer.avsc \
+    transfer-results-value=avro/transfer-results.avsc
+
+.PHONY: demo
+demo: prerequisites $(VENV)/.installed ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)
+	@$(PY) -m local.demo --seconds $(DURATION) $(if $(KEEP),--keep)
+
+.PHONY: set-up
+set-up: $(VENV)/.installed ## ledger, schemas, topics and accounts on the running stack
+	@$(RUN) set-up
+
+.PHONY: migrate
+migrate: $(VENV)/.installed ## apply the ledger's migrations
+	@$(RUN) once migrate
+
+.PHONY: register
+register: $(VENV)/.installed ## register the schemas; an incompatible one is refused
+	@$(RUN) once register $(SUBJECTS)
+
+.PHONY: bank
+bank: $(VENV)/.installed ## run the Bank until Ctrl-C (WORKERS=2)
+	@$(RUN) consumers.bank run --workers $(WORKERS)
+
+.PHONY: store
+store: $(VENV)/.installed ## emit transfers (ARGS="--count 1000", or ARGS=file.ndjson)
+	@$(RUN) producers.store emit $(ARGS)
+
+.PHONY: audit
+audit: $(VENV)/.installed ## check all ten invariants now (ARGS="--ack-log FILE")
+	@$(RUN) consumers.bank.audit $(ARGS)
+
+.PHONY: peek
+peek: $(VENV)/.installed ## tail a topic, decoded (TOPIC=transfers ARGS="--count 5")
+	@$(RUN) consumers.console peek $(TOPIC) $(ARGS)
+
+.PHONY: loadtest
+loadtest: prerequisites $(VENV)/.installed ## measure (SCENARIO=drain|stream|telemetry)
+	@$(PY) -m loadtest $(SCENARIO) $(ARGS)

@@ -34,6 +34,9 @@ StateDir = Annotated[
 def up(
     brokers: Annotated[int, typer.Option(help="Kafka nodes: 1 or 3.")] = 3,
     postgres: Annotated[int, typer.Option(help="Postgres nodes: 1 or 3.")] = 3,
+    jars_dir: Annotated[
+        Path | None, typer.Option(help="Where what was fetched is kept.")
+    ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Start the stack and leave it running; nothing when it runs."""
@@ -46,7 +49,7 @@ def up(
         return
     config = StackConfig(
         state_dir=state_dir,
-        jars_dir=state_dir / "jars",
+        jars_dir=jars_dir or state_dir / "jars",
         brokers=brokers,
         postgres=postgres,
     )

@@ -57,7 +57,18 @@ def started_at(pid: int) -> str | None:
         return None
     fields = status.rpartition(")")[2].split()
     state, ticks = fields[0], fields[19]
-    return None if state in "ZX" else f"{boot.strip()}/{ticks}"
+    if state in "ZX":
+        _reap(pid)
+        return None
+    return f"{boot.strip()}/{ticks}"
+
+
+def _reap(pid: int) -> None:
+    """Let the kernel forget a dead process, if it was our child."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
 
 
 class ManagedProcess:
@@ -65,7 +76,6 @@ class ManagedProcess:
 
     def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
-        self._child: subprocess.Popen[bytes] | None = None
 
     @property
     def name(self) -> str:
@@ -74,13 +84,11 @@ class ManagedProcess:
     @property
     def pid(self) -> int | None:
         """The pid while it runs."""
-        if self._child is not None:
-            self._child.poll()  # reaps it, so that it does not stay as a zombie
         kept = read_json(self.spec.pid_file)
         pid = kept.get("pid")
-        if isinstance(pid, int) and started_at(pid) == kept.get("started_at"):
-            return pid
-        return None
+        if not isinstance(pid, int) or started_at(pid) != kept.get("started_at"):
+            return None
+        return pid
 
     def is_running(self) -> bool:
         return self.pid is not None
@@ -94,7 +102,7 @@ class ManagedProcess:
             name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ
         }
         with self.spec.log.open("ab") as log:
-            self._child = subprocess.Popen(
+            child = subprocess.Popen(
                 self.spec.command,
                 cwd=self.spec.directory,
                 env={**inherited, **self.spec.environment},
@@ -104,8 +112,10 @@ class ManagedProcess:
                 # Ctrl-C in the terminal is for us to handle, not for the servers.
                 start_new_session=True,
             )
-        identity = started_at(self._child.pid)
-        write_json(self.spec.pid_file, {"pid": self._child.pid, "started_at": identity})
+        # It may outlive this object on purpose: Python shall not warn of that.
+        child.returncode = 0
+        identity = started_at(child.pid)
+        write_json(self.spec.pid_file, {"pid": child.pid, "started_at": identity})
 
     def require_running(self) -> None:
         """Raises StackError with the end of its log when it does not run."""
@@ -176,8 +186,6 @@ class ManagedProcess:
         pids = [(member.pid, started_at(member.pid)) for member in family]
 
         def gone() -> bool:
-            if self._child is not None:
-                self._child.poll()
             return all(seen is None or started_at(pid) != seen for pid, seen in pids)
 
         Patience().wait_until(

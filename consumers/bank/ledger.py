@@ -225,10 +225,12 @@ class Ledger:
         )
 
     def insert_batches(self, rows: Iterable[tuple[object, ...]]) -> None:
-        """(partition, batch_number, first_offset, last_offset, records, hash) rows."""
+        """(partition, batch_number, first_offset, last_offset, records, posted,
+        declined, hash) rows."""
         self._cursor.executemany(
             "INSERT INTO batches (topic, partition, batch_number, first_offset,"
-            " last_offset, records, hash) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            " last_offset, records, posted, declined, hash)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [(self.topic, *row) for row in rows],
         )
 

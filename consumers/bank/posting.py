@@ -21,7 +21,14 @@ from psycopg.errors import Diagnostic
 
 from consumers.bank.batch import Slice
 from consumers.bank.ledger import Ledger, Position
-from consumers.bank.rules import Account, Decision, Payload, decide, undo
+from consumers.bank.rules import (
+    POSTED,
+    Account,
+    Decision,
+    Payload,
+    decide,
+    undo,
+)
 from consumers.bank.verdicts import DECIDED_MAX
 from once import names
 from once.chain import link
@@ -205,7 +212,10 @@ class Poster:
             number = tail.batch_number + 1
             tails[piece.partition] = Position(piece.next_offset, number, digest)
             first, last = records.offsets[0], records.offsets[-1]
-            rows.append((piece.partition, number, first, last, len(mine), digest))
+            posted = mine.count(POSTED)
+            declined = sum(map(DECIDED_MAX.__ge__, mine)) - posted
+            counts = (len(mine), posted, declined)
+            rows.append((piece.partition, number, first, last, *counts, digest))
         self.ledger.insert_batches(rows)
         return tails
 

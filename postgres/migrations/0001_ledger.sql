@@ -75,6 +75,8 @@ CREATE TABLE batches (
     first_offset bigint      NOT NULL,
     last_offset  bigint      NOT NULL CHECK (last_offset >= first_offset),
     records      integer     NOT NULL CHECK (records > 0),
+    posted       integer     NOT NULL CHECK (posted >= 0),
+    declined     integer     NOT NULL CHECK (declined >= 0),
     hash         bytea       NOT NULL CHECK (length(hash) = 32),
     committed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, partition, batch_number)

@@ -1,0 +1,218 @@
+"""The demo: real parts, real load, a worker killed half way, and the audit's word.
+
+`make demo` starts the stack if none runs, sets the platform up, runs two Bank workers
+and a Store for DURATION seconds, kills one worker with SIGKILL half way and starts it
+again, waits until all is applied, and ends with the audit table.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from consumers.bank.audit.__main__ import show
+from consumers.bank.audit.report import AuditReport
+from local.errors import StackError
+from local.platform import Platform, Program
+from local.run import set_up
+from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
+from local.tools import STATE_DIR_VARIABLE
+from once.errors import OnceError
+
+WORKERS = 2
+CATCH_UP_SECONDS_MAX = 120.0
+ACK_LINE_BYTES = 37  # a UUID and a newline
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the ledger says at one moment."""
+
+    at: float
+    applied: int
+    posted: int
+    declined: int
+
+
+def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
+    """Run the demo; whether every invariant holds."""
+    console = Console()
+    with _stack(config, keep, console) as stack:
+        platform = Platform(stack, "", config.state_dir / "logs")
+        console.print("setting up: migrations, schemas, topics, accounts ...")
+        set_up(platform)
+        ack_log = reports.parent / "demo-acknowledged.log"
+        ack_log.parent.mkdir(parents=True, exist_ok=True)
+        ack_log.unlink(missing_ok=True)
+        before = platform.applied()
+        began = time.monotonic()
+        _load(platform, seconds, ack_log, console)
+        took = time.monotonic() - began
+        applied = platform.applied() - before
+        console.print("auditing ...")
+        report = platform.audit(ack_log)
+        show(report, console)
+        result = _result(report, _acknowledged(ack_log), applied, took)
+        reports.mkdir(parents=True, exist_ok=True)
+        (reports / "demo.json").write_text(json.dumps(result, indent=2) + "\n")
+        _goodbye(console, result, keep, reports)
+    return report.invariants_ok
+
+
+@contextmanager
+def _stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]:
+    if Stack.running(config.state_dir):
+        console.print("using the stack that runs already")
+        yield Stack.attach(config.state_dir)
+        return
+    began = time.monotonic()
+    with console.status("starting Kafka, registry and Postgres ..."):
+        stack = Stack(config)
+        stack.start()
+    console.print(f"stack ready after {time.monotonic() - began:.0f} s")
+    try:
+        yield stack
+        if keep:
+            stack.detach()
+    finally:
+        if not keep:
+            stack.stop()
+
+
+def _load(platform: Platform, seconds: float, ack_log: Path, console: Console) -> None:
+    """Workers and Store at work, one worker killed half way; then all caught up."""
+    with ExitStack() as programs:
+        workers = [programs.enter_context(_worker(platform, n)) for n in range(WORKERS)]
+        generated = ("--seconds", str(seconds), "--seed", "1")
+        store = programs.enter_context(
+            platform.store(*generated, "--ack-log", str(ack_log))
+        )
+        began = last = _counts(platform)
+        doing = "two workers and a Store"
+        with Live(console=console, refresh_per_second=4) as live:
+            while True:
+                time.sleep(0.5)  # the pace of the display
+                now = _counts(platform)
+                sent = _acknowledged(ack_log)
+                live.update(_progress(began, last, now, sent, doing))
+                last = now
+                ran = now.at - began.at
+                if ran > seconds / 2 and doing.startswith("two"):
+                    workers[0].kill()
+                    workers[0] = programs.enter_context(_worker(platform, 0))
+                    doing = "worker 0 was killed with SIGKILL and started again"
+                if store.process.poll() is not None:
+                    if now.applied - began.applied >= _acknowledged(ack_log):
+                        break
+                if ran > seconds + CATCH_UP_SECONDS_MAX:
+                    raise StackError(f"still not all applied; see {workers[0].log}")
+        platform.wait_applied(last.applied)
+        for worker in workers:
+            worker.terminate()
+
+
+def _worker(platform: Platform, number: int) -> Program:
+    # A short session timeout: the killed worker's partitions move within seconds.
+    return platform.bank(str(number), session_timeout_ms=6000)
+
+
+def _acknowledged(ack_log: Path) -> int:
+    return ack_log.stat().st_size // ACK_LINE_BYTES if ack_log.exists() else 0
+
+
+def _counts(platform: Platform) -> Counts:
+    with psycopg.connect(platform.conninfo("audit")) as connection:
+        row = connection.execute(
+            "SELECT coalesce(sum(records), 0)::bigint, coalesce(sum(posted), 0)::bigint,"
+            " coalesce(sum(declined), 0)::bigint FROM batches"
+        ).fetchone()
+    assert row is not None, "an aggregate has one row"
+    return Counts(time.monotonic(), *row)
+
+
+def _progress(began: Counts, last: Counts, now: Counts, sent: int, doing: str) -> Table:
+    """What a person sees while it runs."""
+    rate = (now.applied - last.applied) / max(0.001, now.at - last.at)
+    table = Table(title=doing)
+    for column in (
+        "seconds",
+        "sent",
+        "applied",
+        "a second",
+        "lag",
+        "posted",
+        "declined",
+    ):
+        table.add_column(column, justify="right")
+    applied = now.applied - began.applied
+    table.add_row(
+        f"{now.at - began.at:.0f}",
+        f"{sent:,}",
+        f"{applied:,}",
+        f"{rate:,.0f}",
+        f"{max(0, sent - applied):,}",
+        f"{now.posted - began.posted:,}",
+        f"{now.declined - began.declined:,}",
+    )
+    return table
+
+
+def _result(
+    report: AuditReport, sent: int, applied: int, took: float
+) -> dict[str, object]:
+    return {
+        "sent": sent,
+        "applied": applied,
+        "posted": report.posted,
+        "declined": report.declined,
+        "quarantined": report.quarantined,
+        "lost": report.lost,
+        "duplicated": report.duplicated,
+        "invariants_ok": report.invariants_ok,
+        "transfers_per_second": round(applied / took),
+        "seconds": round(took, 1),
+    }
+
+
+def _goodbye(
+    console: Console, result: dict[str, object], keep: bool, reports: Path
+) -> None:
+    console.print(
+        f"sent {result['sent']:,}, lost {result['lost']}, duplicated "
+        f"{result['duplicated']}; {result['transfers_per_second']:,} transfers a second, "
+        f"a worker killed on the way; see {reports / 'demo.json'}"
+    )
+    if keep:
+        console.print("the stack is still up: make status, make psql, make down")
+
+
+def main(
+    seconds: Annotated[float, typer.Option(help="how long the Store emits")] = 30.0,
+    keep: Annotated[bool, typer.Option(help="leave the stack running")] = False,
+    state_dir: Annotated[
+        Path, typer.Option(envvar=STATE_DIR_VARIABLE, help="where state is kept")
+    ] = DEFAULT_STATE_DIR,
+    reports: Path = Path("build/reports"),
+) -> None:
+    """Run the demo; exit 0 only when every invariant holds."""
+    config = StackConfig(state_dir=state_dir, jars_dir=state_dir / "jars")
+    raise typer.Exit(0 if run(config, seconds, keep, reports) else 1)
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except (StackError, OnceError) as error:
+        sys.exit(f"demo: {error}")

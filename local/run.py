@@ -1,0 +1,46 @@
+"""Runs one of our programs with the settings of the stack that `make up` started.
+
+python -m local.run consumers.bank run --workers 2
+python -m local.run set-up                     ledger, schemas, topics, accounts
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from local.errors import StackError
+from local.platform import Platform
+from local.stack import DEFAULT_STATE_DIR, Stack
+from local.tools import STATE_DIR_VARIABLE
+
+ACCOUNTS, MERCHANTS = 100_000, 100
+CREDIT_LIMIT = 400_00  # minor units: enough for most, not for all
+
+
+def main(arguments: list[str]) -> None:
+    """Become that program, or set the platform up. Raises StackError."""
+    if not arguments:
+        raise StackError("which program? For example: producers.store emit --count 9")
+    state_dir = Path(os.environ.get(STATE_DIR_VARIABLE, DEFAULT_STATE_DIR))
+    platform = Platform(Stack.attach(state_dir), "", state_dir / "logs")
+    if arguments == ["set-up"]:
+        set_up(platform)
+        return
+    environment = {**platform.environment(), **os.environ}
+    os.execve(sys.executable, [sys.executable, "-m", *arguments], environment)
+
+
+def set_up(platform: Platform) -> None:
+    """Ledger, schemas, topics and the demo's accounts; what is there stays."""
+    platform.set_up()
+    platform.open_accounts(1, ACCOUNTS, CREDIT_LIMIT)
+    platform.open_accounts(ACCOUNTS + 1, MERCHANTS, 0)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except StackError as error:
+        sys.exit(f"run: {error}")

@@ -1,0 +1,103 @@
+"""A platform of its own for every test, on the session's one stack."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from local.platform import Platform
+from local.stack import Stack
+from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.service import Store, open_store
+from producers.store.settings import StoreSettings
+from producers.store.transfers import Chunk, TransferLine
+
+PAYERS, MERCHANTS, CREDIT_LIMIT = 100, 10, 1_000_000
+
+
+@pytest.fixture
+def platform(stack: Stack, tmp_path: Path) -> Iterator[Platform]:
+    """Accounts 1..100 may spend a million cents each; 101..110 are merchants."""
+    name = uuid4().hex[:8]
+    platform = Platform(stack, name, tmp_path)
+    platform.set_up(partitions=3)
+    platform.open_accounts(1, PAYERS, CREDIT_LIMIT)
+    platform.open_accounts(PAYERS + 1, MERCHANTS, 0)
+    yield platform
+    platform.admin().delete_topics(list(platform.schemas))
+    superuser = stack.conninfo(user="postgres", dbname="postgres")
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        connection.execute(drop.format(sql.Identifier(platform.dbname)))
+
+
+def store_settings(platform: Platform, instance: str = "test") -> StoreSettings:
+    """Settings of a Store in this process."""
+    return StoreSettings(
+        bootstrap_servers=platform.stack.endpoints.bootstrap_servers,
+        registry_url=platform.stack.endpoints.registry_url,
+        instance=f"{platform.name}-{instance}",
+        topic=platform.topic,
+    )
+
+
+@contextmanager
+def a_store(platform: Platform, instance: str = "test") -> Iterator[Store]:
+    """A Store in this process."""
+    with open_store(store_settings(platform, instance)) as store:
+        yield store
+
+
+def emit(platform: Platform, *lines: TransferLine, ack_log: Path | None = None) -> None:
+    """Emit these transfers in one Kafka transaction, acknowledged on return."""
+    with ExitStack() as stack:
+        store = stack.enter_context(a_store(platform))
+        log = stack.enter_context(AcknowledgementLog(ack_log))
+        store.emit([Chunk.of(lines)], log)
+
+
+def transfer(
+    payer: int = 1, payee: int = 101, amount: int = 100, **more: object
+) -> TransferLine:
+    """A transfer that would be posted, unless `more` says otherwise."""
+    return TransferLine.model_validate(
+        {
+            "transfer_id": uuid4(),
+            "debit_account": payer,
+            "credit_account": payee,
+            "amount": amount,
+            "currency": "EUR",
+            **more,
+        }
+    )
+
+
+def verdict(platform: Platform, transfer_id: UUID) -> str | None:
+    """The verdict in the ledger, or None when the id is not there."""
+    with psycopg.connect(platform.conninfo("audit")) as connection:
+        row = connection.execute(
+            "SELECT verdict FROM ledger WHERE transfer_id = %s", (transfer_id,)
+        ).fetchone()
+    return row[0] if row else None
+
+
+def balance(platform: Platform, account: int) -> int:
+    """Credits minus debits, in cents."""
+    with psycopg.connect(platform.conninfo("audit")) as connection:
+        row = connection.execute(
+            "SELECT balance FROM balances WHERE account = %s", (account,)
+        ).fetchone()
+    assert row is not None, f"account {account} does not exist"
+    return int(row[0])
+
+
+def health_url(log: str) -> str:
+    """Where the program with this log serves its health."""
+    found = re.findall(r"http://127\.0\.0\.1:\d+", log)
+    assert found, f"no address in {log}"
+    return str(found[0])
