@@ -1,0 +1,78 @@
+"""A missing part is named in one sentence, and half a download is no part."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from local import parts
+from local.errors import MissingPart
+from local.privileges import Servant, find_servant
+from tests.stack.conftest import JARS
+
+
+def fake(directory: Path, name: str, script: str) -> None:
+    """Put a program of that name first in the path."""
+    directory.mkdir(exist_ok=True)
+    file = directory / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "programs"
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    return directory
+
+
+@pytest.fixture
+def jars(tmp_path: Path) -> Path:
+    """A jars directory that has Java but nothing else."""
+    jars = tmp_path / "jars"
+    jars.mkdir()
+    (jars / "java").symlink_to(JARS / "java")
+    return jars
+
+
+def test_a_failed_download_says_what_and_why(programs: Path, jars: Path) -> None:
+    fake(programs, "mvn", "echo 'no route to the repository'; exit 1")
+    expected = r"Cannot fetch the Kafka jars \(Maven\): mvn said 'no route to the rep"
+    with pytest.raises(MissingPart, match=expected):
+        parts.find_or_fetch(jars, lambda _: None)
+    assert [path.name for path in jars.iterdir()] == ["java"]
+
+
+def test_an_old_postgres_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("9.6", "14", "15", "16"):
+        (tmp_path / version / "bin").mkdir(parents=True)
+        (tmp_path / version / "bin" / "postgres").touch()
+    monkeypatch.setattr(parts, "POSTGRES_ROOT", tmp_path)
+    assert parts.postgres_versions() == [15, 16]
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a servant")
+
+
+@needs_root
+def test_root_gives_the_database_to_somebody_else(tmp_path: Path) -> None:
+    servant = find_servant([tmp_path])
+    assert servant.uid != 0
+    assert servant.command(["postgres"])[0] == "setpriv"
+
+
+@needs_root
+def test_a_checkout_that_only_root_may_enter_is_passed_by_a_capability(
+    tmp_path: Path,
+) -> None:
+    tmp_path.chmod(0o700)
+    inside = tmp_path / "checkout"
+    inside.mkdir()
+    assert find_servant([inside]).capability is not None
+
+
+def test_who_is_not_root_runs_the_database_as_themselves() -> None:
+    command = ["postgres", "-D", "data"]
+    assert Servant(None, 1000, 1000).command(command) == command
