@@ -150,7 +150,7 @@ class _Run:
         now = self._clock()
         # At the end of a bounded run nothing is gained by waiting.
         patience = 0.0 if states.read_to_end else OPEN_AFTER_SECONDS
-        since = states.unshown_since()
+        since = states.unshown_since_seconds
         if since is None or since > now - patience:
             return
         if now - self._asked_at[partition] < STABLE_OFFSET_EVERY_SECONDS:

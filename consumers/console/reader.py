@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from once.errors import Defect, Retriable
 
@@ -42,24 +48,27 @@ class Reader:
     def __init__(
         self, kafka: Mapping[str, Any], topic: str, isolation_level: str
     ) -> None:
-        """`kafka` are librdkafka settings; nothing is asked of the brokers yet."""
+        """`kafka` are librdkafka settings. Raises Defect when they are wrong."""
         self._servers = kafka["bootstrap.servers"]
         self._topic = topic
         self._held: set[int] = set()
-        self._consumer = Consumer(
-            {
-                "log_level": 2,  # what goes wrong is said in our own words
-                **kafka,
-                "group.id": GROUP,
-                "isolation.level": isolation_level,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 100,
-                "queued.max.messages.kbytes": QUEUE_KIB,
-            }
-        )
+        try:
+            self._consumer = Consumer(
+                {
+                    "log_level": 2,  # what goes wrong is said in our own words
+                    **kafka,
+                    "group.id": GROUP,
+                    "isolation.level": isolation_level,
+                    "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
+                    "auto.offset.reset": "error",
+                    "enable.partition.eof": True,
+                    "fetch.wait.max.ms": 100,
+                    "queued.max.messages.kbytes": QUEUE_KIB,
+                }
+            )
+        except KafkaException as error:
+            raise Defect(f"settings of the Kafka client: {_text(error)}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -108,22 +117,18 @@ class Reader:
         """
         steps = []
         for message in self._consumer.consume(MESSAGES_PER_READ, seconds_max):
-            error, partition, offset = (
-                message.error(),
-                message.partition(),
-                message.offset(),
-            )
-            if error is not None and error.code() in _ENDS_READING:
+            error, partition = message.error(), int(message.partition() or 0)
+            if error is None:
+                steps.append(Step(partition, int(message.offset() or 0), message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                steps.append(Step(partition, int(message.offset() or 0), None))
+            elif error.code() in _ENDS_READING:
                 why = _ENDS_READING[error.code()]
                 raise Defect(f"{self._topic} [{partition}]: {why} ({error.str()})")
-            at_end = error is not None and error.code() == KafkaError._PARTITION_EOF
-            if partition is not None and offset is not None:
-                if error is None or at_end:
-                    steps.append(Step(partition, offset, None if error else message))
         return steps
 
     def hold(self, partition: int, count: int, count_max: int) -> None:
-        """Pause a partition that is `count` records ahead; go on at half of the most."""
+        """Pause a partition `count` records ahead; go on when half are left."""
         place = [TopicPartition(self._topic, partition)]
         if partition not in self._held and count >= count_max:
             self._consumer.pause(place)

@@ -43,7 +43,6 @@ class _Waiting(Generic[T]):
     offset: int
     record: T
     since_seconds: float
-    shown: bool = False
 
 
 class PartitionStates(Generic[T]):
@@ -54,7 +53,8 @@ class PartitionStates(Generic[T]):
         self._end = end
         self._read_to = start  # the reader of everything has read all before this
         self._passed_to = start  # and so has the reader of what is committed
-        self._waiting: deque[_Waiting[T]] = deque()
+        self._open: deque[_Waiting[T]] = deque()  # shown as open, not yet decided
+        self._waiting: deque[_Waiting[T]] = deque()  # behind these, not shown yet
         self._committed: set[int] = set()  # delivered, and not yet matched
 
     def read(self, offset: int, record: T, now_seconds: float) -> None:
@@ -74,18 +74,19 @@ class PartitionStates(Generic[T]):
         self.passed_up_to(offset + 1)
 
     def passed_up_to(self, offset: int) -> None:
-        """The reader of what is committed has read, or left out, all before `offset`."""
+        """The reader of what is committed has read or left out all before it."""
         self._passed_to = max(self._passed_to, offset)
 
     def decided(self) -> Iterator[Sighting[T]]:
         """The records whose state is final, each once, in offset order."""
-        while self._waiting and self._waiting[0].offset < self._passed_to:
-            first = self._waiting.popleft()
-            state = State.ABORTED
-            if first.offset in self._committed:
-                self._committed.remove(first.offset)
-                state = State.COMMITTED
-            yield Sighting(first.record, state, again=first.shown)
+        for queue in (self._open, self._waiting):
+            while queue and queue[0].offset < self._passed_to:
+                first = queue.popleft()
+                state = State.ABORTED
+                if first.offset in self._committed:
+                    self._committed.remove(first.offset)
+                    state = State.COMMITTED
+                yield Sighting(first.record, state, again=queue is self._open)
 
     def open_at(
         self, stable_offset: int, since_seconds: float
@@ -96,25 +97,22 @@ class PartitionStates(Generic[T]):
         a record before it waits there is none: its state is on the way, and order is
         kept.
         """
-        if self._waiting and self._waiting[0].offset < stable_offset:
+        if any(q and q[0].offset < stable_offset for q in (self._open, self._waiting)):
             return
-        for waiting in self._waiting:
-            if waiting.since_seconds > since_seconds:
-                return
-            if not waiting.shown:
-                waiting.shown = True
-                yield Sighting(waiting.record, State.OPEN)
+        while self._waiting and self._waiting[0].since_seconds <= since_seconds:
+            first = self._waiting.popleft()
+            self._open.append(first)
+            yield Sighting(first.record, State.OPEN)
 
-    def unshown_since(self) -> float | None:
-        """Since when the longest waiting record waits that was not shown as open."""
-        unshown = (w.since_seconds for w in self._waiting if not w.shown)
-        return next(unshown, None)
+    @property
+    def unshown_since_seconds(self) -> float | None:
+        """Since when the longest waiting of those not shown as open waits."""
+        return self._waiting[0].since_seconds if self._waiting else None
 
     @property
     def complete(self) -> bool:
         """Whether all before the end was read and shown."""
-        reached = self._end is not None and self._read_to >= self._end
-        return reached and self.unshown_since() is None
+        return self.read_to_end and not self._waiting
 
     @property
     def read_to_end(self) -> bool:
@@ -124,7 +122,7 @@ class PartitionStates(Generic[T]):
     @property
     def waiting_count(self) -> int:
         """How far the reader of everything is ahead, in records."""
-        return len(self._waiting)
+        return len(self._open) + len(self._waiting)
 
     @property
     def ahead_count(self) -> int:

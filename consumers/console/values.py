@@ -24,7 +24,7 @@ FAILURES_REMEMBERED_MAX = 1_000
 
 
 def readable(octets: bytes) -> str:
-    """Bytes as text if printable, as UUID if they are 16, else as hexadecimal digits."""
+    """Bytes as text if printable, as UUID if they are 16, else in hexadecimal."""
     try:
         text = octets.decode()
     except UnicodeDecodeError:
@@ -138,10 +138,11 @@ class _Schema:
         if isinstance(value, tuple):  # a named type says which one it is
             name, inner = value
             return self._plain(name, inner)
-        kind = {list: "array", dict: "map"}.get(type(value))
-        for branch in branches:
-            if kind and isinstance(branch, dict) and branch["type"] == kind:
-                return self._plain(branch, value)
+        if isinstance(value, list | dict):
+            kind = "array" if isinstance(value, list) else "map"
+            for branch in branches:
+                if isinstance(branch, dict) and branch["type"] == kind:
+                    return self._plain(branch, value)
         return _plain_scalar(value)
 
 

@@ -1,0 +1,113 @@
+"""The console's command line: `python -m consumers.console peek`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from consumers.console.peek import Request, Start
+from consumers.console.peek import peek as sightings
+from consumers.console.settings import PeekSettings
+from consumers.console.show import Shown, json_line, pretty, safe, shown
+from consumers.console.values import ValueDecoder
+from once.errors import Defect, OnceError, Refused
+from once.registry import Registry
+
+INTERRUPTED = 130
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+stderr = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.callback()
+def _main() -> None:
+    """Looks into the platform; changes nothing."""
+
+
+@app.command()
+def peek(
+    topic: str,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="beginning|end|OFFSET",
+            help="where to begin; -N is N offsets before the end, per partition",
+        ),
+    ] = "end",
+    count: Annotated[
+        int | None, typer.Option(min=1, help="stop after so many records")
+    ] = None,
+    partition: Annotated[
+        int | None, typer.Option(min=0, help="this one only; else all")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option(help="wait for more, or stop at what is the end now")
+    ] = True,
+) -> None:
+    """Show a topic's records: committed, aborted or still open, with Avro decoded.
+
+    On a terminal for people, otherwise one JSON object per line. It joins no group and
+    commits nothing. A record that was shown as open is shown again once it is decided.
+    """
+    request = Request(topic, _start(start), partition, count, follow)
+    settings = load_settings()
+    kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
+    if follow and stderr.is_terminal:
+        stderr.print(f"following {safe(topic)} from {start}; Ctrl-C ends", style="dim")
+    write = _writer()
+    registry = Registry(settings.registry_url)
+    try:
+        decoder = ValueDecoder(registry)
+        for sighting in sightings(kafka, request):
+            write(shown(sighting, decoder))
+    except KeyboardInterrupt as error:
+        raise typer.Exit(INTERRUPTED) from error
+    except BrokenPipeError as error:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from error
+    finally:
+        registry.close()
+
+
+def load_settings() -> PeekSettings:
+    """The settings, or exit with one sentence that names what is missing."""
+    try:
+        return PeekSettings()
+    except ValidationError as error:
+        wrong = ", ".join(f"PEEK_{e['loc'][0]}".upper() for e in error.errors())
+        stderr.print(f"settings missing or wrong: {wrong}; on one machine: make peek")
+        raise typer.Exit(78) from error
+
+
+def _start(text: str) -> Start:
+    if text == "beginning" or text == "end":
+        return "beginning" if text == "beginning" else "end"
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--from {text!r} is neither beginning, end nor an offset"
+        ) from error
+
+
+def _writer() -> Callable[[Shown], None]:
+    """How records are written: for people on a terminal, else for programs."""
+    stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if stdout.is_terminal:
+        return lambda of: stdout.print(pretty(of))
+    return lambda of: print(json_line(of), flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except OnceError as error:
+        stderr.print(safe(f"{type(error).__name__}: {error}"))
+        sys.exit(78 if isinstance(error, Refused | Defect) else 70)

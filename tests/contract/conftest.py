@@ -1,0 +1,32 @@
+"""Fixtures of the contract tests: a registry that knows both schemas."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from once.registry import Registry, load_schema
+from tests.contract.golden import AVRO, SCHEMA_ID
+from tests.contract.registry_server import serving
+
+LATER_ID = 2
+
+
+@pytest.fixture
+def transfers_registry() -> Iterator[Registry]:
+    """Today's transfer schema as 1, and as 2 one that a later producer may use."""
+    today = load_schema(AVRO / "transfer.avsc")
+    added = {"name": "purpose", "type": "string", "default": "", "doc": "Later."}
+    later = {**today, "fields": [added, *today["fields"]]}
+    with serving({SCHEMA_ID: today, LATER_ID: later}) as url:
+        registry = Registry(url)
+        yield registry
+        registry.close()
+
+
+@pytest.fixture
+def results_registry() -> Iterator[Registry]:
+    """Today's results schema as 1."""
+    with serving({SCHEMA_ID: load_schema(AVRO / "transfer-results.avsc")}) as url:
+        registry = Registry(url)
+        yield registry
+        registry.close()
