@@ -87,11 +87,14 @@ _SMALL: dict[str, object] = {
     "remote.log.manager.thread.pool.size": 1,
 }
 # A group starts at once and a dead member is noticed soon; an open transaction of a
-# killed producer is aborted soon after its timeout instead of up to 10 s later.
+# killed producer is aborted soon after its timeout instead of up to 10 s later. A dead
+# broker loses its partitions after 6 s, not 9; started again, it is let in as soon.
 # The controllers are patient: on two busy cores 2 s without a fetch mean nothing.
 _PROMPT: dict[str, object] = {
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,
+    "broker.session.timeout.ms": 6000,
+    "broker.heartbeat.interval.ms": 1500,
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
     "controller.quorum.fetch.timeout.ms": 4000,
     "controller.quorum.election.timeout.ms": 2000,

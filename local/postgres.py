@@ -91,6 +91,8 @@ class Postgres(Protocol):
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None: ...
 
+    def wait_writable(self, timeout_s: float = READY_TIMEOUT_S) -> None: ...
+
     def members(self) -> list[Member]: ...
 
     def leader(self) -> str | None: ...
@@ -137,12 +139,33 @@ class PatroniCluster:
         def ready() -> bool:
             for process in self.processes.values():
                 process.require_running()
-            return _is_whole(self.members(), len(self._nodes))
+            members = self.members()
+            return _is_whole(members, len(self._nodes)) and self._agrees(members)
 
         self._patience.wait_until(
             ready, what="the Postgres cluster", timeout_s=timeout_s, interval_s=0.2
         )
-        wait_writable(self._settings, self._patience, timeout_s)
+        self.wait_writable(timeout_s)
+
+    def _agrees(self, members: list[Member]) -> bool:
+        """Whether the primary waits for the very standby that Patroni would promote.
+
+        Just after a start Patroni still tells of the last run's standby while the
+        primary waits for any (`*`): a primary that dies then has no successor.
+        """
+        conninfo = self._settings.conninfo(user=SUPERUSER, dbname="postgres")
+        asked = "SELECT current_setting('synchronous_standby_names')"
+        try:
+            with psycopg.connect(conninfo) as connection:
+                row = connection.execute(asked).fetchone()
+        except psycopg.OperationalError:
+            return False
+        promoted = [member.name for member in members if member.role == "sync_standby"]
+        return row is not None and all(name in row[0] for name in promoted)
+
+    def wait_writable(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Until some node accepts transactions, for example after a failover."""
+        _wait_writable(self._settings, self._patience, timeout_s)
 
     def members(self) -> list[Member]:
         """Every node that Patroni knows; empty when no node answers."""
@@ -157,7 +180,10 @@ class PatroniCluster:
         return []
 
     def leader(self) -> str | None:
-        """The name of the primary that runs; None while there is none."""
+        """Who holds the lease and runs; None while nobody does.
+
+        It may still be on the way to being the primary: see `wait_writable`.
+        """
         for member in self.members():
             if member.role == "leader" and self.processes[member.name].is_running():
                 return member.name
@@ -229,7 +255,11 @@ class PlainServer:
         self.processes[self._name].start()
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        wait_writable(self._settings, self._patience, timeout_s)
+        self.processes[self._name].require_running()
+        self.wait_writable(timeout_s)
+
+    def wait_writable(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        _wait_writable(self._settings, self._patience, timeout_s)
 
     def members(self) -> list[Member]:
         running = self.processes[self._name].is_running()
@@ -282,7 +312,7 @@ class PlainServer:
         )
 
 
-def wait_writable(
+def _wait_writable(
     settings: PostgresSettings, patience: Patience, timeout_s: float
 ) -> None:
     """Until the primary accepts a transaction from the superuser."""
