@@ -117,7 +117,7 @@ def _load(platform: Platform, seconds: float, ack_log: Path, console: Console) -
                     if now.applied - began.applied >= _acknowledged(ack_log):
                         break
                 if ran > seconds + CATCH_UP_SECONDS_MAX:
-                    raise StackError(f"still not all applied; see {workers[0].log}")
+                    raise StackError(f"still not all applied: {workers[0].log}")
         platform.wait_applied(last.applied)
         for worker in workers:
             worker.terminate()
@@ -135,8 +135,8 @@ def _acknowledged(ack_log: Path) -> int:
 def _counts(platform: Platform) -> Counts:
     with psycopg.connect(platform.conninfo("audit")) as connection:
         row = connection.execute(
-            "SELECT coalesce(sum(records), 0)::bigint, coalesce(sum(posted), 0)::bigint,"
-            " coalesce(sum(declined), 0)::bigint FROM batches"
+            "SELECT coalesce(sum(records), 0)::bigint,"
+            " coalesce(sum(posted), 0)::bigint, coalesce(sum(declined), 0)::bigint FROM batches"
         ).fetchone()
     assert row is not None, "an aggregate has one row"
     return Counts(time.monotonic(), *row)
@@ -191,8 +191,8 @@ def _goodbye(
 ) -> None:
     console.print(
         f"sent {result['sent']:,}, lost {result['lost']}, duplicated "
-        f"{result['duplicated']}; {result['transfers_per_second']:,} transfers a second, "
-        f"a worker killed on the way; see {reports / 'demo.json'}"
+        f"{result['duplicated']}; {result['transfers_per_second']:,} transfers a "
+        f"second, a worker killed on the way; see {reports / 'demo.json'}"
     )
     if keep:
         console.print("the stack is still up: make status, make psql, make down")

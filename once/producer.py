@@ -101,10 +101,11 @@ class TransactionalProducer:
         """Send all records, and the group's offsets, in one transaction.
 
         `records` are by partition, in order (ANY: the partitioner chooses by key);
-        `headers` by partition and index of the few records that have any. Returns when it is
-        committed. Raises Abortable when the transaction was aborted (the incarnation
-        lives on, the same call may be made again); Indeterminate, Fenced or Defect end
-        the incarnation: recycle it.
+        `headers` by partition and index of the few records that have any.
+
+        Returns when it is committed. Raises Abortable when the transaction was aborted
+        (the incarnation lives on, the same call may be made again); Indeterminate,
+        Fenced or Defect end the incarnation: recycle it.
         """
         producer = self._producer
         assert producer is not None, "recycle() comes before send()"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import Meter
+from opentelemetry.metrics import Meter, NoOpMeterProvider
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -65,12 +65,13 @@ class Telemetry:
         trace_ratio: float = 0.01,
         otlp_endpoint: str | None = None,
         span_exporter: SpanExporter | None = None,
+        metrics: bool = True,
     ) -> Self:
         """Build metrics, and traces if there is somewhere to send them.
 
         `otlp_endpoint` is the base address of a collector (OTLP over HTTP), e.g.
         ``http://collector:4318``. `span_exporter` takes its place in tests: spans are
-        handed to it as they end, without a thread.
+        handed to it as they end, without a thread. Without `metrics` none are kept.
         """
         resource = Resource.create(
             {names.SERVICE_NAME: service, names.SERVICE_INSTANCE_ID: instance}
@@ -89,7 +90,7 @@ class Telemetry:
         return cls(
             service=service,
             instance=instance,
-            meter=meters.get_meter(names.SCOPE),
+            meter=(meters if metrics else NoOpMeterProvider()).get_meter(names.SCOPE),
             tracer=tracers.get_tracer(names.SCOPE) if tracers else NoOpTracer(),
             sampler=Sampler(trace_ratio if enabled else 0.0),
             traces_enabled=tracers is not None,

@@ -18,7 +18,8 @@ def open_accounts(
         with psycopg.connect(conninfo) as connection:
             cursor = connection.execute(
                 "INSERT INTO accounts (account, currency, credit_limit)"
-                " SELECT account, %s, %s FROM generate_series(%s, %s) AS account"
+                " SELECT account, %s, %s"
+                " FROM generate_series(%s::bigint, %s::bigint) AS account"
                 " ON CONFLICT DO NOTHING",
                 (currency, credit_limit, first, first + count - 1),
             )

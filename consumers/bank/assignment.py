@@ -107,8 +107,8 @@ def _check_topic(topic: str, known_id: str, current_id: str) -> None:
     if known_id != current_id:
         raise Refused(
             f"topic {topic} was deleted and created again (its id was {known_id}, is "
-            f"{current_id}): the positions in the ledger are those of the old one; give "
-            "the Bank a new topic name, or see docs/runbooks/topic-recreated.md"
+            f"{current_id}): the positions in the ledger are the old one's; give the "
+            "Bank a new topic name, or see docs/runbooks/topic-recreated.md"
         )
 
 
@@ -123,8 +123,8 @@ def _start(
     here = f"{topic}[{partition}]"
     if group_offset is None:
         raise Refused(
-            f"the offset of group {group} in {here} is gone (expired, or deleted): it is "
-            "unknown which results are published; see docs/runbooks/offset-lost.md"
+            f"the offset of group {group} in {here} is gone (expired or deleted): it "
+            "is unknown which results are published; see docs/runbooks/offset-lost.md"
         )
     start = Start(position, group_offset)
     low, high = consumer.get_watermark_offsets(
@@ -132,8 +132,8 @@ def _start(
     )
     if start.offset < low:
         raise Refused(
-            f"{here} begins at offset {low}, but {start.offset} is due: retention deleted "
-            "records that were not applied, or whose results were not published; "
+            f"{here} begins at offset {low}, but {start.offset} is due: retention "
+            "deleted records that were not applied, or results were not published; "
             "see docs/runbooks/position-not-in-log.md"
         )
     if position.next_offset > high:

@@ -84,7 +84,7 @@ class Slice:
         ]
 
 
-def group(messages: Sequence[Any]) -> list[Records]:
+def group(messages: Sequence[Any], with_headers: bool) -> list[Records]:
     """Kafka messages (without error) as records by partition, in order of partition."""
     by_partition: dict[int, list[Any]] = {}
     for message in messages:
@@ -95,7 +95,7 @@ def group(messages: Sequence[Any]) -> list[Records]:
             [message.offset() for message in rows],
             [message.key() for message in rows],
             [message.value() for message in rows],
-            [message.headers() for message in rows],
+            [message.headers() for message in rows] if with_headers else [],
         )
         for partition, rows in sorted(by_partition.items())
     ]

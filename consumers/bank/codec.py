@@ -103,16 +103,10 @@ class TransferCodec:
         self, value: bytes | None, columns: Columns, row: int
     ) -> Fault | None:
         """Decode a record of another schema into its row, or say what is wrong."""
-        if value is None:
-            return Fault(Reason.NO_VALUE, "a record without a value is no transfer")
-        if len(value) > RECORD_BYTES_MAX:
-            sizes = f"{len(value)} bytes, allowed are {RECORD_BYTES_MAX}"
-            return Fault(Reason.OVERSIZED, sizes)
-        schema_id = schema_id_of(value)
-        if schema_id is None:
-            return Fault(
-                Reason.NOT_FRAMED, f"begins with {value[:5].hex() or 'nothing'}"
-            )
+        fault = _unreadable(value)
+        if fault is not None:
+            return fault
+        assert value is not None, "a null is unreadable"
         try:
             record = self._read(self._writer(schema_id_of(value)), value)
         except UnknownSchema as error:

@@ -45,6 +45,11 @@ class Observer:
             telemetry.meter, settings.topic, settings.group, lambda: self._lag
         )
 
+    @property
+    def traces_enabled(self) -> bool:
+        """Whether headers are worth reading."""
+        return self._telemetry.traces_enabled
+
     def check_stop(self) -> None:
         """Raise Stopping when the worker was asked to leave."""
         if self.stopping:
@@ -118,7 +123,7 @@ class Observer:
                 )
         if reasons:
             log.warning("records went to quarantine", reasons=dict(reasons))
-        return self._spans(posting) if self._telemetry.traces_enabled else []
+        return self._spans(posting) if self.traces_enabled else []
 
     def published(self, spans: Sequence[Span], seconds: float) -> None:
         """A batch's results are committed to Kafka."""

@@ -46,7 +46,8 @@ def _recall(ledger: Ledger, piece: Slice) -> list[int]:
         if found is None or at is None:
             raise Refused(
                 f"the ledger has applied {ledger.topic}[{piece.partition}] beyond "
-                f"offset {offset}, but knows nothing of that record; run the audit: make audit"
+                f"offset {offset}, but knows nothing of that record; "
+                "run the audit: make audit"
             )
         if (found.partition, found.record_offset) == (piece.partition, offset):
             verdicts.append(found.verdict)

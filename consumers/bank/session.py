@@ -135,7 +135,7 @@ class Session:
         """
         old: list[Records] = []
         new: list[Records] = []
-        for records in batch.group(messages):
+        for records in batch.group(messages, self._observer.traces_enabled):
             due = self._next.get(records.partition)
             if due is None:
                 continue

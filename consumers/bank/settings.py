@@ -35,6 +35,7 @@ class BankSettings(BaseSettings):
     health_host: str = "127.0.0.1"
     health_port: int = Field(0, description="/livez /readyz /metrics; 0 picks one")
     stall_seconds_max: float = Field(60.0, description="no progress: not live")
+    metrics: bool = Field(True, description="off only to measure what they cost")
     trace_ratio: float = Field(0.01, ge=0, le=1)
     otlp_endpoint: str | None = Field(
         None, description="where spans go; none: no spans"

@@ -24,7 +24,11 @@ def run(settings: BankSettings) -> None:
     """Work until SIGTERM or SIGINT. Raises Refused or Defect: a person must act."""
     logs.configure("bank", settings.instance, settings.log_level)
     telemetry = Telemetry.start(
-        "bank", settings.instance, settings.trace_ratio, settings.otlp_endpoint
+        "bank",
+        settings.instance,
+        settings.trace_ratio,
+        settings.otlp_endpoint,
+        metrics=settings.metrics,
     )
     observer = Observer(settings, telemetry)
 

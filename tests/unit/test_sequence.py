@@ -1,4 +1,4 @@
-"""Gaps in an emitter's numbers are found; repeats and foreign producers are not gaps."""
+"""Gaps in an emitter's numbers are found; repeats and foreigners are none."""
 
 from once.sequence import Gap, follow
 

@@ -124,8 +124,8 @@ class Trace:
         before, rows = self.snapshot.rows_from(partition, low)
         if before:
             self.evidence.notes.append(
-                f"{self.topic}[{partition}] begins at {low}: {before} older rows of the "
-                "ledger cannot be traced any more"
+                f"{self.topic}[{partition}] begins at {low}: {before} older rows of "
+                "the ledger cannot be traced any more"
             )
         if rows == own:
             return

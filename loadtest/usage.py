@@ -1,0 +1,80 @@
+"""CPU time and memory of every process of a run, read from the kernel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from local.platform import Program
+from local.stack import Stack
+
+SAMPLE_SECONDS = 0.5
+
+
+class Usage:
+    """Between enter and exit: CPU seconds by process, and programs' peak memory."""
+
+    def __init__(self, stack: Stack, programs: Mapping[str, Program]) -> None:
+        self._families = {
+            **{name: process.family() for name, process in stack.processes.items()},
+            **{n: [psutil.Process(p.process.pid)] for n, p in programs.items()},
+        }
+        self._programs = list(programs)
+        self._before: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
+        self.rss_mib_max: dict[str, float] = dict.fromkeys(programs, 0.0)
+        self._over = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._before = self._cpu()
+        self._sampler.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._sampler.join()
+        self.cpu_seconds = {
+            name: round(after - self._before[name], 2)
+            for name, after in self._cpu().items()
+        }
+
+    def per_million(self, transfers: int) -> dict[str, float]:
+        """CPU seconds per million transfers, by process."""
+        scale = 1_000_000 / max(1, transfers)
+        return {n: round(cpu * scale, 2) for n, cpu in self.cpu_seconds.items()}
+
+    def _cpu(self) -> dict[str, float]:
+        return {
+            name: sum(map(_cpu_seconds, family))
+            for name, family in self._families.items()
+        }
+
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            for name in self._programs:
+                for process in self._families[name]:
+                    with suppress(psutil.Error):
+                        mib = process.memory_info().rss / 2**20
+                        mine = self.rss_mib_max
+                        mine[name] = max(mine[name], round(mib, 1))
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Its own and its ended children's: Postgres forks a backend per connection."""
+    with suppress(psutil.Error):
+        times = process.cpu_times()
+        return float(
+            times.user + times.system + times.children_user + times.children_system
+        )
+    return 0.0
