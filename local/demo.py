@@ -136,7 +136,8 @@ def _counts(platform: Platform) -> Counts:
     with psycopg.connect(platform.conninfo("audit")) as connection:
         row = connection.execute(
             "SELECT coalesce(sum(records), 0)::bigint,"
-            " coalesce(sum(posted), 0)::bigint, coalesce(sum(declined), 0)::bigint FROM batches"
+            " coalesce(sum(posted), 0)::bigint,"
+            " coalesce(sum(declined), 0)::bigint FROM batches"
         ).fetchone()
     assert row is not None, "an aggregate has one row"
     return Counts(time.monotonic(), *row)

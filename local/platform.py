@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import psycopg
@@ -184,7 +184,10 @@ class Platform:
         return self._start("bank", ["consumers.bank", "run"], instance, settings)
 
     def store(
-        self, *arguments: str, instance: str = "0", **settings: object
+        self,
+        *arguments: str,
+        instance: str = "0",
+        settings: Mapping[str, object] = MappingProxyType({}),
     ) -> Program:
         """Start a Store that emits; `arguments` as on its command line."""
         command = ["producers.store", "emit", *arguments]
@@ -262,7 +265,11 @@ class Platform:
                 )
 
     def _start(
-        self, kind: str, command: list[str], instance: str, settings: dict[str, object]
+        self,
+        kind: str,
+        command: list[str],
+        instance: str,
+        settings: Mapping[str, object],
     ) -> Program:
         extra = {
             f"{kind}_{name}".upper(): str(value) for name, value in settings.items()

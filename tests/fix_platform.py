@@ -18,22 +18,31 @@ from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk, TransferLine
 
 PAYERS, MERCHANTS, CREDIT_LIMIT = 100, 10, 1_000_000
+PARTITIONS = 3
+
+
+@contextmanager
+def a_platform(stack: Stack, logs: Path) -> Iterator[Platform]:
+    """Accounts 1..100 may spend a million cents each; 101..110 are merchants."""
+    platform = Platform(stack, uuid4().hex[:8], logs)
+    platform.set_up(partitions=PARTITIONS)
+    platform.open_accounts(1, PAYERS, CREDIT_LIMIT)
+    platform.open_accounts(PAYERS + 1, MERCHANTS, 0)
+    try:
+        yield platform
+    finally:
+        platform.admin().delete_topics(list(platform.schemas))
+        superuser = stack.conninfo(user="postgres", dbname="postgres")
+        with psycopg.connect(superuser, autocommit=True) as connection:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(platform.dbname)))
 
 
 @pytest.fixture
 def platform(stack: Stack, tmp_path: Path) -> Iterator[Platform]:
-    """Accounts 1..100 may spend a million cents each; 101..110 are merchants."""
-    name = uuid4().hex[:8]
-    platform = Platform(stack, name, tmp_path)
-    platform.set_up(partitions=3)
-    platform.open_accounts(1, PAYERS, CREDIT_LIMIT)
-    platform.open_accounts(PAYERS + 1, MERCHANTS, 0)
-    yield platform
-    platform.admin().delete_topics(list(platform.schemas))
-    superuser = stack.conninfo(user="postgres", dbname="postgres")
-    with psycopg.connect(superuser, autocommit=True) as connection:
-        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-        connection.execute(drop.format(sql.Identifier(platform.dbname)))
+    """A platform of the test's own."""
+    with a_platform(stack, tmp_path) as platform:
+        yield platform
 
 
 def store_settings(platform: Platform, instance: str = "test") -> StoreSettings:
