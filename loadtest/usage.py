@@ -20,11 +20,8 @@ class Usage:
     """Between enter and exit: CPU seconds by process, and programs' peak memory."""
 
     def __init__(self, stack: Stack, programs: Mapping[str, Program]) -> None:
-        self._families = {
-            **{name: process.family() for name, process in stack.processes.items()},
-            **{n: [psutil.Process(p.process.pid)] for n, p in programs.items()},
-        }
-        self._programs = list(programs)
+        self._stack = stack
+        self._programs = {n: psutil.Process(p.process.pid) for n, p in programs.items()}
         self._before: dict[str, float] = {}
         self.cpu_seconds: dict[str, float] = {}
         self.rss_mib_max: dict[str, float] = dict.fromkeys(programs, 0.0)
@@ -55,19 +52,18 @@ class Usage:
         return {n: round(cpu * scale, 2) for n, cpu in self.cpu_seconds.items()}
 
     def _cpu(self) -> dict[str, float]:
-        return {
-            name: sum(map(_cpu_seconds, family))
-            for name, family in self._families.items()
-        }
+        """By name; a part of the stack with all the processes that it has now."""
+        parts = self._stack.processes.items()
+        families = {name: process.family() for name, process in parts}
+        families |= {name: [process] for name, process in self._programs.items()}
+        return {n: sum(map(_cpu_seconds, family)) for n, family in families.items()}
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
-            for name in self._programs:
-                for process in self._families[name]:
-                    with suppress(psutil.Error):
-                        mib = process.memory_info().rss / 2**20
-                        mine = self.rss_mib_max
-                        mine[name] = max(mine[name], round(mib, 1))
+            for name, process in self._programs.items():
+                with suppress(psutil.Error):
+                    mib = round(process.memory_info().rss / 2**20, 1)
+                    self.rss_mib_max[name] = max(self.rss_mib_max[name], mib)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

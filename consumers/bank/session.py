@@ -317,6 +317,8 @@ def _consumer_settings(settings: BankSettings, kafka: dict[str, str]) -> dict[st
         "session.timeout.ms": settings.session_timeout_ms,
         "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 5),
         "fetch.wait.max.ms": 50,
+        # librdkafka spends some 400 bytes on each queued record beside its own.
         "queued.max.messages.kbytes": settings.fetch_queue_kib,
+        "queued.min.messages": settings.batch_records_max,
         "log_level": 3,
     }
