@@ -34,6 +34,9 @@ StateDir = Annotated[
 def up(
     brokers: Annotated[int, typer.Option(help="Kafka nodes: 1 or 3.")] = 3,
     postgres: Annotated[int, typer.Option(help="Postgres nodes: 1 or 3.")] = 3,
+    full_jit: Annotated[
+        bool, typer.Option(help="Brokers that run for hours: slower at first.")
+    ] = False,
     jars_dir: Annotated[
         Path | None, typer.Option(help="Where what was fetched is kept.")
     ] = None,
@@ -52,6 +55,7 @@ def up(
         jars_dir=jars_dir or state_dir / "jars",
         brokers=brokers,
         postgres=postgres,
+        full_jit=full_jit,
     )
     screen = StartScreen(console)
     # A polite kill must clean up as Ctrl-C does.

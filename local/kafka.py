@@ -37,6 +37,7 @@ class KafkaConfig:
     ports: Mapping[str, int]
     brokers: int
     record_classes: bool = False
+    full_jit: bool = False
 
     def server_properties(self, number: int) -> dict[str, object]:
         """The broker's configuration file, as a mapping."""
@@ -190,6 +191,7 @@ class Kafka:
             HEAP_START_MB,
             HEAP_MAX_MB,
             class_data,
+            quick=not self._config.full_jit,
         )
         logging = HERE / "config" / "log4j2-server.properties"
         return jvm.command(
