@@ -11,7 +11,7 @@ SCOPE = "once"
 # A node that dies loses the lease after this long. Patroni accepts no less than 20 s:
 # it raises smaller values to 20 with a warning.
 LEASE_S = 20
-LOOP_WAIT_S = 3
+LOOP_WAIT_S = 2
 RETRY_TIMEOUT_S = 5  # LOOP_WAIT_S + 2 * RETRY_TIMEOUT_S must stay within LEASE_S
 # A crashed postmaster gets this long to recover before another node takes over.
 PRIMARY_START_TIMEOUT_S = 10
