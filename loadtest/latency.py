@@ -37,7 +37,7 @@ class Latencies:
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                "log_level": 3,
+                "log_level": 2,
             }
         )
         self._consumer.subscribe([platform.results_topic])

@@ -148,7 +148,7 @@ class Platform:
     def admin(self) -> AdminClient:
         """Kafka's admin client."""
         servers = self.stack.endpoints.bootstrap_servers
-        return AdminClient({"bootstrap.servers": servers, "log_level": 3})
+        return AdminClient({"bootstrap.servers": servers, "log_level": 2})
 
     def conninfo(self, role: str) -> str:
         """How `role` reaches the ledger."""
@@ -230,7 +230,7 @@ class Platform:
                 "bootstrap.servers": self.stack.endpoints.bootstrap_servers,
                 "group.id": self.group,
                 "isolation.level": "read_committed",
-                "log_level": 3,
+                "log_level": 2,
             }
         )
         try:

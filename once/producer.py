@@ -55,7 +55,7 @@ class TransactionalProducer:
             "transactional.id": transactional_id,
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "enable.idempotence": True,
-            "log_level": 3,
+            "log_level": 2,
         }
         self.transactional_id = transactional_id
         self.name = name or transactional_id
@@ -165,9 +165,14 @@ def _produce_run(
 
 def _discard(producer: Producer) -> None:
     # Purged first: closing would otherwise wait for what a dead broker cannot take.
-    producer.purge(in_queue=True, in_flight=True, blocking=False)
-    producer.poll(0)
-    producer.close()
+    try:
+        producer.purge(in_queue=True, in_flight=True, blocking=False)
+        producer.poll(0)
+        producer.close()
+    except (KafkaException, SystemError) as error:
+        # One that ended fatally raises here again (the binding: as a SystemError). The
+        # next incarnation's init_transactions aborts what it left open.
+        log.info("producer did not close cleanly: %s", error)
 
 
 def _as_retriable(raised: KafkaException, doing: str) -> OnceError:

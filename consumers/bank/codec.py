@@ -1,12 +1,13 @@
 """From Kafka record to transfer: Avro decoded by the batch, and what cannot be one.
 
 A record that is no transfer is never an exception here: it gets a reason from `Reason`
-and a sentence, and goes to quarantine. Only an unreachable registry raises (Retriable).
+and a sentence, and goes to quarantine. Only the registry's troubles raise (OnceError).
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +19,7 @@ from fastavro.schema import SchemaParseException
 
 from once import resources
 from once.columns import ColumnReader
-from once.errors import Retriable
+from once.errors import OnceError
 from once.registry import (
     FRAME_BYTES,
     Registry,
@@ -69,6 +70,8 @@ class TransferCodec:
         self._columns = ColumnReader(self._schema)
         self._parsed = fastavro.parse_schema(self._schema)
         self._writers: dict[int, Any] = {}
+        # Asked once per batch: a flood of such records must not become one of requests.
+        self._useless: dict[int, Exception] = {}
 
     def decode(
         self, values: Sequence[bytes | None], keys: Sequence[bytes | None]
@@ -78,6 +81,7 @@ class TransferCodec:
         Rows with a fault hold placeholders in every column. Raises Retriable when a
         schema must be fetched and the registry is away.
         """
+        self._useless.clear()
         ours = self._frame
         plain = [
             (
@@ -113,8 +117,8 @@ class TransferCodec:
             return Fault(Reason.UNKNOWN_SCHEMA, str(error))
         except (SchemaParseException, SchemaResolutionError) as error:
             return Fault(Reason.INCOMPATIBLE_SCHEMA, _sentence(error))
-        except Retriable:
-            raise
+        except OnceError:
+            raise  # away, or refusing us: that says nothing about the record
         except Exception as error:  # fastavro raises whatever the bytes provoke
             return Fault(Reason.BAD_BYTES, _sentence(error))
         if value.startswith(self._frame):
@@ -136,10 +140,21 @@ class TransferCodec:
 
     def _writer(self, schema_id: int | None) -> Any:
         assert schema_id is not None, "not framed: see _unreadable"
+        if schema_id in self._useless:
+            raise self._useless[schema_id].with_traceback(None)
         if schema_id not in self._writers:
-            schema = self._registry.schema(schema_id)
-            self._writers[schema_id] = fastavro.parse_schema(schema)
+            try:
+                self._writers[schema_id] = self._fetch(schema_id)
+            except (UnknownSchema, SchemaParseException) as error:
+                self._useless[schema_id] = error
+                raise
         return self._writers[schema_id]
+
+    def _fetch(self, schema_id: int) -> Any:
+        try:
+            return fastavro.parse_schema(self._registry.schema(schema_id))
+        except json.JSONDecodeError as error:
+            raise SchemaParseException(f"schema {schema_id} is not Avro") from error
 
 
 def _unreadable(value: bytes | None) -> Fault | None:

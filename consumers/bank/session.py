@@ -59,7 +59,7 @@ class Session:
         registry = Registry(settings.registry_url)
         self._codec = TransferCodec(registry, f"{settings.topic}-value")
         self._results = ResultsCodec(registry, f"{settings.results_topic}-value")
-        self._admin = AdminClient({**kafka, "log_level": 3})
+        self._admin = AdminClient({**kafka, "log_level": 2})
         self._topic_id = assignment.topic_id(self._admin, settings.topic)
         self._topic_checked = time.monotonic()
         producer = TransactionalProducer(kafka, f"bank-{settings.instance}")
@@ -320,5 +320,5 @@ def _consumer_settings(settings: BankSettings, kafka: dict[str, str]) -> dict[st
         # librdkafka spends some 400 bytes on each queued record beside its own.
         "queued.max.messages.kbytes": settings.fetch_queue_kib,
         "queued.min.messages": settings.batch_records_max,
-        "log_level": 3,
+        "log_level": 2,
     }

@@ -28,7 +28,9 @@ from producers.store.transfers import Chunk
 
 log = logs.get(__name__)
 
-FENCED_IN_A_ROW_MAX = 3
+# More often than this, and another living Store has our name: recycling would only
+# throw the two out of each other's way for ever.
+FENCES_MAX, FENCES_SECONDS = 4, 60.0
 ACCOUNTS_REMEMBERED_MAX = 1_000_000
 
 Records = dict[int, list[Record]]  # by partition
@@ -59,6 +61,7 @@ class Emitter:
         self._sequences = [0] * partition_count
         self._telemetry = telemetry
         self._pause = pause
+        self._fences: list[float] = []  # when, by the monotonic clock
         self.metrics = EmitMetrics(telemetry.meter, topic)
 
     def emit(self, chunk: Chunk) -> None:
@@ -67,7 +70,7 @@ class Emitter:
         Raises Refused when another Store uses our transactional id, Defect for a
         mistake of the deployment. Every other trouble is waited out.
         """
-        delays, fenced = pauses(), 0
+        delays = pauses()
         spans = self._sampled(chunk)
         headers = self._headers(chunk, spans)
         records: Records | None = None
@@ -91,16 +94,22 @@ class Emitter:
                 outcome = names.OUTCOME_INDETERMINATE
                 log.warning("outcome unknown, sending again", error=str(error))
             except Fenced as error:
-                fenced += 1
-                if fenced > FENCED_IN_A_ROW_MAX:
-                    raise Refused(
-                        f"another Store sends as {self._producer.transactional_id}; "
-                        f"give each its own STORE_INSTANCE ({error})"
-                    ) from error
+                self._note_fence(error)
             finally:
                 seconds = time.monotonic() - began
                 self.metrics.transaction(outcome, len(chunk), seconds)
             self._pause(next(delays))
+
+    def _note_fence(self, error: Fenced) -> None:
+        """Once is a transaction that timed out; often is a rival. Raises Refused."""
+        now = time.monotonic()
+        self._fences = [at for at in self._fences if now - at < FENCES_SECONDS] + [now]
+        log.warning("fenced, sending again", error=str(error))
+        if len(self._fences) > FENCES_MAX:
+            raise Refused(
+                f"another Store sends as {self._producer.transactional_id}; "
+                f"give each its own STORE_INSTANCE ({error})"
+            ) from error
 
     def _recycle(self) -> None:
         delays = pauses()

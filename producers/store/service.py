@@ -123,7 +123,7 @@ def _wait_for(make: Callable[[], Emitter]) -> Emitter:
 def partition_count(kafka: dict[str, str], topic: str) -> int:
     """Partitions of a topic. Raises Retriable (brokers away), Defect (no topic)."""
     try:
-        found = AdminClient({**kafka, "log_level": 3}).list_topics(topic, timeout=10)
+        found = AdminClient({**kafka, "log_level": 2}).list_topics(topic, timeout=10)
     except Exception as error:
         raise Retriable(f"brokers {kafka['bootstrap.servers']}: {error}") from error
     partitions = len(found.topics[topic].partitions)

@@ -27,7 +27,7 @@ class Topics:
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": 65_536,
-                "log_level": 3,
+                "log_level": 2,
             }
         )
 

@@ -1,0 +1,128 @@
+"""The Store on real brokers: acknowledged is kept, in doubt is sent again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.deadline import Patience
+from local.platform import Platform
+from once.errors import Refused
+from once.producer import TransactionalProducer
+from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.emitter import FENCES_MAX
+from producers.store.generate import Generator, Population
+from producers.store.transfers import Chunk
+from tests.fix_platform import (
+    MERCHANTS,
+    PAYERS,
+    a_store,
+    emit,
+    store_settings,
+    transfer,
+)
+
+pytestmark = pytest.mark.stack
+
+POPULATION = Population(PAYERS, MERCHANTS, amount_max=100)
+
+
+def test_lines_from_standard_input_are_sent_and_bad_ones_reported(
+    platform: Platform,
+) -> None:
+    good = json.loads(transfer().model_dump_json())
+    text = "\n".join([json.dumps(good), "{broken", json.dumps(good | {"amount": -1})])
+    done = subprocess.run(
+        [sys.executable, "-m", "producers.store", "emit", "-"],
+        input=text.encode(),
+        env={**platform.environment(), "STORE_INSTANCE": platform.name, "PATH": ""},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert b"acknowledged 1 transfers" in done.stdout
+    assert b"rejected 2" in done.stdout
+    assert b"line 2:" in done.stderr
+    assert b"line 3: amount" in done.stderr
+
+
+def test_a_store_killed_in_mid_run_has_lost_nothing_that_it_acknowledged(
+    platform: Platform, tmp_path: Path
+) -> None:
+    log = tmp_path / "acknowledged"
+    arguments = ("--count", "1000000", "--ack-log", str(log))
+    settings = {"transaction_records_max": 500}
+    with platform.store(*arguments, settings=settings) as store:
+        Patience().wait_until(
+            lambda: log.exists() and log.stat().st_size > 37 * 3_000,
+            what="3000 acknowledgements",
+            timeout_s=60,
+            interval_s=0.01,
+        )
+        store.kill()
+    # The same instance again: it fences the killed one and aborts what that left open.
+    emit(platform, transfer(), ack_log=log)
+    acknowledged = len(log.read_text().splitlines())
+    with platform.bank():
+        platform.wait_applied(acknowledged)
+    report = platform.audit(log)
+    assert report.invariants_ok, report.model_dump_json(indent=2)
+    assert report.records >= acknowledged
+
+
+def test_the_same_chunk_sent_again_after_doubt_has_one_effect(
+    platform: Platform, tmp_path: Path
+) -> None:
+    chunk = Chunk.of([transfer(), transfer()])
+    with a_store(platform) as store:
+        emitter = store.emitter
+        emitter.emit(chunk)
+        first = emitter._producer.incarnation
+        emitter._producer.close()  # as after an indeterminate commit
+        emitter.emit(chunk)
+        assert emitter._producer.incarnation != first
+        assert emitter._producer.recycles == 1
+    with platform.bank():
+        platform.wait_applied(4)
+    report = platform.audit()
+    assert report.invariants_ok, report.model_dump_json(indent=2)
+    assert (report.posted, report.repeats) == (2, 2)
+
+
+def test_a_broker_that_dies_delays_the_store_and_loses_nothing(
+    platform: Platform, tmp_path: Path
+) -> None:
+    log = tmp_path / "acknowledged"
+    broker = platform.stack.processes["kafka-2"]
+    generator = Generator(POPULATION, 1)
+    with a_store(platform) as store, AcknowledgementLog(log) as acknowledged:
+        store.emit([generator.chunk(500) for _ in range(4)], acknowledged)
+        broker.kill()
+        try:
+            store.emit([generator.chunk(500) for _ in range(4)], acknowledged)
+        finally:
+            broker.start()
+            platform.stack.kafka.wait_ready()
+        store.emit([generator.chunk(500)], acknowledged)
+    with platform.bank():
+        platform.wait_applied(4_500, timeout_s=90)
+    report = platform.audit(log)
+    assert report.invariants_ok, report.model_dump_json(indent=2)
+
+
+def test_two_stores_of_one_name_fence_each_other_and_one_is_told_so(
+    platform: Platform,
+) -> None:
+    settings = store_settings(platform, "twin")
+    kafka = {"bootstrap.servers": settings.bootstrap_servers}
+    twin = TransactionalProducer(kafka, f"store-{settings.instance}")
+    with a_store(platform, "twin") as store:
+        with pytest.raises(Refused, match="STORE_INSTANCE"):
+            for _ in range(FENCES_MAX + 1):
+                store.emitter.emit(Chunk.of([transfer()]))
+                twin.recycle()
+            store.emitter.emit(Chunk.of([transfer()]))
+    twin.close()

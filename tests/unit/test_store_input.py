@@ -1,0 +1,100 @@
+"""What a client hands to the Store: good lines pass, bad ones are named, none stops."""
+
+import json
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from producers.store.generate import Generator, Population, uuid7s
+from producers.store.lines import LINE_BYTES_MAX, chunks
+from producers.store.transfers import Chunk
+
+GOOD = {
+    "transfer_id": "0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c01",
+    "debit_account": 1,
+    "credit_account": 2,
+    "amount": 250,
+    "currency": "EUR",
+}
+
+
+def read(*lines: object) -> tuple[list[Chunk], list[tuple[int, str]]]:
+    raw = [
+        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+    ]
+    rejected: list[tuple[int, str]] = []
+    found = list(chunks(raw, 2, lambda number, why: rejected.append((number, why))))
+    return found, rejected
+
+
+def test_good_lines_become_chunks_of_the_size_asked_for() -> None:
+    found, rejected = read(GOOD, GOOD, GOOD)
+    assert [len(chunk) for chunk in found] == [2, 1]
+    assert found[0].transfer_ids[0] == UUID(str(GOOD["transfer_id"])).bytes
+    assert rejected == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"amount": 0}, "amount"),
+        ({"amount": 1.5}, "amount"),
+        ({"amount": "many"}, "amount"),
+        ({"amount": 2**63}, "amount"),
+        ({"currency": "eur"}, "currency"),
+        ({"currency": "EURO"}, "currency"),
+        ({"debit_account": -1}, "debit_account"),
+        ({"credit_account": 1}, "must differ"),
+        ({"transfer_id": "1"}, "transfer_id"),
+        ({"memo": "x" * 141}, "memo"),
+        ({"memo": "a\u0000b"}, "memo"),
+        ({"created_at_ms": -1}, "created_at_ms"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_bad_line_is_named_and_the_rest_goes_on(
+    change: dict[str, object], field: str
+) -> None:
+    found, rejected = read(GOOD, GOOD | change, GOOD)
+    assert sum(map(len, found)) == 2
+    ((number, why),) = rejected
+    assert number == 2
+    assert field in why
+
+
+def test_lines_that_are_no_json_or_too_long_are_named_too() -> None:
+    found, rejected = read(b"{", b"\n", b"\xff\xfe", b"x" * (LINE_BYTES_MAX + 1), GOOD)
+    assert [number for number, _ in rejected] == [1, 3, 4]
+    assert sum(map(len, found)) == 1
+
+
+def test_a_missing_transfer_id_is_not_made_up() -> None:
+    line = {name: value for name, value in GOOD.items() if name != "transfer_id"}
+    _, ((_, why),) = read(line)
+    assert "transfer_id" in why
+
+
+def test_generated_ids_are_ordered_version_7_and_never_repeat() -> None:
+    random = np.random.default_rng(7)
+    first, second = uuid7s(1000, 1_000_000, random), uuid7s(1000, 1_000_001, random)
+    ids = [UUID(bytes=raw) for raw in first + second]
+    assert len(set(ids)) == 2000
+    assert {each.version for each in ids} == {7}
+    assert max(first) < min(second)
+
+
+def test_the_same_seed_makes_the_same_payments_under_new_ids() -> None:
+    population = Population(accounts=50, merchants=5, hot_share=0.5)
+    one, two = (Generator(population, seed=3).chunk(500) for _ in range(2))
+    assert one.debit_accounts == two.debit_accounts
+    assert one.amounts == two.amounts
+    assert not set(one.transfer_ids) & set(two.transfer_ids)
+    assert set(one.credit_accounts) <= set(range(51, 56))
+    assert list(one.credit_accounts).count(51) > 200
+
+
+def test_a_line_made_from_a_uuid_object_is_the_same_line() -> None:
+    identity = uuid4()
+    (chunk,), _ = read(GOOD | {"transfer_id": str(identity)})
+    assert chunk.transfer_ids == [identity.bytes]
