@@ -22,6 +22,7 @@ from tests.fix_platform import (
     transfer,
     verdict,
 )
+from tests.integration.kafka_admin import set_group_offsets
 
 pytestmark = pytest.mark.stack
 
@@ -158,22 +159,13 @@ def test_group_offsets_put_back_to_zero_publish_nothing_twice_wrongly(
         platform.wait_applied(2_000)
         assert bank.terminate() == 0
     before = platform.positions()
-    reset_group(platform)
+    set_group_offsets(platform, dict.fromkeys(before, 0))
     with platform.bank():
         platform.wait_applied(2_000)
     assert platform.positions() == before
     report = platform.audit()
     broken = [name for name, line in report.invariants.items() if not line.holds]
     assert broken == ["I8"], "results are there twice, and the audit says so"
-
-
-def reset_group(platform: Platform) -> None:
-    from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-
-    offsets = [TopicPartition(platform.topic, p, 0) for p in platform.positions()]
-    asked = [ConsumerGroupTopicPartitions(platform.group, offsets)]
-    for done in platform.admin().alter_consumer_group_offsets(asked).values():
-        done.result()
 
 
 def test_records_of_an_aborted_transaction_are_never_applied(

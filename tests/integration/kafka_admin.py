@@ -1,0 +1,43 @@
+"""What an administrator can do to topics and groups, well meant or not.
+
+The client is kept until its answer is there: without one, the answer never comes.
+"""
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+from local.platform import Platform
+
+SECONDS = 30.0
+
+
+def set_group_offsets(platform: Platform, offsets: dict[int, int]) -> None:
+    """Say that results are published up to these offsets. The group must be empty."""
+    admin = platform.admin()
+    wanted = [
+        TopicPartition(platform.topic, p, offset) for p, offset in offsets.items()
+    ]
+    asked = [ConsumerGroupTopicPartitions(platform.group, wanted)]
+    for done in admin.alter_consumer_group_offsets(asked).values():
+        done.result(SECONDS)
+
+
+def delete_group(platform: Platform) -> None:
+    """Remove the group with all its offsets. It must be empty."""
+    admin = platform.admin()
+    for done in admin.delete_consumer_groups([platform.group]).values():
+        done.result(SECONDS)
+
+
+def delete_records(platform: Platform, partition: int, before: int) -> None:
+    """Remove the records below an offset, as retention does."""
+    admin = platform.admin()
+    asked = [TopicPartition(platform.topic, partition, before)]
+    for done in admin.delete_records(asked).values():
+        done.result(SECONDS)
+
+
+def delete_topics(platform: Platform, *topics: str) -> None:
+    """Remove topics with all that is in them."""
+    admin = platform.admin()
+    for done in admin.delete_topics(list(topics)).values():
+        done.result(SECONDS)
