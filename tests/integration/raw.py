@@ -53,8 +53,8 @@ def id_of(raw: Raw) -> UUID:
     return UUID(bytes=raw.value[5:21])
 
 
-class Foreign:
-    """A producer that knows the contract and keeps to it only when it wants to."""
+class Encoder:
+    """Writes framed transfers, and keeps to the contract only when asked to."""
 
     def __init__(self, platform: Platform) -> None:
         registry = Registry(platform.stack.endpoints.registry_url)
@@ -62,20 +62,6 @@ class Foreign:
         self.frame = frame(registry.id_of(f"{platform.topic}-value", schema))
         registry.close()
         self._writer = ColumnWriter(schema, self.frame)
-        self._topic = platform.topic
-        self._producer = Producer(
-            {
-                "bootstrap.servers": platform.stack.endpoints.bootstrap_servers,
-                "transactional.id": f"foreign-{uuid4()}",
-            }
-        )
-        self._producer.init_transactions(SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._producer.close()
 
     def value(self, **changed: Any) -> bytes:
         """A framed transfer; `changed` fields need not make sense."""
@@ -86,6 +72,28 @@ class Foreign:
         """A framed transfer with the key that it must have."""
         payer = changed.get("debit_account", 1)
         return Raw(b"%d" % payer, self.value(**changed))
+
+
+class Foreign(Encoder):
+    """A producer that is none of our Stores, and sends whatever it likes."""
+
+    def __init__(self, platform: Platform) -> None:
+        super().__init__(platform)
+        self._topic = platform.topic
+        self._producer = Producer(
+            {
+                "bootstrap.servers": platform.stack.endpoints.bootstrap_servers,
+                "transactional.id": f"foreign-{uuid4()}",
+                "log_level": 3,
+            }
+        )
+        self._producer.init_transactions(SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._producer.close()
 
     def send(
         self,
