@@ -17,6 +17,7 @@ from uuid import uuid4
 import psycopg
 
 from loadtest.collector import Collector
+from loadtest.stages import stage_seconds
 from loadtest.latency import Latencies
 from loadtest.usage import Usage
 from local.deadline import Patience
@@ -25,6 +26,7 @@ from local.run import set_up
 from local.stack import Stack
 
 WAIT_SECONDS_MAX = 600.0
+CREDIT_LIMIT = 10_000_000  # minor units: nearly all transfers are posted
 
 
 def drain(
@@ -45,6 +47,7 @@ def drain(
         usage = programs.enter_context(Usage(stack, banks))
         _wait_applied(platform, count)
         ended = time.time()
+        stages = stage_seconds(banks.values())
     began, first = _first_commit(platform)
     return {
         "scenario": "drain",
@@ -52,6 +55,9 @@ def drain(
         "workers": workers,
         "transfers_per_second": round((count - first) / (ended - began)),
         "cpu_seconds_per_million": usage.per_million(count),
+        "stage_seconds_per_million": {
+            stage: round(seconds * 1e6 / count, 2) for stage, seconds in stages.items()
+        },
         "bank_rss_mib_max": usage.rss_mib_max,
         "invariants_ok": platform.audit().invariants_ok,
     }
@@ -124,7 +130,7 @@ def _platform(stack: Stack, scenario: str) -> Platform:
     """A ledger and topics of its own, so that runs do not touch each other."""
     name = f"{scenario}-{uuid4().hex[:6]}"
     platform = Platform(stack, name, stack.endpoints.state_dir / "logs")
-    set_up(platform)
+    set_up(platform, CREDIT_LIMIT)
     return platform
 
 

@@ -32,6 +32,7 @@ from local.process import ManagedProcess, ProcessSpec
 
 READY_TIMEOUT_S = 90.0
 CONNECT_TIMEOUT_S = 2
+WRITES = "Postgres to take writes"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,9 @@ class PatroniCluster:
 
     def wait_writable(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Until some node accepts transactions, for example after a failover."""
-        _wait_writable(self._settings, self._patience, timeout_s)
+        self._patience.wait_until(
+            lambda: _is_writable(self._settings), what=WRITES, timeout_s=timeout_s
+        )
 
     def members(self) -> list[Member]:
         """Every node that Patroni knows; empty when no node answers."""
@@ -255,11 +258,14 @@ class PlainServer:
         self.processes[self._name].start()
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        self.processes[self._name].require_running()
         self.wait_writable(timeout_s)
 
     def wait_writable(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        _wait_writable(self._settings, self._patience, timeout_s)
+        def writable() -> bool:
+            self.processes[self._name].require_running()
+            return _is_writable(self._settings)
+
+        self._patience.wait_until(writable, what=WRITES, timeout_s=timeout_s)
 
     def members(self) -> list[Member]:
         running = self.processes[self._name].is_running()
@@ -312,21 +318,19 @@ class PlainServer:
         )
 
 
-def _wait_writable(
-    settings: PostgresSettings, patience: Patience, timeout_s: float
-) -> None:
-    """Until the primary accepts a transaction from the superuser."""
-    conninfo = settings.conninfo(user=SUPERUSER, dbname="postgres")
+def _is_writable(settings: PostgresSettings) -> bool:
+    """Whether the primary lets the superuser write.
 
-    def writable() -> bool:
-        try:
-            with psycopg.connect(conninfo) as connection:
-                connection.execute("SELECT pg_current_xact_id()")
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    patience.wait_until(writable, what="Postgres to take writes", timeout_s=timeout_s)
+    Rolled back: a commit would wait for a standby, for as long as that takes.
+    """
+    try:
+        conninfo = settings.conninfo(user=SUPERUSER, dbname="postgres")
+        with psycopg.connect(conninfo) as connection:
+            connection.execute("SELECT pg_current_xact_id()")
+            connection.rollback()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _is_whole(members: list[Member], nodes: int) -> bool:

@@ -19,6 +19,9 @@ from local.deadline import Patience
 from local.errors import StackError
 from local.layout import read_json, write_json
 
+# Every process of a stack carries the path of its pid files in its environment, and
+# so do its children: whatever else is lost, this tells whose a process is.
+MARK = "ONCE_STACK"
 STOP_TIMEOUT_S = 20.0
 KILL_TIMEOUT_S = 10.0
 LOG_TAIL_LINES = 3
@@ -105,7 +108,7 @@ class ManagedProcess:
             child = subprocess.Popen(
                 self.spec.command,
                 cwd=self.spec.directory,
-                env={**inherited, **self.spec.environment},
+                env={**inherited, **self.spec.environment, **self._mark()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -116,6 +119,9 @@ class ManagedProcess:
         child.returncode = 0
         identity = started_at(child.pid)
         write_json(self.spec.pid_file, {"pid": child.pid, "started_at": identity})
+
+    def _mark(self) -> dict[str, str]:
+        return {MARK: str(self.spec.pid_file.parent)}
 
     def require_running(self) -> None:
         """Raises StackError with the end of its log when it does not run."""

@@ -59,6 +59,8 @@ class Registry:
                 "apicurio.datasource.jdbc.initial-size": "2",
                 "apicurio.datasource.jdbc.min-size": "2",
                 "apicurio.datasource.jdbc.max-size": "10",
+                # Its file is there or it is not: waiting would only hide the reason.
+                "apicurio.storage.connection.retry.enabled": "false",
                 "apicurio.storage.snapshot.location": str(layout.temporary),
                 "apicurio.import.work-dir": str(layout.temporary),
                 "apicurio.logconfigjob.every": "1h",

@@ -32,10 +32,10 @@ def main(arguments: list[str]) -> None:
     os.execve(sys.executable, [sys.executable, "-m", *arguments], environment)
 
 
-def set_up(platform: Platform) -> None:
+def set_up(platform: Platform, credit_limit: int = CREDIT_LIMIT) -> None:
     """Ledger, schemas, topics and the demo's accounts; what is there stays."""
     platform.set_up()
-    platform.open_accounts(1, ACCOUNTS, CREDIT_LIMIT)
+    platform.open_accounts(1, ACCOUNTS, credit_limit)
     platform.open_accounts(ACCOUNTS + 1, MERCHANTS, 0)
 
 

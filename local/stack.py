@@ -172,6 +172,7 @@ class Stack:
                 raise StackError(
                     f"A stack runs under {self._layout.root}: attach to it or stop it."
                 )
+            kill_all(self._layout)  # what a killed run may have left without a pid file
             self._require_same_size()
             self._progress("parts", "looking for what is missing")
             parts = find_or_fetch(

@@ -8,14 +8,13 @@ import signal
 import psutil
 
 from local.layout import Layout, read_json
-from local.postmaster import find_postmaster
-from local.process import started_at, with_descendants
+from local.process import MARK, started_at, with_descendants
 
 GONE_TIMEOUT_S = 10.0
 
 
 def running_pids(layout: Layout) -> list[int]:
-    """Pids of the processes started here that still run."""
+    """Pids of the processes started here that still run, by their pid files."""
     pids = []
     for file in sorted(layout.pids.glob("*.json")):
         kept = read_json(file)
@@ -26,11 +25,12 @@ def running_pids(layout: Layout) -> list[int]:
 
 
 def left_behind(layout: Layout) -> list[psutil.Process]:
-    """Every process of this state directory that runs, parents before children."""
-    pids = running_pids(layout)
-    for data in layout.all_data.glob("postgres-*/data"):
-        pids += [server.pid for server in find_postmaster(data)]
-    return with_descendants(pids)
+    """Every process of this state directory that runs.
+
+    Also those without a pid file: a postmaster, which has left Patroni's process tree,
+    or one whose parent was killed before it wrote the file.
+    """
+    return with_descendants([*running_pids(layout), *_marked_pids(layout)])
 
 
 def kill_all(layout: Layout) -> None:
@@ -44,3 +44,14 @@ def kill_all(layout: Layout) -> None:
     psutil.wait_procs(found, timeout=GONE_TIMEOUT_S)
     for file in layout.pids.glob("*.json"):
         file.unlink(missing_ok=True)
+
+
+def _marked_pids(layout: Layout) -> list[int]:
+    marked = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(layout.pids):
+                marked.append(process.pid)
+        except (psutil.Error, OSError):
+            continue  # gone, or somebody else's
+    return marked

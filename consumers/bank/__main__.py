@@ -14,7 +14,7 @@ from consumers.bank.settings import BankSettings
 from once.errors import Defect, OnceError, Refused
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-stderr = Console(stderr=True)
+stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
 
 @app.command()

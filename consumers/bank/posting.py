@@ -1,7 +1,7 @@
 """One batch, one Postgres transaction: position, money, proof.
 
     write   1  compare-and-set the positions      fewer rows than partitions => Fenced
-            2  hold the accounts, look up ids, load the accounts not remembered
+            2  hold the accounts, look up ids if some may be repeats, load accounts
             3  decide                             pure (rules.py)
             4  COPY transfers, add debits and credits, quarantine, batches with hashes
     commit  5  COMMIT                             waits for the synchronous standby
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.errors import Diagnostic
+from psycopg.errors import Diagnostic, UniqueViolation
 
 from consumers.bank.batch import Slice
 from consumers.bank.ledger import Ledger, Position
@@ -37,6 +37,10 @@ from once.metrics import Laps
 from once.sequence import Gap, follow
 
 ACCOUNTS_REMEMBERED_MAX = 250_000  # about 60 MB
+
+# Ids are looked up only after COPY has met one that is in the ledger already, and then
+# for so many batches: repeats come in swarms (docs/adr/0009-optimistic-ids.md).
+BATCHES_LOOKED_UP = 50
 
 
 @dataclass(slots=True)
@@ -69,6 +73,7 @@ class Poster:
         self._epoch = 0
         self._marks: dict[int, dict[bytes, int]] = {}
         self._warnings: list[str] = []
+        self._look_ups_left = 0
         connection.add_notice_handler(self._note)
 
     def write(self, slices: Sequence[Slice], laps: Laps) -> Posting:
@@ -78,6 +83,8 @@ class Poster:
         except psycopg.Error as error:
             self.forget()
             self._rollback()
+            if isinstance(error, UniqueViolation):
+                self._look_ups_left = BATCHES_LOOKED_UP
             raise from_postgres(error, "posting a batch") from error
         except Exception:
             self.forget()
@@ -168,6 +175,14 @@ class Poster:
         self._epoch = epoch
 
     def _known(self, slices: Sequence[Slice]) -> dict[bytes, Payload]:
+        """Payloads of the ids that are in the ledger already.
+
+        Empty while none is expected: should one be there, its COPY raises a unique
+        violation, and the batch is redone with this look-up.
+        """
+        if not self._look_ups_left:
+            return {}
+        self._look_ups_left -= 1
         ids = [i for piece in slices for i in piece.transfers.transfer_ids]
         found = self.ledger.rows(ids)
         return {transfer_id: row.payload for transfer_id, row in found.items()}

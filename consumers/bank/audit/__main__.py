@@ -15,7 +15,7 @@ from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
 from once.errors import OnceError
 
-stderr = Console(stderr=True)
+stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
 
 def main(
