@@ -92,6 +92,18 @@ def test_a_reused_pid_is_not_ours(
     assert stranger.poll() is None
 
 
+def test_one_without_a_pid_file_is_still_found_and_ended(
+    make: Make, layout: Layout
+) -> None:
+    process = make(SLEEP)
+    process.start()
+    pid = process.pid
+    assert pid is not None
+    process.spec.pid_file.unlink()
+    kill_all(layout)
+    assert started_at(pid) is None
+
+
 def test_one_that_ignores_the_polite_signal_is_killed(make: Make) -> None:
     process = make(STUBBORN, stop_timeout_s=0.3)
     process.start()

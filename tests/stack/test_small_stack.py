@@ -88,9 +88,11 @@ def test_data_and_ports_survive_a_stop_and_a_power_cut(
 def test_a_start_that_fails_leaves_nothing_running(
     config: StackConfig, left_over: LeftOver
 ) -> None:
-    # A directory is in the way of the registry's database file.
-    (config.state_dir / "data" / "registry" / "schemas.mv.db").mkdir(parents=True)
-    with pytest.raises(StackError, match="registry stopped by itself"):
+    # Data of a Postgres that never was: the server refuses it.
+    data = config.state_dir / "data" / "postgres-1" / "data"
+    data.mkdir(parents=True, mode=0o700)
+    (data / "PG_VERSION").write_text("1\n")
+    with pytest.raises(StackError, match="postgres-1 stopped by itself"):
         Stack(config).start()
     assert left_over.after_a_moment() == []
 
