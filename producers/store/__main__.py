@@ -29,7 +29,7 @@ from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-stderr = Console(stderr=True)
+stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
 
 @app.callback()

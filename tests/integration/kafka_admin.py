@@ -3,8 +3,14 @@
 The client is kept until its answer is there: without one, the answer never comes.
 """
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    TopicPartition,
+)
+from confluent_kafka.cimpl import NewTopic
 
+from local.deadline import Patience
 from local.platform import Platform
 
 SECONDS = 30.0
@@ -41,3 +47,18 @@ def delete_topics(platform: Platform, *topics: str) -> None:
     admin = platform.admin()
     for done in admin.delete_topics(list(topics)).values():
         done.result(SECONDS)
+
+
+def create_topic(platform: Platform, topic: str, partitions: int) -> None:
+    """Create a topic, also one whose name is still being deleted."""
+    admin = platform.admin()
+    wanted = NewTopic(topic, partitions, platform.stack.endpoints.brokers)
+
+    def created() -> bool:
+        error = admin.create_topics([wanted])[topic].exception(SECONDS)
+        if error is None:
+            return True
+        assert error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, error
+        return False
+
+    Patience().wait_until(created, what=f"topic {topic}", timeout_s=SECONDS)

@@ -75,6 +75,7 @@ def _symbols(schema: Any) -> list[str]:
 class Comparison:
     """Both sides, folded by window; equal sides leave every window at zero."""
 
+    begins: dict[int, int]  # by partition, where the log of the input topic begins
     published: dict[int, int]  # group offset by partition: results are due below it
     counts: dict[Window, int] = field(default_factory=lambda: defaultdict(int))
     sums: dict[Window, int] = field(default_factory=lambda: defaultdict(int))
@@ -89,14 +90,18 @@ class Comparison:
         """These results were published."""
         self._fold(partition, results, -1)
 
+    def covers(self, partition: int, offset: int) -> bool:
+        """Whether both sides must have this record: it is there, and published."""
+        begin, due = self.begins.get(partition, 0), self.published.get(partition, 0)
+        return begin <= offset < due
+
     def differing(self) -> list[Window]:
         """The windows in which something is missing, too much or different."""
         return sorted(w for w in self.counts if self.counts[w] or self.sums[w])
 
     def _fold(self, partition: int, results: Iterable[Result], sign: int) -> None:
-        due = self.published.get(partition, 0)
         for result in results:
-            if result[0] < due:
+            if self.covers(partition, result[0]):
                 window = (partition, result[0] // WINDOW)
                 self.counts[window] += sign
                 self.sums[window] = (self.sums[window] + sign * hash(result)) & _MASK
@@ -125,11 +130,12 @@ def _name(
     for partition, mine in results.read():
         for offset, transfer_id, verdict in mine:
             window = found.get((partition, offset // WINDOW))
-            if window is not None and offset < comparison.published.get(partition, 0):
+            if window is not None and comparison.covers(partition, offset):
                 window.setdefault(offset, []).append((transfer_id, verdict))
     for (partition, index), seen in found.items():
         end = min((index + 1) * WINDOW, comparison.published[partition])
-        for judged in trace.judged(partition, index * WINDOW, end, Evidence()):
+        start = max(index * WINDOW, comparison.begins.get(partition, 0))
+        for judged in trace.judged(partition, start, end, Evidence()):
             rows = zip(judged.offsets, judged.ids, judged.verdicts, strict=True)
             for offset, transfer_id, verdict in rows:
                 there = seen.pop(offset, [])

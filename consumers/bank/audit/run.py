@@ -63,10 +63,11 @@ def audit(
         trace = Trace(topics, snapshot, codec, settings.topic, evidence)
         reader = results.Results(topics, settings.results_topic, registry)
         positions = snapshot.positions(settings.topic)
-        comparison = results.Comparison(published)
+        begins = {p: topics.ends(settings.topic, p)[0] for p in positions}
+        comparison = results.Comparison(begins, published)
         for partition, (until, number) in positions.items():
             shown(f"following {settings.topic}[{partition}] to offset {until}")
-            for judged in trace.partition(partition, until, number):
+            for judged in trace.partition(partition, begins[partition], until, number):
                 comparison.expect(partition, judged)
         for row in snapshot.other_partitions(list(positions)):
             evidence.broken("I3", f"ledger row {row[0]} claims partition {row[1]}")

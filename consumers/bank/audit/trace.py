@@ -48,10 +48,10 @@ class Trace:
     verdicts: Counter[int] = field(default_factory=Counter)
 
     def partition(
-        self, partition: int, until: int, batch_number: int
+        self, partition: int, low: int, until: int, batch_number: int
     ) -> Iterator[Judged]:
-        """Check one partition up to its position, giving out what was judged."""
-        low, _ = self.topics.ends(self.topic, partition)
+        """Check one partition from where its log begins up to its position, giving out
+        what was judged."""
         chain = Chain(self, partition, low)
         gaps = Gaps(self.evidence, partition, complete=low == 0)
         own = 0
@@ -256,12 +256,12 @@ class Chain:
             self._broken(
                 f"batch {number} from {first} follows {before} to {before_last}"
             )
-        if first < self._low:
-            return  # retention has taken the records; the next batch builds on its hash
         split = next(
             (i for i, r in enumerate(self._records) if r[0] > last), len(self._records)
         )
         mine, self._records = self._records[:split], self._records[split:]
+        if first < self._low:
+            return  # retention has taken some; the next batch builds on its hash
         offsets = [offset for offset, _, _ in mine]
         if not mine or (offsets[0], offsets[-1], len(mine)) != (first, last, count):
             self._broken(
