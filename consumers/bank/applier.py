@@ -42,10 +42,10 @@ class Applier:
         self,
         connect: Callable[[], psycopg.Connection],
         topic: str,
-        wait: Callable[[float], None],
+        wait: Callable[[float, str], None],
         metrics: ApplyMetrics,
     ) -> None:
-        """`wait(seconds)` is called while the database is away; it may raise."""
+        """`wait(seconds, why)` is called while the database is away; it may raise."""
         self._connect = connect
         self._topic = topic
         self._wait = wait
@@ -96,11 +96,11 @@ class Applier:
                 log.info("batch is redone", reason=str(error))
                 self._metrics.redo()
                 if conflicts > CONFLICTS_IN_A_ROW_MAX:
-                    self._wait(next(delays))
+                    self._wait(next(delays), str(error))
             except (Retriable, Indeterminate) as error:
                 log.warning("database is away, trying again", error=str(error))
                 self.ledger.connection.close()
-                self._wait(next(delays))
+                self._wait(next(delays), str(error))
 
     def close(self) -> None:
         """Close the connection, after the COMMIT in flight if there is one."""

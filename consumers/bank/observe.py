@@ -76,8 +76,9 @@ class Observer:
     def polled(
         self, consumer: Consumer, due: Mapping[int, int], messages: Sequence[Any]
     ) -> None:
-        """A poll is done: the worker is alive, and lag is known anew."""
+        """A step is done: the worker is alive, nothing is away, lag is known anew."""
         self.progress.beat()
+        self._away = None
         if len(messages) < self._settings.batch_records_max:
             self._lag = {partition: Lag(0, 0.0) for partition in due}
             return

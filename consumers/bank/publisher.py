@@ -79,7 +79,6 @@ class Publisher:
         self._failure = self._failure or Fenced("the session is over")
         self._waiting.put(None)
         self._thread.join()
-        self._producer.close()
 
     def _run(self) -> None:
         while (publication := self._waiting.get()) is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
@@ -55,8 +56,19 @@ class Session:
         self._next: dict[int, int] = {}
         self._waiting = False
         self._changed = False
+        self._resources = ExitStack()
+        try:
+            self._open(settings)
+        except BaseException:
+            self._resources.close()
+            raise
+
+    def _open(self, settings: BankSettings) -> None:
+        """Connect to everything; `_resources` closes it again, the last one first."""
+        closing = self._resources.callback
         kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
         registry = Registry(settings.registry_url)
+        closing(registry.close)
         self._codec = TransferCodec(registry, f"{settings.topic}-value")
         self._results = ResultsCodec(registry, f"{settings.results_topic}-value")
         self._admin = AdminClient({**kafka, "log_level": 2})
@@ -64,14 +76,18 @@ class Session:
         self._topic_checked = time.monotonic()
         producer = TransactionalProducer(kafka, f"bank-{settings.instance}")
         producer.recycle()
+        closing(producer.close)
         self._applier = Applier(
-            self._connect, settings.topic, self._wait, observer.metrics
+            self._connect, settings.topic, self._wait, self._observer.metrics
         )
+        closing(self._applier.close)
         self._consumer = Consumer(_consumer_settings(settings, kafka))
+        closing(self._consumer.close)
         self._membership: Any = None
         self._publisher = Publisher(
             producer, settings.results_topic, lambda: self._membership
         )
+        closing(self._publisher.close)
         self._consumer.subscribe(
             [settings.topic],
             on_assign=self._on_assign,
@@ -109,10 +125,8 @@ class Session:
     def abandon(self) -> None:
         """Let go of everything; what was not published, the next session publishes."""
         self._forget(self._starts)
-        self._publisher.close()
         self._waiting = True  # no callback may start anything any more
-        self._consumer.close()
-        self._applier.close()
+        self._resources.close()
 
     # -- reading ----------------------------------------------------------------------
 
@@ -209,11 +223,12 @@ class Session:
                 return call()
             except Retriable as error:
                 log.warning("waiting", error=str(error))
-                self._wait(pause)
+                self._wait(pause, str(error))
         raise AssertionError("pauses never end")
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float, why: str) -> None:
         """Stay in the group while something is away; a rebalance ends the session."""
+        self._observer.away(why)
         owned = [TopicPartition(self._settings.topic, p) for p in self._starts]
         until = time.monotonic() + seconds
         self._waiting = True

@@ -70,6 +70,7 @@ def _sessions(settings: BankSettings, observer: Observer) -> None:
         except OnceError as error:
             observer.away(str(error))
             log.warning("session ended, a new one follows", reason=str(error))
+            observer.metrics.recycle()
             if isinstance(error, Fenced):
                 observer.metrics.fence()
             if time.monotonic() - began > HEALTHY_SECONDS:

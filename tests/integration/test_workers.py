@@ -1,0 +1,45 @@
+"""`run --workers N`: processes that share the partitions and are kept running."""
+
+import psutil
+import pytest
+
+from local.deadline import Patience
+from local.platform import Platform, Program
+from tests.fix_platform import emit, transfer
+
+pytestmark = pytest.mark.stack
+
+
+def workers(program: Program) -> list[psutil.Process]:
+    return psutil.Process(program.process.pid).children()
+
+
+def test_workers_share_partitions_come_back_when_killed_and_leave_together(
+    platform: Platform,
+) -> None:
+    environment = {
+        **platform.environment(),
+        "BANK_INSTANCE": platform.name,
+        "BANK_SESSION_TIMEOUT_MS": "2000",
+    }
+    command = ["consumers.bank", "run", "--workers", "2"]
+    with Program(command, environment, platform.logs / "bank.log") as bank:
+        Patience().wait_until(
+            lambda: bank.text.count("bank worker started") == 2,
+            what="two workers",
+            timeout_s=30,
+        )
+        victim, survivor = workers(bank)
+        victim.kill()
+        Patience().wait_until(
+            lambda: bank.text.count("bank worker started") == 3,
+            what="a worker to be started again",
+            timeout_s=30,
+        )
+        assert survivor.is_running()
+        emit(platform, *(transfer(payer) for payer in range(1, 31)))
+        platform.wait_applied(30)
+        family = workers(bank)
+        assert bank.terminate() == 0, bank.text
+        assert not [member for member in family if member.is_running()]
+    assert platform.audit().invariants_ok
