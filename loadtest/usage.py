@@ -23,6 +23,7 @@ class Usage:
         self._stack = stack
         self._programs = {n: psutil.Process(p.process.pid) for n, p in programs.items()}
         self._before: dict[str, float] = {}
+        self._ended: dict[str, float] = {}  # last seen, of programs that have ended
         self.cpu_seconds: dict[str, float] = {}
         self.rss_mib_max: dict[str, float] = dict.fromkeys(programs, 0.0)
         self._over = threading.Event()
@@ -56,10 +57,14 @@ class Usage:
         parts = self._stack.processes.items()
         families = {name: process.family() for name, process in parts}
         families |= {name: [process] for name, process in self._programs.items()}
-        return {n: sum(map(_cpu_seconds, family)) for n, family in families.items()}
+        now = {n: sum(map(_cpu_seconds, family)) for n, family in families.items()}
+        for name in self._programs:
+            self._ended[name] = max(self._ended.get(name, 0.0), now[name])
+        return {**now, **self._ended}
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
+            self._cpu()
             for name, process in self._programs.items():
                 with suppress(psutil.Error):
                     mib = round(process.memory_info().rss / 2**20, 1)

@@ -25,7 +25,7 @@ class BankSettings(BaseSettings):
     group: str = "bank"
 
     batch_records_max: int = Field(30_000, gt=0, description="bounds memory and redo")
-    batch_linger_ms: int = Field(20, ge=1, description="wait to fill a batch")
+    batch_linger_ms: int = Field(100, ge=1, description="wait to fill a batch")
     fetch_queue_kib: int = Field(8_192, description="records fetched ahead, in bytes")
     session_timeout_ms: int = Field(10_000, description="a dead worker's partitions")
     drain_seconds_max: float = Field(

@@ -135,16 +135,20 @@ def partition_count(kafka: dict[str, str], topic: str) -> int:
 def paced(
     generator: Generator, settings: StoreSettings, count: int | None, rate: float | None
 ) -> Iterator[Chunk]:
-    """Made-up chunks: `count` transfers in all, at most `rate` a second."""
-    made, size = 0, settings.transaction_records_max
-    if rate is not None:
-        size = min(size, max(1, round(rate * settings.transaction_linger_ms / 1000)))
+    """Made-up chunks: `count` transfers in all, at most `rate` a second.
+
+    A chunk has what fell due since the last one, so a slow commit is made up for by a
+    larger transaction, not by more of them.
+    """
+    made, largest = 0, settings.transaction_records_max
     began = time.monotonic()
     while count is None or made < count:
-        chunk = generator.chunk(size if count is None else min(size, count - made))
-        made += len(chunk)
-        yield chunk
+        size = largest
         if rate is not None:
-            ahead = began + made / rate - time.monotonic()
-            if ahead > 0:
-                time.sleep(ahead)  # the pace is the condition
+            time.sleep(settings.transaction_linger_ms / 1000)  # the pace is the point
+            due = int(rate * (time.monotonic() - began)) - made
+            size = min(largest, max(1, due))
+        if count is not None:
+            size = min(size, count - made)
+        made += size
+        yield generator.chunk(size)

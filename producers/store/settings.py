@@ -17,7 +17,7 @@ class StoreSettings(BaseSettings):
     topic: str = "transfers"
 
     transaction_records_max: int = Field(20_000, gt=0, description="by size")
-    transaction_linger_ms: int = Field(50, ge=1, description="and by time")
+    transaction_linger_ms: int = Field(100, ge=1, description="and by time")
 
     health_host: str = "127.0.0.1"
     health_port: int | None = Field(None, description="/metrics etc.; 0 picks one")

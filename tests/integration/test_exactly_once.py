@@ -63,7 +63,7 @@ def test_a_worker_killed_in_mid_run_loses_and_repeats_nothing(
     log = tmp_path / "acknowledged"
     emit_many(platform, 30_000, log)
     for kill in range(kills):
-        with platform.bank(batch_records_max=500) as bank:
+        with platform.bank(batch_records_max=500, session_timeout_ms=2000) as bank:
             wait_until_applied(platform, 5_000 * (kill + 1))
             bank.kill()
     with platform.bank():
@@ -78,9 +78,11 @@ def test_two_workers_share_the_partitions_and_take_over_from_each_other(
 ) -> None:
     log = tmp_path / "acknowledged"
     emit_many(platform, 20_000, log)
-    with platform.bank("a", batch_records_max=500) as one:
+    with platform.bank("a", batch_records_max=500, session_timeout_ms=2000) as one:
         wait_until_applied(platform, 2_000)
-        with platform.bank("b", batch_records_max=500) as other:
+        with platform.bank(
+            "b", batch_records_max=500, session_timeout_ms=2000
+        ) as other:
             Patience().wait_until(
                 lambda: "partitions assigned" in other.text,
                 what="the second worker to get partitions",

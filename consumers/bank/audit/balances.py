@@ -88,7 +88,7 @@ RULES = (
         "SELECT name FROM unnest(ARRAY['transfers', 'batches', 'quarantine']) AS name"
         " WHERE NOT EXISTS (SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
         "  WHERE tgrelid = name::regclass AND tgname = 'immutable'"
-        "  AND tgenabled IN ('O', 'A') AND proname = 'refuse_change'"
+        "  AND tgenabled IN ('O', 'A') AND tgqual IS NULL AND proname = 'refuse_change'"
         "  AND prosrc LIKE '%RAISE EXCEPTION%'"
         "  AND tgtype & 2 > 0 AND tgtype & 8 > 0 AND tgtype & 16 > 0"
         "  AND tgtype & 32 > 0)",

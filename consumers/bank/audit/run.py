@@ -73,6 +73,9 @@ def audit(
             evidence.broken("I3", f"ledger row {row[0]} claims partition {row[1]}")
         shown(f"comparing {settings.results_topic}")
         results.check(comparison, reader, trace)
+        for partition, offset in published.items():
+            if offset > positions.get(partition, (0, 0))[0]:
+                evidence.broken("I8", _ahead(settings, partition, offset))
         shown("folding the ledger")
         balances.check(snapshot.connection, evidence)
         _check_gaps(snapshot.connection, evidence)
@@ -87,6 +90,13 @@ def audit(
         snapshot.close()
         topics.close()
         registry.close()
+
+
+def _ahead(settings: AuditSettings, partition: int, offset: int) -> str:
+    return (
+        f"{settings.topic}[{partition}]: group {settings.group} says that results are "
+        f"published up to {offset}, which is beyond the position"
+    )
 
 
 def _check_gaps(connection: psycopg.Connection, evidence: Evidence) -> None:

@@ -12,6 +12,7 @@ from once.errors import Retriable
 RECORDS_PER_READ = 10_000
 TIMEOUT_SECONDS = 15.0
 SILENCE_SECONDS_MAX = 60.0
+POLL_SECONDS = 0.1  # a partition's end is noticed this late
 
 
 class Topics:
@@ -27,6 +28,7 @@ class Topics:
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": 65_536,
+                "fetch.wait.max.ms": 50,  # the end of a partition is told after it
                 "log_level": 2,
             }
         )
@@ -74,8 +76,8 @@ class Topics:
         try:
             waited = 0.0
             while True:
-                messages = self._consumer.consume(RECORDS_PER_READ, 0.5)
-                waited = 0.0 if messages else waited + 0.5
+                messages = self._consumer.consume(RECORDS_PER_READ, POLL_SECONDS)
+                waited = 0.0 if messages else waited + POLL_SECONDS
                 if waited > SILENCE_SECONDS_MAX:
                     raise Retriable(
                         f"{topic}[{partition}] gives no records before {until}"

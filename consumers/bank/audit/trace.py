@@ -130,19 +130,19 @@ class Trace:
         if rows == own:
             return
         committed = (
-            message.offset()
-            for messages in self.topics.read(self.topic, partition, low, until)
-            for message in messages
+            record
+            for judged in self.judged(partition, low, until, Evidence())
+            for record in zip(judged.offsets, judged.ids, strict=True)
         )
         there = next(committed, None)
         for offset, transfer_id in self.snapshot.offsets(partition, low):
-            while there is not None and there < offset:
+            while there is not None and there[0] < offset:
                 there = next(committed, None)
-            if there != offset:
+            if there != (offset, transfer_id.bytes):
                 self.evidence.broken(
                     "I3",
                     f"ledger row {transfer_id} claims {self.topic}[{partition}]"
-                    f"@{offset}, where no committed record is",
+                    f"@{offset}, where no committed record of that id is",
                 )
 
 
