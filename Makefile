@@ -68,7 +68,7 @@ lint-workflows:
 endif
 
 # In this order, so that a mistake shows before the stack is started.
-FAST_TESTS := $(wildcard tests/house tests/unit tests/property)
+FAST_TESTS := $(wildcard tests/house tests/unit tests/property tests/contract)
 SLOW_TESTS := $(filter-out $(FAST_TESTS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 .PHONY: test

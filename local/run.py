@@ -16,7 +16,7 @@ from local.stack import DEFAULT_STATE_DIR, Stack
 from local.tools import STATE_DIR_VARIABLE
 
 ACCOUNTS, MERCHANTS = 100_000, 100
-CREDIT_LIMIT = 400_00  # minor units: enough for most, not for all
+CREDIT_LIMIT = 800_00  # minor units: enough for most, not for all
 
 
 def main(arguments: list[str]) -> None:

@@ -132,13 +132,16 @@ class Session:
 
     def _poll(self) -> list[Any]:
         settings = self._settings
-        messages = self._consumer.consume(
-            settings.batch_records_max, settings.batch_linger_ms / 1000
-        )
+        try:
+            messages = self._consumer.consume(
+                settings.batch_records_max, settings.batch_linger_ms / 1000
+            )
+        except KafkaException as error:
+            raise Retriable(f"while reading {settings.topic}: {error}") from error
         for message in messages:
-            error = message.error()
-            if error is not None:
-                raise Retriable(f"while reading {settings.topic}: {error.str()}")
+            wrong = message.error()
+            if wrong is not None:
+                raise Retriable(f"while reading {settings.topic}: {wrong.str()}")
         return messages
 
     def _sort(self, messages: Sequence[Any]) -> tuple[list[Records], list[Records]]:

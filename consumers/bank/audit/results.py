@@ -37,7 +37,10 @@ class Results:
         self._topic = topic
         self._registry = registry
         self._schemas: dict[int, Any] = {}
-        self._ends = {p: topics.ends(topic, p) for p in topics.partitions(topic)}
+        self._ends = {
+            partition: topics.decided_ends(topic, partition)
+            for partition in topics.partitions(topic)
+        }
 
     def read(self) -> Iterator[tuple[int, list[Result]]]:
         """(input partition, results) of every committed results record."""

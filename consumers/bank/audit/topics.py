@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from once.errors import Retriable
 
 RECORDS_PER_READ = 10_000
 TIMEOUT_SECONDS = 15.0
 SILENCE_SECONDS_MAX = 60.0
+OPEN_SECONDS_MAX = 60.0  # far beyond any transaction's timeout
 POLL_SECONDS = 0.1  # a partition's end is noticed this late
 
 
@@ -19,6 +29,7 @@ class Topics:
     """A reader that belongs to no group and commits nothing."""
 
     def __init__(self, kafka: dict[str, str], group: str) -> None:
+        self._admin = AdminClient({**kafka, "log_level": 2})
         self._consumer = Consumer(
             {
                 **kafka,
@@ -53,6 +64,31 @@ class Topics:
             )
         except KafkaException as error:
             raise Retriable(f"{topic}[{partition}]: {error}") from error
+
+    def decided_ends(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset, and an end below which everything of this moment is decided.
+
+        What lies in open transactions now is waited for: a group's offset can be seen
+        a little before the results that were committed together with it. Raises
+        Retriable when a transaction stays open.
+        """
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(topic, partition): latest}
+        try:
+            (answer,) = self._admin.list_offsets(
+                asked,
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=TIMEOUT_SECONDS,
+            ).values()
+            high = answer.result().offset
+        except KafkaException as error:
+            raise Retriable(f"{topic}[{partition}]: {error}") from error
+        deadline = time.monotonic() + OPEN_SECONDS_MAX
+        while (ends := self.ends(topic, partition))[1] < high:
+            if time.monotonic() > deadline:
+                raise Retriable(f"{topic}[{partition}]: a transaction stays open")
+            time.sleep(0.05)  # nothing tells a reader that a transaction has ended
+        return ends
 
     def group_offsets(self, topic: str) -> dict[int, int]:
         """What the group has committed; pending commits are waited for."""
