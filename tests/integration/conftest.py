@@ -1,10 +1,12 @@
 """A failing test shows what the programs of its platform have said."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from local.platform import Platform
+from local.stack import Stack
+from tests.integration.spoilt import Copy, a_copy, a_healthy_platform
 
 SHOWN_CHARACTERS = 6_000
 
@@ -16,8 +18,24 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         values = getattr(item, "funcargs", {}).values()
-        for platform in (each for each in values if isinstance(each, Platform)):
-            for log in sorted(platform.logs.glob("*.log")):
-                text = log.read_text(errors="replace")[-SHOWN_CHARACTERS:]
-                report.sections.append((f"end of {log.name}", text))
+        folders = {each.logs for each in values if isinstance(each, Platform)}
+        for log in sorted(log for folder in folders for log in folder.glob("*.log")):
+            text = log.read_text(errors="replace")[-SHOWN_CHARACTERS:]
+            report.sections.append((f"end of {log.name}", text))
     return report
+
+
+@pytest.fixture(scope="session")
+def healthy(
+    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """A platform at rest in which every invariant holds; nobody changes it."""
+    with a_healthy_platform(stack, tmp_path_factory.mktemp("healthy")) as platform:
+        yield platform
+
+
+@pytest.fixture
+def copy(healthy: Platform) -> Iterator[Copy]:
+    """A copy of the healthy platform, to plant violations in."""
+    with a_copy(healthy) as copy:
+        yield copy

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import fastavro
 import httpx
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from local.deadline import Patience
 from local.platform import Platform
@@ -29,31 +29,40 @@ class Result:
 
 
 def values(platform: Platform, topic: str) -> list[tuple[bytes | None, bytes]]:
-    """Key and value of all committed records of a topic."""
+    """Key and value of all committed records of a topic that have a value."""
+    return [
+        (message.key(), value)
+        for message in messages(platform, topic)
+        if (value := message.value()) is not None
+    ]
+
+
+def messages(
+    platform: Platform, topic: str, isolation: str = "read_committed"
+) -> list[Message]:
+    """All records of a topic; with `read_uncommitted` the aborted ones too."""
     consumer = Consumer(
         {
             "bootstrap.servers": platform.stack.endpoints.bootstrap_servers,
             "group.id": "outsider",
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
             "log_level": 3,
         }
     )
     try:
-        waiting = set(
-            consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions
-        )
+        known = consumer.list_topics(topic, timeout=SECONDS).topics[topic]
+        waiting = set(known.partitions)
         consumer.assign([TopicPartition(topic, p, 0) for p in waiting])
-        found: list[tuple[bytes | None, bytes]] = []
+        found: list[Message] = []
         while waiting:
             message = consumer.poll(SECONDS)
             assert message is not None, f"{topic} is silent"
             error = message.error()
             if error is None:
-                value = message.value()
-                assert value is not None
-                found.append((message.key(), value))
+                found.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 waiting.discard(message.partition())
             else:

@@ -116,6 +116,10 @@ def check(comparison: Comparison, results: Results, trace: Trace) -> None:
     for partition, found in results.read():
         comparison.found(partition, found)
         evidence.saw("I8", len(found))
+        if partition not in comparison.published:
+            evidence.broken(
+                "I8", f"{found}: {trace.topic} has no partition {partition}"
+            )
     windows = comparison.differing()
     for window in windows[WINDOWS_NAMED_MAX:]:
         evidence.broken(
