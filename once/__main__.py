@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from once import resources
-from once.errors import Defect, OnceError, from_postgres
+from once.errors import Defect, OnceError, exit_status, from_postgres
 from once.migrate import migrate as apply_migrations
 from once.registry import Registry, load_schema
 
@@ -73,7 +73,7 @@ def topics(
 def _setting(name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise Defect(f"{name} is not set; on one machine: make up prints it")
+        raise Defect(f"{name} is not set; see docs/operations.md")
     return value
 
 
@@ -82,4 +82,4 @@ if __name__ == "__main__":
         app()
     except OnceError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(70)
+        sys.exit(exit_status(error))

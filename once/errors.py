@@ -51,6 +51,13 @@ class Defect(OnceError):
     """A mistake in the program, its settings or its deployment."""
 
 
+def exit_status(error: OnceError) -> int:
+    """What a program that ends with this error tells its caller (as in sysexits.h)."""
+    if isinstance(error, Refused):
+        return 65
+    return 78 if isinstance(error, Defect) else 70
+
+
 _KAFKA_FENCED = {
     KafkaError._FENCED,
     KafkaError.PRODUCER_FENCED,

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 
 from consumers.bank import accounts, supervisor, worker
 from consumers.bank.settings import BankSettings
-from once.errors import Defect, OnceError, Refused
+from once.errors import OnceError, exit_status
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
@@ -33,13 +34,13 @@ def run(
 
 @app.command()
 def open_accounts(
+    conninfo: Annotated[
+        str, typer.Option(envvar="ONCE_MIGRATOR_CONNINFO", help="the ledger's owner")
+    ],
     first: Annotated[int, typer.Option(min=1)] = 1,
     count: Annotated[int, typer.Option(min=1)] = 1,
     currency: Annotated[str, typer.Option(help="ISO 4217")] = "EUR",
     credit_limit: Annotated[int, typer.Option(min=0, help="minor units")] = 0,
-    conninfo: Annotated[
-        str, typer.Option(envvar="ONCE_MIGRATOR_CONNINFO", help="the ledger's owner")
-    ] = "",
 ) -> None:
     """Open accounts FIRST..FIRST+COUNT-1; those that exist stay as they are."""
     opened = accounts.open_accounts(conninfo, first, count, currency, credit_limit)
@@ -50,18 +51,18 @@ def load_settings() -> BankSettings:
     """The settings, or exit with one sentence that names what is missing."""
     try:
         return BankSettings()
+    except SettingsError as error:
+        stderr.print(f"settings wrong: {error}; see docs/operations.md", markup=False)
+        raise typer.Exit(78) from error
     except ValidationError as error:
         missing = ", ".join(f"BANK_{e['loc'][0]}".upper() for e in error.errors())
-        stderr.print(f"settings missing or wrong: {missing}; see README.md")
+        stderr.print(f"settings missing or wrong: {missing}; see docs/operations.md")
         raise typer.Exit(78) from error
 
 
 if __name__ == "__main__":
     try:
         app()
-    except (Refused, Defect) as error:
-        stderr.print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(65 if isinstance(error, Refused) else 78)
     except OnceError as error:
         stderr.print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(70)
+        sys.exit(exit_status(error))

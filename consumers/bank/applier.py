@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -43,12 +44,17 @@ class Applier:
         connect: Callable[[], psycopg.Connection],
         topic: str,
         wait: Callable[[float, str], None],
+        beat: Callable[[], None],
         metrics: ApplyMetrics,
     ) -> None:
-        """`wait(seconds, why)` is called while the database is away; it may raise."""
+        """`wait(seconds, why)` is called while the database is away; it may raise.
+
+        `beat()` is called while a COMMIT waits, perhaps long, for the standby.
+        """
         self._connect = connect
         self._topic = topic
         self._wait = wait
+        self._beat = beat
         self._metrics = metrics
         self.poster = Poster(connect(), topic)
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer")
@@ -77,7 +83,7 @@ class Applier:
             return None
         posting, laps = flying.posting, flying.laps
         try:
-            laps.seconds[names.COMMIT] = flying.committing.result()
+            laps.seconds[names.COMMIT] = self._result(flying.committing)
         except Indeterminate as error:
             log.warning("commit outcome unknown, looking it up", error=str(error))
             self._metrics.indeterminate(names.POSTGRESQL)
@@ -106,6 +112,13 @@ class Applier:
         """Close the connection, after the COMMIT in flight if there is one."""
         self._committer.shutdown()
         self.ledger.connection.close()
+
+    def _result(self, committing: Future[float]) -> float:
+        while True:
+            try:
+                return committing.result(timeout=1.0)
+            except FutureTimeout:
+                self._beat()
 
     def _commit(self, poster: Poster, posting: Posting) -> float:
         laps = Laps()

@@ -107,8 +107,8 @@ def _check_topic(topic: str, known_id: str, current_id: str) -> None:
     if known_id != current_id:
         raise Refused(
             f"topic {topic} was deleted and created again (its id was {known_id}, is "
-            f"{current_id}): the positions in the ledger are the old one's; give the "
-            "Bank a new topic name, or see docs/runbooks/topic-recreated.md"
+            f"{current_id}): the positions in the ledger are the old one's; see "
+            "docs/runbooks/topic-recreated.md"
         )
 
 

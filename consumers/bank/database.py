@@ -17,6 +17,10 @@ _DEFAULTS = {
     "keepalives_count": "3",
 }
 
+# A worker that hangs inside its transaction would block its heir by its row locks. This
+# never touches a COMMIT: a backend that commits is not idle.
+IDLE_IN_TRANSACTION_MAX = "15s"
+
 
 def connect(conninfo: str, application_name: str) -> psycopg.Connection:
     """A connection to the primary. Raises Retriable when there is none."""
@@ -24,6 +28,10 @@ def connect(conninfo: str, application_name: str) -> psycopg.Connection:
     merged = {**_DEFAULTS, "application_name": application_name, **given}
     try:
         connection = psycopg.connect(make_conninfo("", **merged))
+        connection.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
+            (IDLE_IN_TRANSACTION_MAX,),
+        )
         row = connection.execute("SHOW transaction_read_only").fetchone()
         connection.commit()
     except psycopg.Error as error:

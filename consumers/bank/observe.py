@@ -23,7 +23,10 @@ from once.tracing import end_all, extract, process_span, result_span
 log = logs.get(__name__)
 
 NAMES = {int(verdict): verdict.name for verdict in Verdict}
-DATABASE_SECONDS_MAX = 15.0  # readiness: last successful COMMIT or idle check
+# Every transaction ends with a marker that takes an offset and is never delivered, so
+# the end of the log is never reached; so few records, after a poll that was not full,
+# are markers.
+MARKERS_MAX = 100
 
 
 class Stopping(Exception):
@@ -39,6 +42,7 @@ class Observer:
         self._lag: dict[int, Lag] = {}
         self._owned: tuple[int, ...] = ()
         self._away: str | None = "the worker has not started yet"
+        self._stepped_at = time.monotonic()
         self.stopping = False
         self.progress = Progress(settings.stall_seconds_max)
         self.metrics = ApplyMetrics(
@@ -79,18 +83,33 @@ class Observer:
         """A step is done: the worker is alive, nothing is away, lag is known anew."""
         self.progress.beat()
         self._away = None
-        if len(messages) < self._settings.batch_records_max:
-            self._lag = {partition: Lag(0, 0.0) for partition in due}
-            return
-        age = max(0.0, time.time() - messages[-1].timestamp()[1] / 1000)
+        self._stepped_at = time.monotonic()
+        full = len(messages) >= self._settings.batch_records_max
+        newest = messages[-1].timestamp()[1] / 1000 if messages else 0.0
+        age = max(0.0, time.time() - newest)
         lag = {}
         for partition, offset in due.items():
             _, high = consumer.get_watermark_offsets(
                 TopicPartition(self._settings.topic, partition), cached=True
             )
             behind = max(0, high - offset)
-            lag[partition] = Lag(behind, age if behind else 0.0)
+            if behind <= MARKERS_MAX and not full:
+                lag[partition] = Lag(0, 0.0)
+            elif messages:
+                lag[partition] = Lag(behind, age)
+            else:  # records are there, but behind an open transaction
+                before = self._lag.get(partition, Lag(0, 0.0)).seconds
+                lag[partition] = Lag(behind, before)
         self._lag = lag
+
+    def waiting(self, why: str) -> None:
+        """Something is away: lag grows by the clock until the next step."""
+        self._away = why
+        seconds = time.monotonic() - self._stepped_at
+        self._lag = {
+            partition: Lag(max(1, lag.records), max(lag.seconds, seconds))
+            for partition, lag in self._lag.items()
+        }
 
     def posted(self, posting: Posting, laps: Laps) -> list[Span]:
         """A batch is committed; the spans of its sampled records, still open."""

@@ -78,7 +78,11 @@ class Session:
         producer.recycle()
         closing(producer.close)
         self._applier = Applier(
-            self._connect, settings.topic, self._wait, self._observer.metrics
+            self._connect,
+            settings.topic,
+            self._wait,
+            self._observer.progress.beat,
+            self._observer.metrics,
         )
         closing(self._applier.close)
         self._consumer = Consumer(_consumer_settings(settings, kafka))
@@ -231,7 +235,7 @@ class Session:
 
     def _wait(self, seconds: float, why: str) -> None:
         """Stay in the group while something is away; a rebalance ends the session."""
-        self._observer.away(why)
+        self._observer.waiting(why)
         owned = [TopicPartition(self._settings.topic, p) for p in self._starts]
         until = time.monotonic() + seconds
         self._waiting = True

@@ -18,7 +18,7 @@ class BankSettings(BaseSettings):
     bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
     registry_url: str = Field(description="Confluent-compatible API of the registry")
     conninfo: SecretStr = Field(description="libpq conninfo of the ledger, role bank")
-    instance: str = Field("bank-0", description="stable name; fences its predecessor")
+    instance: str = Field("0", description="stable name; fences its predecessor")
 
     topic: str = "transfers"
     results_topic: str = "transfer-results"
@@ -36,7 +36,6 @@ class BankSettings(BaseSettings):
     health_port: int = Field(0, description="/livez /readyz /metrics; 0 picks one")
     stall_seconds_max: float = Field(60.0, description="no progress: not live")
     metrics: bool = Field(True, description="off only to measure what they cost")
-    trace_ratio: float = Field(0.01, ge=0, le=1)
     otlp_endpoint: str | None = Field(
         None, description="where spans go; none: no spans"
     )

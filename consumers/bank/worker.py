@@ -10,9 +10,9 @@ from types import FrameType
 from consumers.bank.observe import Observer, Stopping
 from consumers.bank.session import Session
 from consumers.bank.settings import BankSettings
-from once import logs
+from once import logs, names
 from once.backoff import pauses
-from once.errors import Defect, Fenced, OnceError, Refused
+from once.errors import Defect, Fenced, Indeterminate, OnceError, Refused
 from once.health import HealthServer
 from once.telemetry import Telemetry
 
@@ -31,8 +31,7 @@ def run(settings: BankSettings) -> None:
     telemetry = Telemetry.start(
         "bank",
         settings.instance,
-        settings.trace_ratio,
-        settings.otlp_endpoint,
+        otlp_endpoint=settings.otlp_endpoint,
         metrics=settings.metrics,
     )
     observer = Observer(settings, telemetry)
@@ -73,6 +72,8 @@ def _sessions(settings: BankSettings, observer: Observer) -> None:
             observer.metrics.recycle()
             if isinstance(error, Fenced):
                 observer.metrics.fence()
+            if isinstance(error, Indeterminate):
+                observer.metrics.indeterminate(names.KAFKA)
             if time.monotonic() - began > HEALTHY_SECONDS:
                 delays = pauses()
             _pause(next(delays), observer)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,7 +21,7 @@ from rich.progress import (
 )
 
 from once import logs
-from once.errors import OnceError
+from once.errors import OnceError, exit_status
 from producers.store import lines
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
@@ -91,9 +92,12 @@ def load_settings() -> StoreSettings:
     """The settings, or exit with one sentence that names what is missing."""
     try:
         return StoreSettings()
+    except SettingsError as error:
+        stderr.print(f"settings wrong: {error}; see docs/operations.md", markup=False)
+        raise typer.Exit(78) from error
     except ValidationError as error:
         missing = ", ".join(f"STORE_{e['loc'][0]}".upper() for e in error.errors())
-        stderr.print(f"settings missing or wrong: {missing}; see README.md")
+        stderr.print(f"settings missing or wrong: {missing}; see docs/operations.md")
         raise typer.Exit(78) from error
 
 
@@ -134,4 +138,4 @@ if __name__ == "__main__":
         app()
     except OnceError as error:
         stderr.print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(70)
+        sys.exit(exit_status(error))

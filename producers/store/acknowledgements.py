@@ -17,7 +17,10 @@ class AcknowledgementLog:
     """Appends to one file; does nothing without a path."""
 
     def __init__(self, path: Path | None) -> None:
-        self._file = None if path is None else path.open("a")
+        self._file = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a")
 
     def append(self, transfer_ids: Sequence[bytes]) -> None:
         """Write down that these were acknowledged."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from confluent_kafka.admin import AdminClient
 
@@ -95,6 +96,7 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
                 partition_count(kafka, settings.topic),
                 registry,
                 telemetry,
+                pause=partial(_pause, progress),
             )
         )
         if settings.health_port is not None:
@@ -108,6 +110,11 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
                 )
             )
         yield Store(emitter, progress, Tally())
+
+
+def _pause(progress: Progress, seconds: float) -> None:
+    progress.beat()  # waiting out an outage is no stall
+    time.sleep(seconds)  # nothing tells us when a remote service is back
 
 
 def _wait_for(make: Callable[[], Emitter]) -> Emitter:
@@ -128,7 +135,7 @@ def partition_count(kafka: dict[str, str], topic: str) -> int:
         raise Retriable(f"brokers {kafka['bootstrap.servers']}: {error}") from error
     partitions = len(found.topics[topic].partitions)
     if not partitions:
-        raise Defect(f"topic {topic} does not exist; create it: make topics")
+        raise Defect(f"topic {topic} does not exist; create it: make set-up")
     return partitions
 
 

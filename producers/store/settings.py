@@ -13,7 +13,7 @@ class StoreSettings(BaseSettings):
 
     bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
     registry_url: str = Field(description="Confluent-compatible API of the registry")
-    instance: str = Field("store-0", description="stable name; fences its predecessor")
+    instance: str = Field("0", description="stable name; fences its predecessor")
     topic: str = "transfers"
 
     transaction_records_max: int = Field(20_000, gt=0, description="by size")

@@ -13,14 +13,15 @@ from rich.table import Table
 
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
-from once.errors import OnceError
+from once.errors import OnceError, exit_status
 
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
 
 def main(
     ack_log: Annotated[
-        Path | None, typer.Option(help="ids that a Store says were acknowledged")
+        Path | None,
+        typer.Option(exists=True, help="ids that a Store says were acknowledged"),
     ] = None,
     report: Annotated[Path, typer.Option(help="where the JSON goes")] = Path(
         "build/reports/audit.json"
@@ -31,7 +32,7 @@ def main(
         settings = AuditSettings()
     except ValidationError as error:
         missing = ", ".join(f"AUDIT_{e['loc'][0]}".upper() for e in error.errors())
-        stderr.print(f"settings missing or wrong: {missing}; see README.md")
+        stderr.print(f"settings missing or wrong: {missing}; see docs/operations.md")
         raise typer.Exit(78) from error
     with stderr.status("auditing") as status:
         result = audit(settings, ack_log, status.update)
@@ -65,4 +66,4 @@ if __name__ == "__main__":
         typer.run(main)
     except OnceError as error:
         stderr.print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(70)
+        sys.exit(exit_status(error))
