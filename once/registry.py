@@ -57,11 +57,24 @@ class Registry:
     def schema(self, schema_id: int) -> dict[str, Any]:
         """The schema with this id, as parsed JSON. Raises UnknownSchema, Retriable."""
         if schema_id not in self._by_id:
-            answer = self._call("GET", f"/schemas/ids/{schema_id}")
-            if answer.status_code == 404:
-                raise UnknownSchema(f"schema id {schema_id} is not in {self.url}")
-            self._by_id[schema_id] = json.loads(self._json(answer)["schema"])
+            self._by_id[schema_id] = self._fetch(schema_id)
         return self._by_id[schema_id]
+
+    def _fetch(self, schema_id: int) -> dict[str, Any]:
+        """Only the registry's own word counts: a proxy's 404 condemns no record."""
+        answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        try:
+            body = answer.json()
+            if answer.status_code == 404 and str(body["error_code"]).startswith("404"):
+                raise UnknownSchema(f"schema id {schema_id} is not in {self.url}")
+            text = body["schema"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Retriable(
+                f"schema registry {answer.request.url}: HTTP {answer.status_code}, and "
+                "no answer of a registry"
+            ) from error
+        schema: dict[str, Any] = json.loads(text)
+        return schema
 
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         """The id under which `schema` was registered. Raises Defect if it was not."""
@@ -94,7 +107,7 @@ class Registry:
     ) -> httpx.Response:
         try:
             answer = self._http.request(method, path, json=body)
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             raise Retriable(f"schema registry {self.url}: {error!r}") from error
         if answer.status_code >= 500 or answer.status_code == 429:
             raise Retriable(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+SEQUENCE_MAX = 2**63 - 1  # what a foreign producer may say, and a bigint may hold
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -38,7 +40,7 @@ def follow(
             return {}, []
         due = marks.get(emitter, 0)
         if list(sequences) == list(range(due, due + len(sequences))):
-            return {emitter: due + len(sequences)}, []
+            return {emitter: min(due + len(sequences), SEQUENCE_MAX)}, []
     changed: dict[bytes, int] = {}
     gaps: list[Gap] = []
     for emitter, found, offset in zip(emitters, sequences, offsets, strict=True):
@@ -47,5 +49,5 @@ def follow(
         due = changed.get(emitter, marks.get(emitter, 0))
         if found > due:
             gaps.append(Gap(emitter, offset, due, found))
-        changed[emitter] = max(due, found + 1)
+        changed[emitter] = min(max(due, found + 1), SEQUENCE_MAX)
     return changed, gaps

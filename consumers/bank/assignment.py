@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psycopg
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
@@ -20,8 +19,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from consumers.bank.ledger import Ledger, Position
-from once.errors import Refused, Retriable, from_postgres
+from consumers.bank.ledger import Position
+from consumers.bank.posting import Poster
+from once.errors import Refused, Retriable
 
 TIMEOUT_SECONDS = 10.0
 
@@ -52,7 +52,7 @@ def topic_id(admin: AdminClient, topic: str) -> str:
 
 def begin(
     consumer: Consumer,
-    ledger: Ledger,
+    poster: Poster,
     group: str,
     current_topic_id: str,
     partitions: Sequence[int],
@@ -62,12 +62,8 @@ def begin(
     Raises Refused when going on could lose or repeat money; Retriable when Kafka or
     Postgres is away.
     """
-    topic = ledger.topic
-    try:
-        opened = ledger.open_positions(partitions, current_topic_id)
-        ledger.connection.commit()
-    except psycopg.Error as error:
-        raise from_postgres(error, "reading the positions") from error
+    topic = poster.ledger.topic
+    opened = poster.open(partitions, current_topic_id)
     try:
         offsets = _group_offsets(consumer, topic, partitions)
         for partition, (known_id, position) in opened.items():
@@ -76,7 +72,7 @@ def begin(
                 _commit_first(consumer, topic, partition)
                 offsets[partition] = 0
         return {
-            partition: _start(consumer, ledger.topic, group, partition, tail, offset)
+            partition: _start(consumer, topic, group, partition, tail, offset)
             for partition, (_, tail) in opened.items()
             for offset in (offsets[partition],)
         }

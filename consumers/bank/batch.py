@@ -13,7 +13,7 @@ from consumers.bank.verdicts import Verdict
 NO_TRANSFER_ID = bytes(16)
 
 # Faults of records whose columns were nevertheless read.
-_READABLE = (Reason.BAD_FORM, Reason.KEY_MISMATCH)
+READABLE = (Reason.BAD_FORM, Reason.KEY_MISMATCH)
 
 
 @dataclass(slots=True)
@@ -55,8 +55,8 @@ class Slice:
     """
 
     records: Records
-    ids: Sequence[bytes]
-    emitters: Sequence[bytes | None]
+    ids: list[bytes]
+    emitters: list[bytes | None]
     faults: dict[int, Fault]
     transfers: Transfers
     offsets: Sequence[int]
@@ -123,7 +123,7 @@ def _slice(records: Records, columns: Columns, faults: dict[int, Fault]) -> Slic
     good, offsets = columns, records.offsets
     read, read_offsets = columns, records.offsets
     if faults:
-        unread = {r for r, fault in faults.items() if fault.reason not in _READABLE}
+        unread = {r for r, fault in faults.items() if fault.reason not in READABLE}
         for row in unread:
             ids[row], emitters[row] = NO_TRANSFER_ID, None
         read, read_offsets = _without(columns, records.offsets, unread)

@@ -255,14 +255,14 @@ class Ledger:
             rows,
         )
 
-    def quarantined(self, partition: int, first: int, last: int) -> set[int]:
-        """Offsets in quarantine between two offsets, both included."""
+    def quarantined(self, partition: int, first: int, last: int) -> dict[int, str]:
+        """Reasons by offset of what is in quarantine between two offsets, included."""
         self._cursor.execute(
-            "SELECT record_offset FROM quarantine WHERE topic = %b"
+            "SELECT record_offset, reason FROM quarantine WHERE topic = %b"
             " AND partition = %b AND record_offset BETWEEN %b AND %b",
             (self.topic, partition, first, last),
         )
-        return {offset for (offset,) in self._cursor}
+        return dict(self._cursor.fetchall())
 
     def marks(self, partition: int, emitters: Iterable[bytes]) -> dict[bytes, int]:
         """The sequence number due next from each emitter that was seen before."""

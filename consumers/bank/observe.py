@@ -28,6 +28,8 @@ NAMES = {int(verdict): verdict.name for verdict in Verdict}
 # are markers.
 MARKERS_MAX = 100
 
+SPANS_PER_BATCH_MAX = 50  # foreign producers may mark every record as sampled
+
 
 class Stopping(Exception):
     """A signal asked the worker to leave while it was waiting."""
@@ -153,10 +155,10 @@ class Observer:
         end_all([result_span(tracer, span, topic, start) for span in spans])
 
     def _spans(self, posting: Posting) -> list[Span]:
-        spans = []
+        spans: list[Span] = []
         for piece, verdicts in zip(posting.slices, posting.verdicts, strict=True):
             for row, headers in enumerate(piece.records.headers):
-                if headers is not None:
+                if headers is not None and len(spans) < SPANS_PER_BATCH_MAX:
                     spans += self._span(piece, row, headers, verdicts[row])
         end_all(spans)
         return spans

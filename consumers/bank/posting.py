@@ -32,11 +32,20 @@ from consumers.bank.rules import (
 from consumers.bank.verdicts import DECIDED_MAX
 from once import names
 from once.chain import link
-from once.errors import Conflict, Fenced, Indeterminate, from_postgres
+from once.errors import (
+    Conflict,
+    Defect,
+    Fenced,
+    Indeterminate,
+    OnceError,
+    from_postgres,
+)
 from once.metrics import Laps
 from once.sequence import Gap, follow
 
 ACCOUNTS_REMEMBERED_MAX = 250_000  # about 60 MB
+
+MARKS_REMEMBERED_MAX = 100_000  # emitters; a foreign producer may name one per record
 
 # Ids are looked up only after COPY has met one that is in the ledger already, and then
 # for so many batches: repeats come in swarms (docs/adr/0009-optimistic-ids.md).
@@ -76,6 +85,25 @@ class Poster:
         self._look_ups_left = 0
         connection.add_notice_handler(self._note)
 
+    def open(
+        self, partitions: Sequence[int], topic_id: str
+    ) -> dict[int, tuple[str, Position]]:
+        """Topic id and position of each partition, as a standby has them too.
+
+        A position may be there from a COMMIT whose standby never answered; what is
+        published must not rest on it before it is replicated. So this writes, and
+        waits, as `committed` does. Raises Retriable, Indeterminate, Defect.
+        """
+        self.forget()
+        try:
+            self.ledger.touch(partitions)
+            opened = self.ledger.open_positions(partitions, topic_id)
+        except psycopg.Error as error:
+            self._rollback()
+            raise from_postgres(error, "reading the positions") from error
+        self._commit_lookup()
+        return opened
+
     def write(self, slices: Sequence[Slice], laps: Laps) -> Posting:
         """Steps 1 to 4. Raises Fenced, Conflict, Retriable or Defect: rolled back."""
         try:
@@ -86,10 +114,14 @@ class Poster:
             if isinstance(error, UniqueViolation):
                 self._look_ups_left = BATCHES_LOOKED_UP
             raise from_postgres(error, "posting a batch") from error
-        except Exception:
+        except OnceError:
             self.forget()
             self._rollback()
             raise
+        except Exception as error:
+            self.forget()
+            self._rollback()
+            raise Defect(f"while posting {_ranges(slices)}: {error!r}") from error
 
     def commit(self, posting: Posting) -> None:
         """Step 5. Raises Indeterminate when it is not sure that it is replicated."""
@@ -173,6 +205,8 @@ class Poster:
         if epoch != self._epoch or len(self._accounts) > ACCOUNTS_REMEMBERED_MAX:
             self._accounts.clear()
         self._epoch = epoch
+        if sum(map(len, self._marks.values())) > MARKS_REMEMBERED_MAX:
+            self._marks.clear()
 
     def _known(self, slices: Sequence[Slice]) -> dict[bytes, Payload]:
         """Payloads of the ids that are in the ledger already.
@@ -284,3 +318,10 @@ class Poster:
     def _note(self, notice: Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self._warnings.append(notice.message_primary or "warning")
+
+
+def _ranges(slices: Sequence[Slice]) -> str:
+    return ", ".join(
+        f"[{s.partition}]@{s.records.offsets[0]}..{s.records.offsets[-1]}"
+        for s in slices
+    )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from consumers.bank.batch import Slice
+from consumers.bank.batch import NO_TRANSFER_ID, READABLE, Slice
 from consumers.bank.ledger import Ledger
 from consumers.bank.rules import verdict_on_repeat
 from consumers.bank.verdicts import Verdict
@@ -41,6 +41,9 @@ def _recall(ledger: Ledger, piece: Slice) -> list[int]:
         at = None if row in piece.faults else next(transfers)
         if offset in aside:
             verdicts.append(int(Verdict.QUARANTINED))
+            if aside[offset] not in READABLE:
+                # Its schema may be known by now; the result is that of then.
+                piece.ids[row], piece.emitters[row] = NO_TRANSFER_ID, None
             continue
         found = None if at is None else rows.get(piece.transfers.transfer_ids[at])
         if found is None or at is None:

@@ -51,7 +51,7 @@ class ResultsCodec:
         first = next((i for i, o in enumerate(offsets) if o >= from_offset), None)
         if first is None:
             return []
-        columns = {
+        columns: dict[str, Sequence[object]] = {
             "offset": offsets[first:],
             "transfer_id": piece.ids[first:],
             "verdict": verdicts[first:],

@@ -56,6 +56,7 @@ class Session:
         self._next: dict[int, int] = {}
         self._waiting = False
         self._changed = False
+        self._rebalancing = False  # inside a callback: it must not poll again
         self._resources = ExitStack()
         try:
             self._open(settings)
@@ -236,6 +237,8 @@ class Session:
     def _wait(self, seconds: float, why: str) -> None:
         """Stay in the group while something is away; a rebalance ends the session."""
         self._observer.waiting(why)
+        if self._rebalancing:
+            raise Retriable(f"cannot wait in a rebalance: {why}")
         owned = [TopicPartition(self._settings.topic, p) for p in self._starts]
         until = time.monotonic() + seconds
         self._waiting = True
@@ -261,11 +264,11 @@ class Session:
         self._note_membership()
         if not given:
             return
-        self._settle()
+        self._settle_at_once()
         partitions = [tp.partition for tp in given]
         starts = assignment.begin(
             consumer,
-            self._applier.ledger,
+            self._applier.poster,
             self._settings.group,
             self._topic_id,
             partitions,
@@ -281,12 +284,20 @@ class Session:
         log.info("partitions assigned", partitions=partitions)
         self._observer.owned(self._starts)
 
+    def _settle_at_once(self) -> None:
+        """Settle, or end the session: a callback cannot wait for an outage to pass."""
+        self._rebalancing = True
+        try:
+            self._settle()
+        finally:
+            self._rebalancing = False
+
     def _on_revoke(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
         if self._waiting:
             self._changed = True
             return
         self._note_membership()
-        self._settle()
+        self._settle_at_once()
         if not self._publisher.drain(self._settings.drain_seconds_max):
             raise Fenced("results could not be published before the partitions went")
         self._publisher.check()

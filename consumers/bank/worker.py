@@ -61,7 +61,10 @@ def _sessions(settings: BankSettings, observer: Observer) -> None:
     while not observer.stopping:
         began = time.monotonic()
         try:
-            _session(settings, observer)
+            try:
+                _session(settings, observer)
+            finally:
+                gc.collect()  # a session is a cycle, with clients and their threads
         except Stopping:
             return
         except (Refused, Defect):

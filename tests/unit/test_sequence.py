@@ -24,5 +24,13 @@ def test_a_number_seen_again_is_no_gap() -> None:
     assert follow({A: 5}, [A, A], [3, 5], [1, 2]) == ({A: 6}, [])
 
 
+def test_the_largest_number_there_is_does_not_overflow_the_mark() -> None:
+    last = 2**63 - 1
+    marks, gaps = follow({}, [A], [last], [1])
+    assert marks == {A: last}
+    assert gaps == [Gap(A, 1, 0, last)]
+    assert follow(marks, [A], [last], [2]) == ({A: last}, [])
+
+
 def test_records_without_an_emitter_are_exempt() -> None:
     assert follow({}, [None, None], [0, 0], [1, 2]) == ({}, [])

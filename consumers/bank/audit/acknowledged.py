@@ -47,7 +47,7 @@ def _look_for(missing: set[bytes], trace: Trace, positions: dict[int, int]) -> N
     """Take out of `missing` what is waiting in the log, or was set aside."""
     topics = trace.topics
     for partition in topics.partitions(trace.topic):
-        low, end = topics.ends(trace.topic, partition)
+        low, end = topics.decided_ends(trace.topic, partition)
         due = positions.get(partition, 0)
         for messages in topics.read(trace.topic, partition, low, end):
             values = [message.value() for message in messages]

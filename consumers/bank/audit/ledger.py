@@ -77,14 +77,14 @@ class Snapshot:
 
     def quarantined(
         self, topic: str, partition: int, first: int, last: int
-    ) -> set[int]:
-        """Offsets in quarantine from first to last."""
+    ) -> dict[int, str]:
+        """Reasons by offset of what is in quarantine from first to last."""
         rows = self.connection.execute(
-            "SELECT record_offset FROM quarantine WHERE topic = %s AND partition = %s"
-            " AND record_offset BETWEEN %s AND %s",
+            "SELECT record_offset, reason FROM quarantine"
+            " WHERE topic = %s AND partition = %s AND record_offset BETWEEN %s AND %s",
             (topic, partition, first, last),
         )
-        return {offset for (offset,) in rows}
+        return dict(rows.fetchall())
 
     def offsets(self, partition: int, low: int) -> Iterator[tuple[int, Any]]:
         """(offset, transfer_id) of a partition's rows from `low` on, in order."""

@@ -66,6 +66,12 @@ def audit(
         begins = {p: topics.ends(settings.topic, p)[0] for p in positions}
         comparison = results.Comparison(begins, published)
         for partition, (until, number) in positions.items():
+            if number and partition not in published:
+                evidence.broken(
+                    "I8",
+                    f"group {settings.group} has no offset in {settings.topic}"
+                    f"[{partition}]: which results are due is unknown",
+                )
             shown(f"following {settings.topic}[{partition}] to offset {until}")
             for judged in trace.partition(partition, begins[partition], until, number):
                 comparison.expect(partition, judged)

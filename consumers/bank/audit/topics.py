@@ -91,13 +91,16 @@ class Topics:
         return ends
 
     def group_offsets(self, topic: str) -> dict[int, int]:
-        """What the group has committed; pending commits are waited for."""
+        """What the group has committed, where it has; waits for pending commits."""
         asked = [TopicPartition(topic, p) for p in self.partitions(topic)]
         try:
             answer = self._consumer.committed(asked, TIMEOUT_SECONDS)
         except KafkaException as error:
             raise Retriable(f"group offsets of {topic}: {error}") from error
-        return {found.partition: max(0, found.offset) for found in answer}
+        for found in answer:
+            if found.error is not None:
+                raise Retriable(f"group offset of {topic}: {found.error.str()}")
+        return {found.partition: found.offset for found in answer if found.offset >= 0}
 
     def read(
         self, topic: str, partition: int, start: int, until: int

@@ -22,6 +22,7 @@ CONTENT = (
 )
 PAYLOAD_FIELDS = 5  # created_at_ms is no part of what a repeat is compared by
 UNREAD = bytes(16)
+READ = (Reason.BAD_FORM, Reason.KEY_MISMATCH)  # their ids and emitters were read
 
 
 @dataclass(slots=True)
@@ -93,8 +94,7 @@ class Trace:
             where = f"{self.topic}[{partition}]@{offset}"
             if offset in aside:
                 verdict = QUARANTINED
-                if is_own:
-                    evidence.broken("I2", f"{where} is in quarantine and in the ledger")
+                _check_aside(where, aside[offset], row in faults, is_own, evidence)
             elif row in faults or entry is None:
                 verdict = MISSING
                 evidence.broken("I1", _missing(where, ids[row], faults.get(row)))
@@ -105,7 +105,11 @@ class Trace:
         evidence.saw("I1", len(offsets))
         evidence.saw("I2", len(offsets))
         evidence.saw("I3", own)
-        unread = _unread(faults)
+        unread = _unread(faults) | {
+            row
+            for row, offset in enumerate(offsets)
+            if offset in aside and aside[offset] not in READ
+        }
         return Judged(
             offsets,
             values,
@@ -168,8 +172,18 @@ def _verdict(
 
 
 def _unread(faults: dict[int, Fault]) -> set[int]:
-    read = (Reason.BAD_FORM, Reason.KEY_MISMATCH)
-    return {row for row, fault in faults.items() if fault.reason not in read}
+    return {row for row, fault in faults.items() if fault.reason not in READ}
+
+
+def _check_aside(
+    where: str, reason: str, faulty: bool, own: bool, evidence: Evidence
+) -> None:
+    """A record in quarantine must be one that cannot be a transfer."""
+    if own:
+        evidence.broken("I2", f"{where} is in quarantine and in the ledger")
+    # A schema that was unknown then may have been registered since.
+    if not faulty and reason != Reason.UNKNOWN_SCHEMA:
+        evidence.broken("I1", f"{where} is a transfer, but was set aside: {reason}")
 
 
 def _emitters(
