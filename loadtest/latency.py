@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import threading
 import time
-from types import TracebackType
 from typing import Any, Self
 
 import fastavro
@@ -47,12 +46,7 @@ class Latencies:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
         self._consumer.close()

@@ -6,13 +6,12 @@ import sys
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 from rich.console import Console
 
 from consumers.bank import accounts, supervisor, worker
 from consumers.bank.settings import BankSettings
 from once.errors import OnceError, exit_status
+from once.settings import load
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
@@ -25,7 +24,7 @@ def run(
     ] = 1,
 ) -> None:
     """Apply transfers until SIGTERM, which drains and leaves cleanly."""
-    settings = load_settings()
+    settings = load(BankSettings)
     if workers == 1:
         worker.run(settings)
     else:
@@ -45,19 +44,6 @@ def open_accounts(
     """Open accounts FIRST..FIRST+COUNT-1; those that exist stay as they are."""
     opened = accounts.open_accounts(conninfo, first, count, currency, credit_limit)
     print(f"opened {opened} accounts")
-
-
-def load_settings() -> BankSettings:
-    """The settings, or exit with one sentence that names what is missing."""
-    try:
-        return BankSettings()
-    except SettingsError as error:
-        stderr.print(f"settings wrong: {error}; see docs/operations.md", markup=False)
-        raise typer.Exit(78) from error
-    except ValidationError as error:
-        missing = ", ".join(f"BANK_{e['loc'][0]}".upper() for e in error.errors())
-        stderr.print(f"settings missing or wrong: {missing}; see docs/operations.md")
-        raise typer.Exit(78) from error
 
 
 if __name__ == "__main__":

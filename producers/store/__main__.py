@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,6 +20,7 @@ from rich.progress import (
 
 from once import logs
 from once.errors import OnceError, exit_status
+from once.settings import load
 from producers.store import lines
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
@@ -62,7 +61,7 @@ def emit(
     """Emit transfers: read from JSON lines, or made up (--count, --seconds)."""
     if (source is None) == (count is None and seconds is None):
         raise typer.BadParameter("give either a file of lines, or --count / --seconds")
-    settings = load_settings()
+    settings = load(StoreSettings)
     logs.configure("store", settings.instance, settings.log_level)
     rejected: list[int] = []
 
@@ -86,19 +85,6 @@ def emit(
         f" transactions, {tally.acknowledged / took:,.0f}/s; rejected {len(rejected)}"
     )
     raise typer.Exit(1 if rejected else 0)
-
-
-def load_settings() -> StoreSettings:
-    """The settings, or exit with one sentence that names what is missing."""
-    try:
-        return StoreSettings()
-    except SettingsError as error:
-        stderr.print(f"settings wrong: {error}; see docs/operations.md", markup=False)
-        raise typer.Exit(78) from error
-    except ValidationError as error:
-        missing = ", ".join(f"STORE_{e['loc'][0]}".upper() for e in error.errors())
-        stderr.print(f"settings missing or wrong: {missing}; see docs/operations.md")
-        raise typer.Exit(78) from error
 
 
 def _read(

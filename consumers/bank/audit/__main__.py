@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
 from once.errors import OnceError, exit_status
+from once.settings import load
 
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
@@ -28,12 +28,7 @@ def main(
     ),
 ) -> None:
     """Check every invariant against the log and the ledger, at this moment."""
-    try:
-        settings = AuditSettings()
-    except ValidationError as error:
-        missing = ", ".join(f"AUDIT_{e['loc'][0]}".upper() for e in error.errors())
-        stderr.print(f"settings missing or wrong: {missing}; see docs/operations.md")
-        raise typer.Exit(78) from error
+    settings = load(AuditSettings)
     with stderr.status("auditing") as status:
         result = audit(settings, ack_log, status.update)
     report.parent.mkdir(parents=True, exist_ok=True)
