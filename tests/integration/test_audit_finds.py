@@ -42,6 +42,18 @@ def test_i1_a_posted_transfer_that_is_gone(copy: Copy) -> None:
     assert f"account {PAYER}: debits are" in said
 
 
+def test_i1_a_transfer_that_was_set_aside_though_it_is_one(copy: Copy) -> None:
+    row = declined(copy)
+    copy.spoil("DELETE FROM transfers WHERE transfer_id = %s", row.transfer_id)
+    copy.spoil(
+        "INSERT INTO quarantine (topic, partition, record_offset, reason, detail)"
+        " VALUES (%s, %s, %s, 'BAD_BYTES', '')",
+        *(copy.topic, row.partition, row.record_offset),
+    )
+    said = found(copy, "I1", "I6", "I8")
+    assert f"{copy.where(row)} is a transfer, but was set aside: BAD_BYTES" in said
+
+
 def test_i1_a_record_that_is_in_quarantine_no_more(copy: Copy) -> None:
     copy.spoil("DELETE FROM quarantine")
     said = found(copy, "I1", "I6", "I8")

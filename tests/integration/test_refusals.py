@@ -172,10 +172,10 @@ def test_missing_settings_are_named(
 
 
 def test_a_setting_that_makes_no_sense_is_named(platform: Platform) -> None:
-    with platform.bank(batch_records_max="many", trace_ratio=2) as bank:
+    with platform.bank(batch_records_max="many", batch_linger_ms=0) as bank:
         status, words = ends(bank)
     assert status == DEFECT, words
-    assert "BANK_BATCH_RECORDS_MAX, BANK_TRACE_RATIO" in words
+    assert "BANK_BATCH_RECORDS_MAX, BANK_BATCH_LINGER_MS" in words
 
 
 def test_a_database_without_a_ledger_is_named(platform: Platform) -> None:

@@ -181,8 +181,8 @@ def _check_aside(
     """A record in quarantine must be one that cannot be a transfer."""
     if own:
         evidence.broken("I2", f"{where} is in quarantine and in the ledger")
-    # A schema that was unknown then may have been registered since.
-    if not faulty and reason != Reason.UNKNOWN_SCHEMA:
+    elif not faulty and reason != Reason.UNKNOWN_SCHEMA:
+        # (A schema that was unknown then may have been registered since.)
         evidence.broken("I1", f"{where} is a transfer, but was set aside: {reason}")
 
 
