@@ -62,3 +62,17 @@ def create_topic(platform: Platform, topic: str, partitions: int) -> None:
         return False
 
     Patience().wait_until(created, what=f"topic {topic}", timeout_s=SECONDS)
+
+
+def group_coordinator(platform: Platform) -> int:
+    """The id of the broker that keeps the offsets of the Bank's group."""
+    admin = platform.admin()
+    (described,) = admin.describe_consumer_groups([platform.group]).values()
+    return int(described.result(SECONDS).coordinator.id)
+
+
+def group_members(platform: Platform) -> set[str]:
+    """The ids of the members of the Bank's group: a new one after each joining."""
+    admin = platform.admin()
+    (described,) = admin.describe_consumer_groups([platform.group]).values()
+    return {member.member_id for member in described.result(SECONDS).members}

@@ -1,25 +1,21 @@
 """What cannot be a transfer is set aside, whole, with its reason; the rest goes on."""
 
-import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import fastavro
-import httpx
 import psycopg
 import pytest
 
 from consumers.bank.codec import CREATED_AT_MS_MAX, RECORD_BYTES_MAX
 from local.platform import Platform
-from once import resources
-from once.registry import Registry, frame, load_schema
+from once.registry import frame
 from tests.fix_platform import balance, emit, transfer, verdict
 from tests.integration.kafka_admin import set_group_offsets
 from tests.integration.published import wait_for_results
-from tests.integration.raw import Foreign, Raw, fields, id_of, partition_of
+from tests.integration.raw import Foreign, Raw, id_of, partition_of
+from tests.integration.schemas import Schemas, record_type
 
 pytestmark = pytest.mark.stack
 
@@ -215,46 +211,6 @@ def test_verdicts_read_from_the_ledger_again_are_the_same(platform: Platform) ->
     assert sorted(map(str, twice)) == sorted(2 * list(map(str, once)))
 
 
-class Schemas:
-    """Other schemas than ours, in the same registry."""
-
-    def __init__(self, platform: Platform) -> None:
-        self._url = platform.stack.endpoints.registry_url
-        self._own = f"{platform.topic}-value"
-        self._other = f"other-{platform.name}"
-
-    def newer(self, field: dict[str, Any]) -> Callable[..., bytes]:
-        """The next version of our schema: an encoder of its framed records."""
-        schema = load_schema(resources.find("avro/transfer.avsc"))
-        schema["fields"].append(field)
-        registry = Registry(self._url)
-        schema_id = registry.register(self._own, schema)
-        registry.close()
-        return lambda **record: _encode(schema_id, schema, fields(**record))
-
-    def other(self, name: str, schema: object, value: object) -> bytes:
-        """A good record of a schema that has nothing to do with ours."""
-        return _encode(self._register(name, json.dumps(schema), "AVRO"), schema, value)
-
-    def protobuf(self, body: bytes) -> bytes:
-        """A record of a schema that is not even Avro."""
-        text = 'syntax = "proto3"; message Other { string words = 1; }'
-        return frame(self._register("protobuf", text, "PROTOBUF")) + body
-
-    def _register(self, name: str, schema: str, kind: str) -> int:
-        answer = httpx.post(
-            f"{self._url}/subjects/{self._other}-{name}/versions",
-            json={"schema": schema, "schemaType": kind},
-        )
-        return int(answer.raise_for_status().json()["id"])
-
-
-def _encode(schema_id: int, schema: Any, value: object) -> bytes:
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), value)
-    return frame(schema_id) + body.getvalue()
-
-
 def test_a_newer_version_of_the_schema_is_read(platform: Platform) -> None:
     added = {"name": "channel", "type": "string", "default": ""}
     newer = Schemas(platform).newer(added)
@@ -271,15 +227,6 @@ def test_a_newer_version_of_the_schema_is_read(platform: Platform) -> None:
     assert [row.reason for row in quarantine(platform).values()] == ["BAD_BYTES"]
     assert balance(platform, PAYER) == -100 + (balance(platform, 101) < 0)
     audit_holds(platform)
-
-
-def record_type(name: str, *columns: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "record",
-        "name": name,
-        "namespace": "once.payments",
-        "fields": list(columns),
-    }
 
 
 def test_records_of_other_schemas_are_set_aside(platform: Platform) -> None:
