@@ -116,7 +116,8 @@ WORKERS ?= 2
 TOPIC ?= transfers
 SCENARIO ?= drain
 SUBJECTS := transfers-value=avro/transfer.avsc \
-    transfer-results-value=avro/transfer-results.avsc
+    transfer-results-value=avro/transfer-results.avsc \
+    transfer-receipts-value=avro/transfer-receipts.avsc
 
 .PHONY: demo
 demo: prerequisites $(VENV)/.installed ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)

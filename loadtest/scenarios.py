@@ -45,7 +45,7 @@ def drain(
             for n in range(workers)
         }
         usage = programs.enter_context(Usage(stack, banks))
-        _wait_applied(platform, count)
+        _wait_applied(platform, count, banks)
         ended = time.time()
         stages = stage_seconds(banks.values())
     began, first = _first_commit(platform)
@@ -83,7 +83,7 @@ def stream(stack: Stack, rate: int, seconds: float, workers: int) -> dict[str, o
         store.process.wait(seconds + WAIT_SECONDS_MAX)
         sent = int(store.text.split("acknowledged ")[-1].split()[0])
         emitted = time.time()
-        _wait_applied(platform, sent)
+        _wait_applied(platform, sent, running)
         caught_up = time.time() - emitted
     began, _ = _first_commit(platform)
     return {
@@ -101,7 +101,7 @@ def stream(stack: Stack, rate: int, seconds: float, workers: int) -> dict[str, o
 
 
 def telemetry(
-    stack: Stack, count: int, workers: int, rounds: int = 3
+    stack: Stack, count: int, workers: int, rounds: int = 5
 ) -> dict[str, object]:
     """Bank CPU per transfer with metrics and 1 % traces, and without, in turn."""
     on: list[float] = []
@@ -141,11 +141,17 @@ def _fill(platform: Platform, count: int, **settings: object) -> None:
         assert status == 0, store.text
 
 
-def _wait_applied(platform: Platform, count: int) -> None:
+def _wait_applied(
+    platform: Platform, count: int, programs: Mapping[str, Program]
+) -> None:
+    def done() -> bool:
+        for name, program in programs.items():
+            assert not program.process.poll(), f"{name} has ended: {program.log}"
+        applied = platform.applied() >= count
+        return applied and platform.positions() == platform.published()
+
     Patience().wait_until(
-        lambda: (
-            platform.applied() >= count and platform.positions() == platform.published()
-        ),
+        done,
         what=f"{count} transfers to be applied and published",
         timeout_s=WAIT_SECONDS_MAX,
         interval_s=0.2,

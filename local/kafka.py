@@ -91,12 +91,15 @@ _SMALL: dict[str, object] = {
 # killed producer is aborted soon after its timeout instead of up to 10 s later. A dead
 # broker loses its partitions after 6 s, not 9; started again, it is let in as soon.
 # The controllers are patient: on two busy cores 2 s without a fetch mean nothing.
+# Who starts first leads all partitions, until this check spreads them again: a client
+# sends to one broker one partition after the other, so a transaction waits for each.
 _PROMPT: dict[str, object] = {
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,
     "broker.session.timeout.ms": 6000,
     "broker.heartbeat.interval.ms": 1500,
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
+    "leader.imbalance.check.interval.seconds": 5,
     "controller.quorum.fetch.timeout.ms": 4000,
     "controller.quorum.election.timeout.ms": 2000,
 }

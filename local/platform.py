@@ -7,6 +7,7 @@ stack side by side, each with its own name, ledger, topics and consumer group.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,19 @@ class Program:
         """All that the program has said so far."""
         return self.log.read_text(errors="replace")
 
+    def url(self, timeout_s: float = 30.0) -> str:
+        """Where it serves HTTP, once it says so."""
+        found: list[str] = []
+
+        def said() -> bool:
+            assert self.process.poll() is None, f"it has ended: {self.text}"
+            found[:] = re.findall(r'"url": "([^"]+)", "event": "serving"', self.text)
+            return bool(found)
+
+        what = f"an address in {self.log}"
+        Patience().wait_until(said, what=what, timeout_s=timeout_s)
+        return found[-1]
+
     def kill(self) -> None:
         """SIGKILL: no chance to leave in order."""
         with suppress(ProcessLookupError):
@@ -98,6 +112,10 @@ class Platform:
         return f"transfer-results{self._suffix}"
 
     @property
+    def receipts_topic(self) -> str:
+        return f"transfer-receipts{self._suffix}"
+
+    @property
     def group(self) -> str:
         return f"bank{self._suffix}"
 
@@ -126,10 +144,11 @@ class Platform:
         return {
             self.topic: "avro/transfer.avsc",
             self.results_topic: "avro/transfer-results.avsc",
+            self.receipts_topic: "avro/transfer-receipts.avsc",
         }
 
     def create_topics(self, partitions: int) -> None:
-        """Create both topics where they are missing."""
+        """Create the topics where they are missing."""
         admin = self.admin()
         there = admin.list_topics(timeout=10).topics
         wanted = [
@@ -168,6 +187,7 @@ class Platform:
         for program in ("BANK", "STORE", "AUDIT"):
             found[f"{program}_TOPIC"] = self.topic
             found[f"{program}_RESULTS_TOPIC"] = self.results_topic
+        found["STORE_RECEIPTS_TOPIC"] = self.receipts_topic
         for program in ("ONCE", "BANK", "STORE", "AUDIT", "PEEK"):
             endpoints = self.stack.endpoints
             found[f"{program}_BOOTSTRAP_SERVERS"] = endpoints.bootstrap_servers
@@ -187,6 +207,15 @@ class Platform:
         """Start a Store that emits; `arguments` as on its command line."""
         command = ["producers.store", "emit", *arguments]
         return self._start("store", command, instance, settings)
+
+    def store_api(self, instance: str = "api", **settings: object) -> Program:
+        """Start a Store that serves HTTP; by default plain, without tokens.
+
+        `settings` are STORE_... in small letters; see `Program.url`.
+        """
+        plain = {"demo": True, "port": 0} if "jwks" not in settings else {"port": 0}
+        command = ["producers.store", "serve"]
+        return self._start("store", command, instance, {**plain, **settings})
 
     def audit(self, ack_log: Path | None = None) -> AuditReport:
         """Run the audit here and now."""

@@ -40,6 +40,12 @@ TRANSACTIONS: Final = "once.transactions"
 TRANSACTION_DURATION: Final = "once.transaction.duration"
 INPUT_REJECTED: Final = "once.input.rejected"
 
+# -- metrics of whoever serves HTTP ---------------------------------------------------
+HTTP_DURATION: Final = "http.server.request.duration"
+BACKLOG_RECORDS: Final = "once.backlog.records"
+WATCHED_RECORDS: Final = "once.watched.records"
+FOLLOWED_RECORDS: Final = "once.followed.records"
+
 # -- metrics of both ------------------------------------------------------------------
 RECYCLES: Final = "once.recycles"
 INDETERMINATE: Final = "once.indeterminate"
@@ -51,6 +57,7 @@ REASON: Final = "reason"
 STAGE: Final = "stage"
 OUTCOME: Final = "outcome"
 SYSTEM: Final = "system"
+KIND: Final = "kind"
 
 # -- attributes of the conventions, for metrics and spans -----------------------------
 MESSAGING_SYSTEM: Final = "messaging.system"
@@ -61,6 +68,9 @@ MESSAGING_OFFSET: Final = "messaging.kafka.offset"
 MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
 MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
 MESSAGING_BATCH_COUNT: Final = "messaging.batch.message_count"
+HTTP_METHOD: Final = "http.request.method"
+HTTP_ROUTE: Final = "http.route"
+HTTP_STATUS: Final = "http.response.status_code"
 DB_SYSTEM: Final = "db.system.name"
 DB_OPERATION: Final = "db.operation.name"
 DB_BATCH_SIZE: Final = "db.operation.batch.size"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -43,9 +43,16 @@ class TransactionalProducer:
     """Sends batches of records, each batch in one Kafka transaction."""
 
     def __init__(
-        self, settings: Mapping[str, Any], transactional_id: str, name: str = ""
+        self,
+        settings: Mapping[str, Any],
+        transactional_id: str,
+        name: str = "",
+        make_incarnation: Callable[[], bytes] = lambda: uuid.uuid4().bytes,
     ) -> None:
-        """`transactional_id` is stable per instance: a random one fences nobody."""
+        """`transactional_id` is stable per instance: a random one fences nobody.
+
+        `make_incarnation` gives each incarnation its UUID, never the same one twice.
+        """
         self._settings: dict[str, str | int | float | bool] = {
             "linger.ms": 5,
             "compression.type": "lz4",
@@ -60,6 +67,7 @@ class TransactionalProducer:
         self.transactional_id = transactional_id
         self.name = name or transactional_id
         self.recycles = -1
+        self._make_incarnation = make_incarnation
         self._producer: Producer | None = None
         self.incarnation = b""
 
@@ -76,7 +84,7 @@ class TransactionalProducer:
             _discard(producer)
             raise _as_retriable(error, "starting transactions") from error
         self._producer = producer
-        self.incarnation = uuid.uuid4().bytes
+        self.incarnation = self._make_incarnation()
         self.recycles += 1
 
     def close(self) -> None:
@@ -97,11 +105,13 @@ class TransactionalProducer:
         records: Mapping[int, Sequence[Record]],
         headers: Mapping[int, Mapping[int, Headers]] = MappingProxyType({}),
         group: Group | None = None,
+        also: Mapping[str, Sequence[Record]] = MappingProxyType({}),
     ) -> None:
         """Send all records, and the group's offsets, in one transaction.
 
         `records` are by partition, in order (ANY: the partitioner chooses by key);
-        `headers` by partition and index of the few records that have any.
+        `headers` by partition and index of the few records that have any; `also` are
+        records of other topics, in any partition.
 
         Returns when it is committed. Raises Abortable when the transaction was aborted
         (the incarnation lives on, the same call may be made again); Indeterminate,
@@ -113,6 +123,8 @@ class TransactionalProducer:
             producer.begin_transaction()
             for partition, mine in records.items():
                 _produce(producer, topic, partition, mine, headers.get(partition, {}))
+            for other, theirs in also.items():
+                _produce_run(producer, other, ANY, theirs)
             if group is not None:
                 producer.send_offsets_to_transaction(
                     list(group[0]), group[1], COMMIT_TIMEOUT_SECONDS

@@ -18,7 +18,10 @@ def load(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
-        wrong = ", ".join(f"{prefix}{e['loc'][0]}".upper() for e in error.errors())
+        wrong = ", ".join(
+            f"{prefix}{e['loc'][0]}".upper() if e["loc"] else str(e["ctx"]["error"])
+            for e in error.errors()
+        )
     except SettingsError as error:
         wrong = str(error)
     raise Defect(f"settings missing or wrong: {wrong}; see docs/operations.md")

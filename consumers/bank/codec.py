@@ -61,9 +61,19 @@ class Fault:
 class TransferCodec:
     """Decodes batches of records of one topic."""
 
-    def __init__(self, registry: Registry, subject: str) -> None:
-        """Raises Retriable, and Defect while the schema is not registered."""
+    def __init__(
+        self,
+        registry: Registry,
+        subject: str,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Raises Retriable, and Defect while the schema is not registered.
+
+        `beat()` is called before the registry is asked: a flood of records with as many
+        schema ids is slow, but no stall.
+        """
         self._registry = registry
+        self._beat = beat
         self._schema = load_schema(resources.find("avro/transfer.avsc"))
         self._names = [field["name"] for field in self._schema["fields"]]
         self._frame = frame(registry.id_of(subject, self._schema))
@@ -151,6 +161,7 @@ class TransferCodec:
         return self._writers[schema_id]
 
     def _fetch(self, schema_id: int) -> Any:
+        self._beat()
         try:
             return fastavro.parse_schema(self._registry.schema(schema_id))
         except json.JSONDecodeError as error:

@@ -157,9 +157,10 @@ class Observer:
     def _spans(self, posting: Posting) -> list[Span]:
         spans: list[Span] = []
         for piece, verdicts in zip(posting.slices, posting.verdicts, strict=True):
-            for row, headers in enumerate(piece.records.headers):
-                if headers is not None and len(spans) < SPANS_PER_BATCH_MAX:
-                    spans += self._span(piece, row, headers, verdicts[row])
+            headers = piece.records.headers
+            marked = [row for row, some in enumerate(headers) if some]
+            for row in marked[: SPANS_PER_BATCH_MAX - len(spans)]:
+                spans += self._span(piece, row, headers[row], verdicts[row])
         end_all(spans)
         return spans
 

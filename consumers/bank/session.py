@@ -70,7 +70,9 @@ class Session:
         kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
         registry = Registry(settings.registry_url)
         closing(registry.close)
-        self._codec = TransferCodec(registry, f"{settings.topic}-value")
+        self._codec = TransferCodec(
+            registry, f"{settings.topic}-value", self._observer.progress.beat
+        )
         self._results = ResultsCodec(registry, f"{settings.results_topic}-value")
         self._admin = AdminClient({**kafka, "log_level": 2})
         self._topic_id = assignment.topic_id(self._admin, settings.topic)

@@ -25,7 +25,7 @@ from producers.store import lines
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from producers.store.service import Store, Tally, open_store, paced
-from producers.store.settings import StoreSettings
+from producers.store.settings import ServeSettings, StoreSettings
 from producers.store.transfers import Chunk
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -85,6 +85,19 @@ def emit(
         f" transactions, {tally.acknowledged / took:,.0f}/s; rejected {len(rejected)}"
     )
     raise typer.Exit(1 if rejected else 0)
+
+
+@app.command()
+def serve() -> None:
+    """Serve the HTTP API until SIGTERM; settings are STORE_... (docs/operations.md)."""
+    settings = load(ServeSettings)
+    logs.configure("store", settings.instance, settings.log_level)
+    # Imported here: it takes half a second that `emit` need not spend.
+    import uvloop
+
+    from producers.store.serve import Service
+
+    uvloop.run(Service(settings).run())
 
 
 def _read(

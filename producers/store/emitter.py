@@ -9,7 +9,7 @@ partition, without gaps, so that the Bank notices what Kafka's protocol would hi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from opentelemetry.trace import Span
@@ -24,6 +24,7 @@ from once.producer import Record, TransactionalProducer
 from once.registry import Registry, frame, load_schema
 from once.telemetry import Telemetry
 from once.tracing import end_all, inject, send_span
+from producers.store.receipts import Receipt, ReceiptsCodec
 from producers.store.transfers import Chunk
 
 log = logs.get(__name__)
@@ -34,7 +35,7 @@ FENCES_MAX, FENCES_SECONDS = 4, 60.0
 ACCOUNTS_REMEMBERED_MAX = 1_000_000
 # A span costs as much as ten transfers, here and in the Bank: at full speed one percent
 # of them would take a fifth of the CPU.
-SPANS_PER_CHUNK_MAX = 10
+SPANS_PER_CHUNK_MAX = 4
 
 Records = dict[int, list[Record]]  # by partition
 Headers = dict[int, dict[int, list[Any]]]  # by partition and index
@@ -51,8 +52,10 @@ class Emitter:
         registry: Registry,
         telemetry: Telemetry,
         pause: Callable[[float], None] = time.sleep,
+        receipts: ReceiptsCodec | None = None,
     ) -> None:
         """Raises Retriable (registry away) and Defect (schema not registered)."""
+        self._receipts = receipts
         schema = load_schema(resources.find("avro/transfer.avsc"))
         self._writer = ColumnWriter(
             schema, frame(registry.id_of(f"{topic}-value", schema))
@@ -67,8 +70,18 @@ class Emitter:
         self._fences: list[float] = []  # when, by the monotonic clock
         self.metrics = EmitMetrics(telemetry.meter, topic)
 
-    def emit(self, chunk: Chunk) -> None:
-        """Return when the whole chunk is acknowledged.
+    @property
+    def incarnation(self) -> bytes:
+        """The emitter of what was acknowledged last."""
+        return self._producer.incarnation
+
+    def start(self) -> None:
+        """Return when Kafka can be written to."""
+        if not self._producer.usable:
+            self._recycle()
+
+    def emit(self, chunk: Chunk, receipts: Sequence[Receipt] = ()) -> None:
+        """Return when the whole chunk is acknowledged, its receipts with it.
 
         Raises Refused when another Store uses our transactional id, Defect for a
         mistake of the deployment. Every other trouble is waited out.
@@ -83,10 +96,11 @@ class Emitter:
                 records = None  # the new incarnation numbers anew
             if records is None:
                 records, sequences = self._encode(chunk)
+                also = self._receipted(receipts)
             began = time.monotonic()
             outcome = names.ABORTED
             try:
-                self._producer.send(self._topic, records, headers)
+                self._producer.send(self._topic, records, headers, also=also)
                 outcome = names.COMMITTED
                 self._sequences = sequences
                 end_all(list(spans.values()))
@@ -155,6 +169,13 @@ class Emitter:
         for (key, partition), value in zip(places, values, strict=True):
             records[partition].append({"key": key, "value": value})
         return records, due
+
+    def _receipted(self, receipts: Sequence[Receipt]) -> dict[str, list[Record]]:
+        """The receipts' records, by topic."""
+        if self._receipts is None or not receipts:
+            return {}
+        records = self._receipts.encode(self._producer.incarnation, receipts)
+        return {self._receipts.topic: records}
 
     def _place(self, account: int) -> tuple[bytes, int]:
         """Key and partition of an account, remembered."""

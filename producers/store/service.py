@@ -9,11 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from confluent_kafka.admin import AdminClient
-
-from once import logs
-from once.backoff import pauses
-from once.errors import Defect, Retriable
 from once.health import HealthServer, Progress
 from once.producer import TransactionalProducer
 from once.registry import Registry
@@ -21,10 +16,9 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import Emitter
 from producers.store.generate import Generator
+from producers.store.opening import kafka_settings, open_emitter
 from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk
-
-log = logs.get(__name__)
 
 
 @dataclass(slots=True)
@@ -78,27 +72,20 @@ class Store:
 @contextmanager
 def open_store(settings: StoreSettings) -> Iterator[Store]:
     """A Store that can send; waits while something is away. Raises Defect."""
-    kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
     telemetry = Telemetry.start(
         "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
     )
-    producer = TransactionalProducer(kafka, f"store-{settings.instance}")
+    producer = TransactionalProducer(
+        kafka_settings(settings), f"store-{settings.instance}"
+    )
     progress = Progress(settings.stall_seconds_max)
     registry = Registry(settings.registry_url)
     with ExitStack() as stack:
         stack.callback(telemetry.shutdown)
         stack.callback(producer.close)
         stack.callback(registry.close)
-        emitter = _wait_for(
-            lambda: Emitter(
-                producer,
-                settings.topic,
-                partition_count(kafka, settings.topic),
-                registry,
-                telemetry,
-                pause=partial(_pause, progress),
-            )
-        )
+        pause = partial(_pause, progress)
+        emitter = open_emitter(settings, producer, registry, telemetry, pause)
         if settings.health_port is not None:
             stack.enter_context(
                 HealthServer(
@@ -115,28 +102,6 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
 def _pause(progress: Progress, seconds: float) -> None:
     progress.beat()  # waiting out an outage is no stall
     time.sleep(seconds)  # nothing tells us when a remote service is back
-
-
-def _wait_for(make: Callable[[], Emitter]) -> Emitter:
-    for pause in pauses():
-        try:
-            return make()
-        except Retriable as error:
-            log.warning("waiting", error=str(error))
-            time.sleep(pause)  # nothing tells us when a remote service is back
-    raise AssertionError("pauses never end")
-
-
-def partition_count(kafka: dict[str, str], topic: str) -> int:
-    """Partitions of a topic. Raises Retriable (brokers away), Defect (no topic)."""
-    try:
-        found = AdminClient({**kafka, "log_level": 2}).list_topics(topic, timeout=10)
-    except Exception as error:
-        raise Retriable(f"brokers {kafka['bootstrap.servers']}: {error}") from error
-    partitions = len(found.topics[topic].partitions)
-    if not partitions:
-        raise Defect(f"topic {topic} does not exist; create it: make set-up")
-    return partitions
 
 
 def paced(

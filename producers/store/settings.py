@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,3 +33,58 @@ class StoreSettings(BaseSettings):
     log_level: str = "warning"
 
     kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")
+
+
+class ServeSettings(StoreSettings):
+    """The settings of a Store that serves HTTP."""
+
+    results_topic: str = "transfer-results"
+    receipts_topic: str = "transfer-receipts"
+    transaction_linger_ms: int = Field(20, ge=0, description="latency for fewer")
+    log_level: str = "info"
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, description="0 picks a free one")
+    health_port: int | None = Field(0, description="/livez /readyz /metrics")
+    demo: bool = Field(False, description="plain HTTP, no tokens; loopback only")
+    tls_cert: Path | None = Field(None, description="chain in PEM; read again by HUP")
+    tls_key: Path | None = Field(None, description="its key in PEM")
+
+    jwks: str = Field("", description="the issuer's keys: file, or https URL")
+    token_audience: str = Field("once-store", description="tokens must name it")
+    token_issuer: str = Field("", description="tokens must name it; empty: any")
+    token_leeway_seconds: float = Field(30.0, ge=0, description="clocks differ")
+
+    journal: Path | None = Field(None, description="accepts while Kafka is away")
+    journal_transfers_max: int = Field(1_000_000, gt=0, description="then 503")
+    queue_transfers_max: int = Field(100_000, gt=0, description="without a journal")
+    index: Path | None = Field(None, description="kept between starts; none: made anew")
+    index_hours: float = Field(24.0, gt=0, description="older ones get 404")
+
+    answer_seconds_max: float = Field(5.0, gt=0, description="202 or 503 by then")
+    queued_after_ms: int = Field(500, ge=0, description="with a journal: 202 queued")
+    wait_seconds_max: float = Field(30.0, gt=0, description="for ?wait=")
+    events_seconds_max: float = Field(300.0, gt=0, description="then reconnect")
+    drain_seconds_max: float = Field(20.0, gt=0, description="after SIGTERM")
+
+    rate_limit: str = Field("10000/second", description="transfers, per client")
+    requests_max: int = Field(2_000, gt=0, description="at once; more get 503")
+    connections_max: int = Field(4_000, gt=0, description="at once")
+    header_bytes_max: int = Field(16_384, gt=0, description="of one request")
+    body_bytes_max: int = Field(16_384, gt=0, description="of one transfer")
+    batch_bytes_max: int = Field(64 << 20, gt=0, description="of one batch")
+    receive_seconds_max: float = Field(10.0, gt=0, description="headers, or silence")
+
+    ack_log: Path | None = Field(None, description="ids acknowledged, for the audit")
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if self.demo:
+            if self.host != "localhost" and not ip_address(self.host).is_loopback:
+                raise ValueError("STORE_DEMO serves on a loopback STORE_HOST only")
+        elif not (self.tls_cert and self.tls_key and self.jwks):
+            raise ValueError(
+                "STORE_TLS_CERT, STORE_TLS_KEY and STORE_JWKS are needed (make certs; "
+                "or STORE_DEMO=1 for plain HTTP without tokens on loopback)"
+            )
+        return self

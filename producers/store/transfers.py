@@ -32,7 +32,7 @@ class TransferLine(BaseModel):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     memo: str = ""
     created_at_ms: Annotated[int, Field(ge=0, le=253_402_300_799_999)] = Field(
-        default_factory=lambda: int(time.time() * 1000)
+        default_factory=lambda: now_ms()
     )
 
     @field_validator("memo")
@@ -49,6 +49,11 @@ class TransferLine(BaseModel):
         if self.debit_account == self.credit_account:
             raise ValueError("debit_account and credit_account must differ")
         return self
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass(slots=True)

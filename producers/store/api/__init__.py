@@ -1,0 +1,1 @@
+"""The Store's HTTP face: requests in, answers out; the work is done at the desk."""

@@ -1,0 +1,123 @@
+"""A batch: NDJSON in, one line of answer for each line, in order, as they are known.
+
+Lines go to the desk by the window, a few windows at a time, so that a batch neither
+waits for one commit after the other nor keeps the event loop from other clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing
+
+from starlette.requests import ClientDisconnect
+
+from producers.store.api.auth import Client
+from producers.store.api.limits import RateLimit
+from producers.store.api.lines import LINE_BYTES_MAX, Line, read_lines
+from producers.store.api.models import parse_line
+from producers.store.desk import Answer, Desk
+from producers.store.problems import Kind, Problem
+from producers.store.transfers import TransferLine
+
+WINDOW_LINES_MAX = 500
+WINDOWS_MAX = 16
+
+Answers = asyncio.Queue[Awaitable[bytes] | None]  # None: that was all
+
+
+class Batch:
+    """One request's lines on their way."""
+
+    def __init__(
+        self, desk: Desk, rates: RateLimit, client: Client, within_s: float
+    ) -> None:
+        self._desk = desk
+        self._rates = rates
+        self._client = client
+        self._within_s = within_s
+
+    async def answers(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Pieces of the response. The body is read on whether or not they are taken.
+
+        Else a client that sends everything before it reads anything would wait for us,
+        and we for it. The size of the body bounds what is kept.
+        """
+        due: Answers = asyncio.Queue()
+        reader = asyncio.create_task(self._read(body, due))
+        try:
+            while (answers := await due.get()) is not None:
+                yield await answers
+            await reader
+        finally:
+            reader.cancel()
+
+    async def _read(self, body: AsyncIterator[bytes], due: Answers) -> None:
+        room = asyncio.Semaphore(WINDOWS_MAX)
+        try:
+            async with aclosing(read_lines(body)) as pieces:
+                async for lines in pieces:
+                    for at in range(0, len(lines), WINDOW_LINES_MAX):
+                        await room.acquire()
+                        window = lines[at : at + WINDOW_LINES_MAX]
+                        task = asyncio.create_task(self._send(window))
+                        task.add_done_callback(lambda _: room.release())
+                        due.put_nowait(task)
+                        await asyncio.sleep(0)  # others' turn
+        except Problem as problem:
+            due.put_nowait(_said(_problem_line(None, problem)))
+        except ClientDisconnect:
+            pass
+        finally:
+            due.put_nowait(None)
+
+    async def _send(self, window: Sequence[Line]) -> bytes:
+        """The answers to one window, joined."""
+        answers: dict[int, bytes] = {}
+        good: list[tuple[int, TransferLine]] = []
+        for number, raw in window:
+            try:
+                good.append((number, _parse(raw)))
+            except Problem as problem:
+                answers[number] = _problem_line(number, problem)
+        for (number, line), answer in zip(good, await self._ask(good), strict=True):
+            answers[number] = _answer_line(number, line, answer)
+        return b"".join(answers[number] for number, _ in window)
+
+    async def _ask(self, good: Sequence[tuple[int, TransferLine]]) -> list[Answer]:
+        try:
+            self._rates.take(self._client.name, len(good))
+        except Problem as problem:
+            return [problem] * len(good)
+        lines = [line for _, line in good]
+        return await self._desk.send_all(self._client.name, lines, self._within_s)
+
+
+def _parse(raw: bytes | None) -> TransferLine:
+    if raw is None:
+        raise Problem(Kind.TOO_LARGE, f"A line has at most {LINE_BYTES_MAX} bytes.")
+    return parse_line(raw)
+
+
+def _answer_line(number: int, line: TransferLine, answer: Answer) -> bytes:
+    if isinstance(answer, Problem):
+        return _problem_line(number, answer, str(line.transfer_id))
+    reason = f',"reason":"{answer.reason}"' if answer.reason else ""
+    return (
+        f'{{"line":{number},"transfer_id":"{line.transfer_id}",'
+        f'"state":"{answer.state.value}"{reason}}}\n'
+    ).encode()
+
+
+def _problem_line(
+    number: int | None, problem: Problem, transfer_id: str | None = None
+) -> bytes:
+    answer: dict[str, object] = {} if number is None else {"line": number}
+    if transfer_id is not None:
+        answer["transfer_id"] = transfer_id
+    return json.dumps({**answer, "problem": problem.body()}).encode() + b"\n"
+
+
+async def _said(answer: bytes) -> bytes:
+    return answer

@@ -1,0 +1,104 @@
+// Sends a transfer and shows its life. Whatever comes from outside becomes text only.
+"use strict";
+
+const form = document.getElementById("payment");
+const list = document.getElementById("transfers");
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const fields = Object.fromEntries(new FormData(form));
+  const token = fields.token;
+  delete fields.token;
+  for (const name of ["debit_account", "credit_account", "amount"]) {
+    // A number only where JavaScript can hold it; the API says what is wrong with the rest.
+    const number = Number(fields[name]);
+    if (fields[name].trim() !== "" && Number.isSafeInteger(number)) fields[name] = number;
+  }
+  // The id is made before the first send, so that sending again is safe.
+  const id = newId();
+  const shown = show(id, fields);
+  send(id, fields, token)
+    .then((status) => {
+      shown.state(status);
+      return follow(id, token, shown.state);
+    })
+    .catch((error) => shown.problem(error.message));
+});
+
+function newId() {
+  const octets = crypto.getRandomValues(new Uint8Array(16));
+  let now = Date.now();
+  for (let at = 5; at >= 0; at--) {
+    octets[at] = now % 256;
+    now = Math.floor(now / 256);
+  }
+  octets[6] = (octets[6] & 0x0f) | 0x70;
+  octets[8] = (octets[8] & 0x3f) | 0x80;
+  const hex = Array.from(octets, (octet) => octet.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
+}
+
+function headers(token, more) {
+  return token ? { ...more, Authorization: "Bearer " + token } : { ...more };
+}
+
+async function send(id, fields, token) {
+  const answer = await fetch("/v1/transfers/" + id, {
+    method: "PUT",
+    headers: headers(token, { "Content-Type": "application/json" }),
+    body: JSON.stringify(fields),
+  });
+  const body = await answer.json();
+  if (answer.ok) return body;
+  const wrong = (body.errors || []).map((each) => each.field + ": " + each.detail);
+  throw new Error([body.title + ".", body.detail, ...wrong].join(" "));
+}
+
+// EventSource cannot send a token, so the stream is read by hand.
+async function follow(id, token, tell) {
+  const answer = await fetch("/v1/transfers/" + id + "/events", { headers: headers(token) });
+  if (!answer.ok) throw new Error("The events of this transfer cannot be read.");
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const events = (text + value).split("\n\n");
+    text = events.pop();
+    for (const event of events) {
+      const data = event.split("\n").find((line) => line.startsWith("data: "));
+      if (data) tell(JSON.parse(data.slice(6)));
+    }
+  }
+}
+
+function show(id, fields) {
+  document.getElementById("none").hidden = true;
+  const item = document.getElementById("transfer").content.cloneNode(true).firstElementChild;
+  const part = (selector) => item.querySelector(selector);
+  const amount = fields.amount;
+  const sum = typeof amount === "number" ? (amount / 100).toFixed(2) : amount;
+  part(".what").textContent =
+    sum + " " + fields.currency + " from " + fields.debit_account + " to " + fields.credit_account;
+  part(".memo").textContent = fields.memo;
+  part(".id").textContent = id;
+  list.prepend(item);
+  return {
+    state(status) {
+      item.dataset.state = status.state;
+      part("[data-state=queued]").classList.add("done");
+      if (status.state === "queued") return;
+      part("[data-state=committed]").classList.add("done");
+      if (status.state === "committed") return;
+      const last = part("[data-state=final]");
+      last.textContent = status.reason ? status.state + ": " + status.reason : status.state;
+      last.classList.add(status.state === "posted" ? "posted" : "refused");
+    },
+    problem(message) {
+      item.dataset.state = "failed";
+      const line = part(".problem");
+      line.textContent = message;
+      line.hidden = false;
+    },
+  };
+}

@@ -1,0 +1,206 @@
+"""A client of the Store's API that repeats until it knows, always under the same id.
+
+::
+
+    with StoreClient("https://store.example:8443", token=token) as store:
+        status = store.send(transfer, wait_s=5)     # 202 or final, or it raises
+        for status in store.events(transfer.transfer_id): ...
+
+The id is in the transfer before the first send. Keep the transfer until `send` returns:
+after a crash, send it again.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+
+from once.backoff import pauses
+from once.errors import Indeterminate, OnceError
+from producers.store.api.models import BatchAnswer, ProblemDetails, TransferStatus
+from producers.store.transfers import TransferLine
+
+DEADLINE_SECONDS = 60.0
+ANSWER_SECONDS_MAX = 10.0  # of one attempt, beside what is waited for a verdict
+REPEATABLE = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+_NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+class StoreRefused(OnceError):
+    """The Store's final no: `problem` says why."""
+
+    def __init__(self, problem: ProblemDetails) -> None:
+        wrong = "".join(f" {each.field}: {each.detail}." for each in problem.errors)
+        super().__init__(f"{problem.title}: {problem.detail}{wrong}")
+        self.problem = problem
+
+
+class DeadlineExceeded(Indeterminate):
+    """Time is over and the outcome is unknown: send the same transfer again later."""
+
+
+class StoreClient:
+    """Not thread-safe; one connection is kept alive."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        deadline_s: float = DEADLINE_SECONDS,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
+        """`trust` has the authorities that may vouch for the Store; None: the usual."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(
+            base_url=url,
+            headers=headers,
+            verify=trust if trust is not None else True,
+            timeout=ANSWER_SECONDS_MAX,
+        )
+        self._deadline_s = deadline_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def send(self, transfer: TransferLine, wait_s: float = 0.0) -> TransferStatus:
+        """The status once the transfer is promised, or decided within `wait_s`.
+
+        Raises StoreRefused, DeadlineExceeded.
+        """
+        answer = self._repeat(
+            "PUT",
+            f"/v1/transfers/{transfer.transfer_id}",
+            params={"wait": wait_s} if wait_s else {},
+            content=transfer.model_dump_json().encode(),
+            headers={"Content-Type": "application/json"},
+            timeout=ANSWER_SECONDS_MAX + wait_s,
+        )
+        return TransferStatus.model_validate_json(answer.content)
+
+    def send_all(self, transfers: Sequence[TransferLine]) -> list[BatchAnswer]:
+        """One answer per transfer, in order: a status, or the final problem of it.
+
+        Raises StoreRefused (the whole batch), DeadlineExceeded.
+        """
+        answers: dict[int, BatchAnswer] = {}
+        end, delays = time.monotonic() + self._deadline_s, pauses()
+        while rest := [n for n in range(len(transfers)) if n not in answers]:
+            body = b"".join(
+                transfers[n].model_dump_json().encode() + b"\n" for n in rest
+            )
+            try:
+                for answer in self._batch(body):
+                    row = rest[answer.line - 1]
+                    if answer.problem is None or not _again(answer.problem.status):
+                        update = {"line": row + 1}
+                        answers[row] = answer.model_copy(update=update)
+            except httpx.TransportError as error:
+                self._rest(end, next(delays), str(error))
+            else:
+                if len(answers) < len(transfers):
+                    self._rest(end, next(delays), "some lines were not taken")
+        return [answers[row] for row in range(len(transfers))]
+
+    def status(self, transfer_id: UUID) -> TransferStatus:
+        """How far a transfer is. Raises StoreRefused (also: unknown)."""
+        answer = self._repeat("GET", f"/v1/transfers/{transfer_id}")
+        return TransferStatus.model_validate_json(answer.content)
+
+    def events(self, transfer_id: UUID) -> Iterator[TransferStatus]:
+        """Every status from now on, the final one last. Raises StoreRefused.
+
+        Asks again when the connection breaks; a status may then come twice.
+        """
+        end, delays = time.monotonic() + self._deadline_s, pauses()
+        while True:
+            try:
+                for status in self._events(transfer_id):
+                    yield status
+                    if status.state.final:
+                        return
+            except httpx.TransportError as error:
+                self._rest(end, next(delays), str(error))
+
+    def _events(self, transfer_id: UUID) -> Iterator[TransferStatus]:
+        path = f"/v1/transfers/{transfer_id}/events"
+        with self._http.stream("GET", path, timeout=DEADLINE_SECONDS) as answer:
+            if answer.is_error:
+                answer.read()
+                raise _refused(answer)
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    yield TransferStatus.model_validate_json(line[6:])
+
+    def _batch(self, body: bytes) -> Iterator[BatchAnswer]:
+        answer = self._repeat(
+            "POST", "/v1/transfers:batch", content=body, headers=_NDJSON
+        )
+        for line in answer.text.splitlines():
+            found: dict[str, Any] = json.loads(line)
+            if "line" in found:  # else the Store stopped reading here
+                yield BatchAnswer.model_validate(found)
+
+    def _repeat(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The first answer that is final. Raises StoreRefused, DeadlineExceeded."""
+        end, delays = time.monotonic() + self._deadline_s, pauses()
+        while True:
+            pause, why = next(delays), ""
+            try:
+                answer = self._http.request(method, path, **request)
+            except httpx.TransportError as error:
+                why = f"{type(error).__name__}: {error}"
+            else:
+                if not answer.is_error:
+                    return answer
+                if not _again(answer.status_code):
+                    raise _refused(answer)
+                why = str(_refused(answer))
+                pause = max(pause, float(answer.headers.get("Retry-After", 0)))
+            self._rest(end, pause, why)
+
+    def _rest(self, end: float, pause: float, why: str) -> None:
+        if time.monotonic() + pause > end:
+            raise DeadlineExceeded(
+                f"no final answer of {self._http.base_url} within "
+                f"{self._deadline_s:g} s ({why}); send it again, with the same id"
+            )
+        time.sleep(pause)  # the Store said when, or nobody can say
+
+
+def _again(status: int) -> bool:
+    return status in REPEATABLE
+
+
+def _refused(answer: httpx.Response) -> StoreRefused:
+    try:
+        problem = ProblemDetails.model_validate_json(answer.content)
+    except ValueError:  # of something between us and the Store
+        problem = ProblemDetails(
+            type="about:blank",
+            title=answer.reason_phrase,
+            status=answer.status_code,
+            detail=answer.text[:200],
+            code="unknown",
+        )
+    return StoreRefused(problem)

@@ -1,0 +1,123 @@
+"""Moves the backlog into Kafka: one group of entries, one transaction, for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from once import logs
+from once.errors import OnceError
+from once.health import Progress
+from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.backlog import Backlog, Entry
+from producers.store.emitter import Emitter
+from producers.store.index import Index
+from producers.store.transfers import Chunk
+
+log = logs.get(__name__)
+
+WAIT_SECONDS = 0.5
+LEAVE_SECONDS = 20.0  # one call to Kafka may take as long
+
+Pause = Callable[[float], None]
+
+
+class _Leaving(Exception):
+    """The Store is leaving, and Kafka is away."""
+
+
+class Committer:
+    """A thread that sends the backlog in order and says how far it is."""
+
+    def __init__(
+        self,
+        open_emitter: Callable[[Pause], Emitter],
+        backlog: Backlog,
+        index: Index,
+        acknowledged: AcknowledgementLog,
+        progress: Progress,
+        records_max: int,
+        linger_s: float,
+        committed: Callable[[int, list[bytes]], None],
+        failed: Callable[[OnceError], None],
+    ) -> None:
+        """`committed(number, ids)`: Kafka has everything up to that number.
+
+        `failed` is told of what a person must mend. Both are called in the thread, as
+        is `open_emitter`: it may have to wait for Kafka, and calls its argument then.
+        """
+        self._open_emitter = open_emitter
+        self._backlog = backlog
+        self._index = index
+        self._acknowledged = acknowledged
+        self._progress = progress
+        self._records_max = records_max
+        self._linger_s = linger_s
+        self._committed = committed
+        self._failed = failed
+        self._stop, self._give_up = threading.Event(), threading.Event()
+        self._away: str | None = "Kafka has not been reached yet"
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._thread.start()
+
+    def check(self) -> str | None:
+        """Why nothing can be committed now; None when it can."""
+        return self._away
+
+    def close(self, timeout_s: float) -> bool:
+        """Commit what is left, for so long; whether nothing is.
+
+        What a durable backlog holds is left to the next start.
+        """
+        self._stop.set()
+        if self._backlog.durable:
+            self._give_up.set()
+        self._thread.join(timeout_s)
+        self._give_up.set()
+        self._thread.join(LEAVE_SECONDS)
+        return len(self._backlog) == 0
+
+    def _run(self) -> None:
+        try:
+            emitter = self._open_emitter(self._pause)
+            emitter.start()
+            self._away = None
+            while not self._done():
+                self._progress.beat()
+                entries = self._backlog.take(
+                    self._records_max, self._linger_s, WAIT_SECONDS
+                )
+                if entries:
+                    self._commit(emitter, entries)
+                    self._away = None
+        except _Leaving:
+            log.warning("left with transfers in the backlog", count=len(self._backlog))
+        except OnceError as error:
+            log.error("cannot go on", error=str(error))
+            self._away = str(error)
+            self._failed(error)
+
+    def _done(self) -> bool:
+        if self._give_up.is_set():
+            return True
+        return self._stop.is_set() and len(self._backlog) == 0
+
+    def _commit(self, emitter: Emitter, entries: list[Entry]) -> None:
+        receipts = [entry.receipt for entry in entries]
+        chunk = Chunk.of([entry.line for entry in entries])
+        emitter.emit(chunk, receipts)
+        # Known here before it leaves the backlog, so that nobody finds it in neither.
+        self._index.write({emitter.incarnation: receipts}, {}, {})
+        ids = [receipt.transfer_id for receipt in receipts]
+        self._acknowledged.append(ids)
+        self._committed(self._backlog.remove(len(entries)), ids)
+
+    def _pause(self, seconds: float) -> None:
+        """Between attempts: waiting out an outage is no stall."""
+        self._progress.beat()
+        self._away = "Kafka does not answer; trying again"
+        if self._give_up.wait(seconds):
+            raise _Leaving

@@ -1,0 +1,230 @@
+"""What the API does, without HTTP: accept transfers and tell what became of them.
+
+A transfer_id belongs to the client that sent it first, and to one payload. Whoever
+sends it again gets its status; another payload under the same id is refused as far as
+this Store knows of it, and by the Bank in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from producers.store.backlog import Entry
+from producers.store.index import Index
+from producers.store.intake import RETRY_AFTER_SECONDS, Intake, Ticket
+from producers.store.problems import Kind, Problem
+from producers.store.receipts import Receipt
+from producers.store.states import Sent, State, Status
+from producers.store.transfers import TransferLine
+from producers.store.watchers import Watchers
+
+Answer = Status | Problem
+
+
+@dataclass(slots=True)
+class _Known:
+    """All that is known of one id."""
+
+    sent: list[Sent] = field(default_factory=list)
+    queued: list[Receipt] = field(default_factory=list)
+
+    def receipts(self) -> Iterable[Receipt]:
+        yield from (each.receipt for each in self.sent)
+        yield from self.queued
+
+
+class Desk:
+    """Accepts transfers and answers for them. Lives in the event loop."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        index: Index,
+        watchers: Watchers,
+        behind: Callable[[], str | None],
+        queued_after_s: float,
+    ) -> None:
+        """`behind()` says why the index may lack what others sent, or None.
+
+        `queued_after_s`: how long to wait for Kafka when the journal has it already.
+        """
+        self._intake = intake
+        self._index = index
+        self._watchers = watchers
+        self._behind = behind
+        self._queued_after_s = queued_after_s
+
+    async def send(self, client: str, line: TransferLine, within_s: float) -> Status:
+        """The status of one transfer, once it is promised. Raises Problem."""
+        (answer,) = await self.send_all(client, [line], within_s)
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
+
+    async def send_all(
+        self, client: str, lines: Sequence[TransferLine], within_s: float
+    ) -> list[Answer]:
+        """One answer per line, in order; those that are new share one ticket."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + within_s
+        entries = [Entry.of(line, client) for line in lines]
+        known = self._known([entry.receipt.transfer_id for entry in entries])
+        answers: dict[int, Answer] = {}
+        new: list[Entry] = []
+        rows: list[int] = []
+        for row, entry in enumerate(entries):
+            before = known.get(entry.receipt.transfer_id)
+            if before is None:
+                known[entry.receipt.transfer_id] = _Known(queued=[entry.receipt])
+                new.append(entry)
+                rows.append(row)
+            else:
+                answers[row] = self._repeated(entry.receipt, before)
+        fresh = await self._promised(new, end) if new else State.QUEUED
+        for row, answer in answers.items():
+            if isinstance(answer, Status) and answer.state is State.QUEUED:
+                answers[row] = await self._settled(entries[row].receipt, end)
+        answers |= {row: _status(fresh, entries[row]) for row in rows}
+        return [answers[row] for row in range(len(entries))]
+
+    def status(self, client: str, transfer_id: UUID) -> Status:
+        """What is known of a client's transfer. Raises Problem."""
+        known = self._known([transfer_id.bytes]).get(transfer_id.bytes)
+        status = self._fold(client, known) if known else None
+        if status is not None:
+            return status
+        behind = self._behind()
+        if behind is not None:
+            detail = f"It may be there, but {behind}."
+            raise Problem(Kind.CATCHING_UP, detail, RETRY_AFTER_SECONDS)
+        raise Problem(
+            Kind.UNKNOWN_TRANSFER,
+            f"You sent no transfer {transfer_id} within the time that is kept here; "
+            "what is older is in the ledger only. If in doubt, PUT it again: the same "
+            "id has one effect.",
+        )
+
+    async def final(self, client: str, transfer_id: UUID, within_s: float) -> Status:
+        """The status once it is final, or as it is after `within_s`."""
+        status = self.status(client, transfer_id)
+        try:
+            async with asyncio.timeout(within_s):
+                async for status in self.news(client, transfer_id):
+                    pass
+        except TimeoutError:
+            pass
+        return status
+
+    async def news(self, client: str, transfer_id: UUID) -> AsyncGenerator[Status]:
+        """Every new status from now on, the present one first, the final one last."""
+        told: Status | None = None
+        with self._watchers.watch(transfer_id.bytes) as event:
+            while not self._watchers.leaving:
+                event.clear()
+                status = self.status(client, transfer_id)
+                if status != told:
+                    yield status
+                    told = status
+                if status.final:
+                    return
+                await event.wait()
+
+    def _known(self, transfer_ids: Sequence[bytes]) -> dict[bytes, _Known]:
+        known: dict[bytes, _Known] = defaultdict(_Known)
+        # The backlog first: an entry enters the index before it leaves the backlog.
+        for receipt in self._intake.find(transfer_ids):
+            known[receipt.transfer_id].queued.append(receipt)
+        for sent in self._index.find(transfer_ids):
+            known[sent.receipt.transfer_id].sent.append(sent)
+        return dict(known)
+
+    def _fold(self, client: str, known: _Known) -> Status | None:
+        mine = [sent for sent in known.sent if sent.receipt.client == client]
+        status = self._index.verdicts.status(mine)
+        if status is not None:
+            return status
+        for receipt in known.queued:
+            if receipt.client == client:
+                return Status(State.QUEUED, receipt.digest)
+        return None
+
+    def _repeated(self, receipt: Receipt, known: _Known) -> Answer:
+        """The answer to a transfer whose id is known."""
+        status = self._fold(receipt.client, known)
+        if status is None:
+            return Problem(
+                Kind.ID_TAKEN, "Another client sent this transfer_id before."
+            )
+        mine = [each for each in known.receipts() if each.client == receipt.client]
+        same = any(each.digest == receipt.digest for each in mine)
+        if not same or (status.final and status.digest != receipt.digest):
+            return _other_payload()
+        return status
+
+    async def _promised(self, entries: list[Entry], end: float) -> State | Problem:
+        """How far these entries are when it is time to answer."""
+        ticket: Ticket | None = None
+        durable = self._intake.backlog.durable
+        try:
+            async with asyncio.timeout_at(end) as until:
+                ticket = await self._intake.offer(entries)
+                if durable:
+                    now = asyncio.get_running_loop().time()
+                    until.reschedule(min(end, now + self._queued_after_s))
+                await ticket.committed
+                return State.COMMITTED
+        except TimeoutError:
+            if ticket is None:
+                return _unknown()
+            return State.QUEUED if durable else self._given_up(ticket)
+        except Problem as problem:
+            return problem
+
+    def _given_up(self, ticket: Ticket) -> Problem:
+        if self._intake.backlog.withdraw(ticket.first, ticket.last):
+            detail = "Nothing was sent; try again."
+            return Problem(Kind.KAFKA_AWAY, detail, RETRY_AFTER_SECONDS)
+        return _unknown()
+
+    async def _settled(self, receipt: Receipt, end: float) -> Answer:
+        """The status of a repeat whose first sending is under way here."""
+        client, transfer_id = receipt.client, UUID(bytes=receipt.transfer_id)
+        durable = self._intake.backlog.durable
+        status = Status(State.QUEUED, receipt.digest)
+        wait = end - asyncio.get_running_loop().time()
+        if durable:
+            wait = min(wait, self._queued_after_s)
+        try:
+            async with asyncio.timeout(wait):
+                async for status in self.news(client, transfer_id):
+                    if status.state is not State.QUEUED:
+                        return status
+        except TimeoutError:
+            pass
+        except Problem:  # the first sending was withdrawn
+            return _unknown()
+        return status if durable else _unknown()
+
+
+def _status(fresh: State | Problem, entry: Entry) -> Answer:
+    return fresh if isinstance(fresh, Problem) else Status(fresh, entry.receipt.digest)
+
+
+def _other_payload() -> Problem:
+    return Problem(
+        Kind.ID_TAKEN,
+        "You sent another payment under this transfer_id before; a new payment needs a "
+        "new id.",
+    )
+
+
+def _unknown() -> Problem:
+    return Problem(
+        Kind.OUTCOME_UNKNOWN,
+        "It may or may not be sent. Send it again with the same id: it has one effect.",
+        RETRY_AFTER_SECONDS,
+    )

@@ -1,0 +1,227 @@
+"""Follows receipts and results in Kafka, read committed, into the index.
+
+Only records of Stores that serve HTTP are decoded; all others are skipped by their key.
+The log is read without a consumer group: every replica reads all of it, from the
+positions in its index or, with a new one, from a day ago.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+
+from once import logs
+from once.backoff import pauses
+from once.errors import Retriable
+from once.health import Progress
+from once.http_metrics import FollowMetrics
+from once.registry import Registry
+from producers.store.index import Index
+from producers.store.receipts import (
+    AvroReader,
+    Receipt,
+    receipts_in,
+    writes_receipts,
+)
+
+log = logs.get(__name__)
+
+MESSAGES_MAX = 200
+POLL_SECONDS = 0.2
+RELIST_SECONDS = 30.0
+PRUNE_SECONDS = 10.0
+REQUEST_SECONDS = 10.0
+
+Changed = Callable[[Collection[bytes]], None]
+
+
+class Follower:
+    """A thread that keeps the index up to date until `close`."""
+
+    def __init__(
+        self,
+        kafka: Mapping[str, str],
+        registry: Registry,
+        receipts_topic: str,
+        results_topic: str,
+        index: Index,
+        kept_hours: float,
+        changed: Changed,
+        metrics: FollowMetrics,
+        progress: Progress,
+    ) -> None:
+        """`changed` is called, in the thread, with ids of which more is known now."""
+        self._kafka = kafka
+        self._receipts_topic = receipts_topic
+        self._results_topic = results_topic
+        self._receipts = AvroReader(registry, "avro/transfer-receipts.avsc")
+        self._results = AvroReader(registry, "avro/transfer-results.avsc")
+        self._index = index
+        self._kept_seconds = kept_hours * 3600
+        self._changed = changed
+        self._metrics = metrics
+        self._progress = progress
+        self._behind: set[tuple[str, int]] = set()
+        self._away: str | None = "the log has not been read yet"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after what is being read."""
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> str | None:
+        """Why the index may not know what others know; None when it does."""
+        if self._away is not None:
+            return self._away
+        if self._behind:
+            return f"{len(self._behind)} partitions are still being read"
+        return None
+
+    def _run(self) -> None:
+        delays = pauses()
+        while not self._stop.is_set():
+            consumer = Consumer(self._settings())
+            try:
+                self._follow(consumer)
+            except (KafkaException, Retriable) as error:
+                self._away = f"the log cannot be read: {error}"
+                log.warning("cannot follow, trying again", error=str(error))
+                self._progress.beat()
+                self._stop.wait(next(delays))
+            finally:
+                consumer.close()
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            **self._kafka,
+            "group.id": "store-follower",  # asked for by the client, joined by nobody
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "statistics.interval.ms": 5_000,
+            "stats_cb": self._note_brokers,
+            "log_level": 2,
+        }
+
+    def _follow(self, consumer: Consumer) -> None:
+        assigned: set[tuple[str, int]] = set()
+        listed = pruned = float("-inf")
+        while not self._stop.is_set():
+            now = time.monotonic()
+            if now - listed > RELIST_SECONDS:
+                assigned, listed = self._assign(consumer, assigned), now
+            if now - pruned > PRUNE_SECONDS:
+                self._index.prune(time.time() - self._kept_seconds)
+                pruned = now
+            self._take(consumer.consume(MESSAGES_MAX, POLL_SECONDS))
+            self._progress.beat()
+
+    def _assign(
+        self, consumer: Consumer, assigned: set[tuple[str, int]]
+    ) -> set[tuple[str, int]]:
+        """Read every partition that there is; new ones may have come."""
+        there = {
+            (topic, partition)
+            for topic in (self._receipts_topic, self._results_topic)
+            for partition in consumer.list_topics(topic, REQUEST_SECONDS)
+            .topics[topic]
+            .partitions
+        }
+        new = sorted(there - assigned)
+        if new:
+            consumer.incremental_assign(self._places(consumer, new))
+            self._behind |= set(new)
+        self._away = None
+        return there | assigned
+
+    def _places(
+        self, consumer: Consumer, partitions: Sequence[tuple[str, int]]
+    ) -> list[TopicPartition]:
+        """Where to begin: where the index ends, or with what is young enough."""
+        positions = self._index.positions()
+        since_ms = int((time.time() - self._kept_seconds) * 1000)
+        places = []
+        for where in partitions:
+            # Asked for first: what comes after this end is young.
+            _, end = consumer.get_watermark_offsets(
+                TopicPartition(*where), REQUEST_SECONDS
+            )
+            asked = [TopicPartition(*where, since_ms)]
+            (found,) = consumer.offsets_for_times(asked, REQUEST_SECONDS)
+            young = end if found.offset == OFFSET_END else found.offset
+            places.append(TopicPartition(*where, positions.get(where, young)))
+        return places
+
+    def _take(self, messages: Sequence[Any]) -> None:
+        receipts: dict[bytes, list[Receipt]] = {}
+        results: dict[bytes, list[tuple[bytes, int]]] = {}
+        positions: dict[tuple[str, int], int] = {}
+        for message in messages:
+            where = (message.topic(), message.partition())
+            error = message.error()
+            if error is not None:
+                self._note_error(error, where)
+                continue
+            positions[where] = message.offset() + 1
+            emitter = message.key()
+            if not writes_receipts(emitter):
+                continue
+            try:
+                if where[0] == self._results_topic:
+                    results.setdefault(emitter, []).extend(self._verdicts(message))
+                else:
+                    mine = receipts_in(self._receipts.read(message.value()))
+                    receipts.setdefault(emitter, []).extend(mine)
+            except ValueError as unreadable:
+                log.error("skipped", at=f"{where}@{message.offset()}", error=unreadable)
+        if positions:
+            self._index.write(receipts, results, positions)
+            self._tell(receipts, results)
+
+    def _verdicts(self, message: Any) -> list[tuple[bytes, int]]:
+        number = self._index.verdicts.number
+        return [
+            (each["transfer_id"], number[each["verdict"]])
+            for each in self._results.read(message.value())["results"]
+        ]
+
+    def _tell(
+        self,
+        receipts: Mapping[bytes, Sequence[Receipt]],
+        results: Mapping[bytes, Sequence[tuple[bytes, int]]],
+    ) -> None:
+        decided = {each[0] for theirs in results.values() for each in theirs}
+        received = {each.transfer_id for theirs in receipts.values() for each in theirs}
+        self._metrics.followed(len(received), len(decided))
+        if decided or received:
+            self._changed(decided | received)
+
+    def _note_error(self, error: KafkaError, where: tuple[str, int]) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._behind.discard(where)
+        elif not error.retriable():
+            raise KafkaException(error)
+
+    def _note_brokers(self, statistics: str) -> None:
+        """Whether any broker is connected: silence alone does not tell."""
+        brokers = json.loads(statistics)["brokers"].values()
+        up = any(broker["state"] == "UP" for broker in brokers)
+        self._away = None if up else "no broker is connected"

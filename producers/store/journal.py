@@ -1,0 +1,196 @@
+"""The durable backlog: a SQLite file in WAL mode, synced before anything is promised.
+
+With it the API keeps accepting while Kafka is away, and whoever opens the file next
+sends what is left, in order. Sent twice is legal (the Bank knows the ids), lost is not.
+Keep it on a real disk: a network file system may lie about both locks and syncs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from once.errors import Refused
+from producers.store.backlog import Entry, Full
+from producers.store.receipts import Receipt
+from producers.store.transfers import TransferLine
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    transfer_id BLOB NOT NULL,
+    client TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    debit_account INTEGER NOT NULL,
+    credit_account INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    memo TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS entries_by_id ON entries (transfer_id);
+"""
+# One statement for many rows, in and out: between two of them Python's other threads
+# have their turn, and this one waits for its next. Ids and digests go in as one blob
+# each, cut by the row's place in the JSON array beside them.
+_APPEND = """
+INSERT INTO entries (transfer_id, digest, client, debit_account, credit_account, amount,
+                     currency, memo, created_at_ms)
+SELECT substr(:ids, 16 * key + 1, 16), substr(:digests, 16 * key + 1, 16), value ->> 0,
+       value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+FROM json_each(:rows) ORDER BY key
+"""
+_TAKE = """
+SELECT max(number), json_group_array(json_array(
+    hex(transfer_id), client, hex(digest), debit_account, credit_account, amount,
+    currency, memo, created_at_ms))
+FROM (SELECT * FROM entries WHERE number > :after ORDER BY number LIMIT :most)
+"""
+
+
+class Journal:
+    """A backlog on disk. `append` raises sqlite3.Error when the disk fails."""
+
+    durable = True
+
+    def __init__(self, path: Path, entries_max: int) -> None:
+        """Open or make the file. Raises Refused when another process has it open."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = path.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise Refused(
+                f"another Store has the journal {path} open; give each Store its own "
+                "(STORE_JOURNAL)"
+            ) from error
+        self._entries_max = entries_max
+        self._writer = _connect(path, "FULL")  # a commit is a sync
+        self._writer.executescript(_SCHEMA)
+        # What is not synced here comes back after a power cut, and is sent again.
+        self._remover = _connect(path, "NORMAL")
+        self._reader = _connect(path, "NORMAL")
+        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._count: int = self._writer.execute(
+            "SELECT count(*) FROM entries"
+        ).fetchone()[0]
+        self._waiting = self._count
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    def append(self, entries: Sequence[Entry]) -> int:
+        if len(entries) > self.room():
+            raise Full
+        with self._writing, self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.execute(_APPEND, _columns(entries))
+            (last,) = self._writer.execute("SELECT last_insert_rowid()").fetchone()
+        with self._changed:
+            self._count += len(entries)
+            self._waiting += len(entries)
+            self._changed.notify_all()
+        return int(last)
+
+    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting, wait_s):
+                return []
+            self._changed.wait_for(lambda: self._waiting >= most, linger_s)
+        last, rows = self._remover.execute(
+            _TAKE, {"after": self._taken, "most": most}
+        ).fetchone()
+        taken = [_entry(row) for row in json.loads(rows)]
+        self._taken = last
+        with self._changed:
+            self._waiting -= len(taken)
+        return taken
+
+    def remove(self, count: int) -> int:
+        with self._writing, self._remover:
+            self._remover.execute("BEGIN IMMEDIATE")
+            (last,) = self._remover.execute(
+                "SELECT max(number) FROM"
+                " (SELECT number FROM entries ORDER BY number LIMIT ?)",
+                (count,),
+            ).fetchone()
+            self._remover.execute("DELETE FROM entries WHERE number <= ?", (last,))
+        with self._changed:
+            self._count -= count
+        return int(last)
+
+    def withdraw(self, first: int, last: int) -> bool:
+        return False  # it was promised
+
+    def find(self, transfer_ids: Sequence[bytes]) -> list[Receipt]:
+        if not self._count:
+            return []
+        places = ", ".join("?" * len(transfer_ids))
+        with self._reading:
+            rows = self._reader.execute(
+                "SELECT transfer_id, client, digest FROM entries"
+                f" WHERE transfer_id IN ({places})",
+                transfer_ids,
+            ).fetchall()
+        return [Receipt(*row) for row in rows]
+
+    def room(self) -> int:
+        return max(0, self._entries_max - self._count)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def close(self) -> None:
+        for connection in (self._writer, self._remover, self._reader):
+            connection.close()
+        self._lock.close()
+
+
+def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=30, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    return connection
+
+
+def _columns(entries: Sequence[Entry]) -> dict[str, object]:
+    rows = [
+        (
+            entry.receipt.client,
+            entry.line.debit_account,
+            entry.line.credit_account,
+            entry.line.amount,
+            entry.line.currency,
+            entry.line.memo,
+            entry.line.created_at_ms,
+        )
+        for entry in entries
+    ]
+    return {
+        "ids": b"".join(entry.receipt.transfer_id for entry in entries),
+        "digests": b"".join(entry.receipt.digest for entry in entries),
+        "rows": json.dumps(rows),
+    }
+
+
+def _entry(row: list[Any]) -> Entry:
+    transfer_id, client, digest, debit, credit, amount, currency, memo, created = row
+    line = TransferLine.model_construct(
+        transfer_id=UUID(hex=transfer_id),
+        debit_account=debit,
+        credit_account=credit,
+        amount=amount,
+        currency=currency,
+        memo=memo,
+        created_at_ms=created,
+    )
+    receipt = Receipt(bytes.fromhex(transfer_id), client, bytes.fromhex(digest))
+    return Entry(line, receipt)

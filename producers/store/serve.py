@@ -1,0 +1,302 @@
+"""The Store as a service: its parts put together, started, watched and drained.
+
+    request -> desk -> intake -> backlog -> committer -> emitter -> Kafka
+    answer  <- desk <- index  <- follower <- receipts and results <- Kafka
+
+HTTP lives in the event loop; the intake's disk, the committer and the follower have a
+thread each. Everything else that they share is the backlog and the index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from socket import socket
+
+import uvicorn
+
+from once import logs
+from once.errors import OnceError
+from once.health import HealthServer, Progress
+from once.http_metrics import FollowMetrics, HttpMetrics
+from once.producer import TransactionalProducer
+from once.registry import Registry
+from once.telemetry import Telemetry
+from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.api.app import create_app
+from producers.store.api.auth import Gate, anyone
+from producers.store.api.protocol import guarded
+from producers.store.backlog import Backlog, MemoryBacklog
+from producers.store.committer import Committer
+from producers.store.desk import Desk
+from producers.store.follower import Follower
+from producers.store.index import Index
+from producers.store.intake import Intake
+from producers.store.journal import Journal
+from producers.store.opening import kafka_settings, open_emitter
+from producers.store.receipts import new_emitter
+from producers.store.settings import ServeSettings
+from producers.store.states import Verdicts
+from producers.store.watchers import Watchers
+
+log = logs.get(__name__)
+
+HEARTBEAT_SECONDS = 1.0
+SWITCH_SECONDS = 0.001
+GC_THRESHOLDS = (20_000, 20, 100)
+CERTIFICATE_SECONDS = 10.0
+
+
+class Service:
+    """One Store that serves HTTP, from its settings to its last answer."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._failure: OnceError | None = None
+        self._watchers = Watchers()
+        self._progress = Progress(settings.stall_seconds_max)  # of the event loop
+        self._resources = AsyncExitStack()
+        self._server: uvicorn.Server | None = None
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises OnceError when it cannot go on."""
+        self._loop = asyncio.get_running_loop()
+        for talkative in ("uvicorn.error", "httpx"):
+            logging.getLogger(talkative).setLevel(logging.WARNING)
+        # Three threads share the interpreter with the loop; each waits at most so long
+        # for its turn, many times per Kafka transaction.
+        sys.setswitchinterval(SWITCH_SECONDS)
+        async with self._resources:
+            server = await self._open()
+            # Requests make little that only the collector can free, and every full pass
+            # looks at all that the libraries made: it was half of the CPU.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
+            for each in (signal.SIGTERM, signal.SIGINT):
+                # uvicorn raises the signal again when it has ended; then it is ours.
+                signal.signal(each, lambda *_: None)
+            await server.serve()
+            log.info("draining")
+        if self._failure is not None:
+            raise self._failure
+
+    async def _open(self) -> uvicorn.Server:
+        settings = self._settings
+        closing = self._resources.callback
+        telemetry = Telemetry.start(
+            "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
+        )
+        closing(telemetry.shutdown)
+        doorman = anyone
+        if not settings.demo:
+            gate = Gate(settings)
+            await gate.open()
+            doorman = gate.client
+        index = Index(settings.index or self._temporary(), Verdicts())
+        closing(index.close)
+        backlog = self._backlog()
+        closing(backlog.close)
+        intake = Intake(backlog)
+        committer = self._committer(telemetry, backlog, index, intake)
+        follower = self._follower(telemetry, index)
+        desk = Desk(
+            *(intake, index, self._watchers, follower.check),
+            settings.queued_after_ms / 1000,
+        )
+        metrics = HttpMetrics(telemetry.meter)
+        metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
+        app = create_app(desk, doorman, settings, metrics.request)
+        intake.start()
+        self._resources.push_async_callback(self._drain, intake, committer)
+        follower.start()
+        closing(follower.close)
+        committer.start()
+        self._serve_health(telemetry, backlog, committer, follower)
+        self._server = _Server(self._config(app), self._watchers.leave, self._listening)
+        return self._server
+
+    def _backlog(self) -> Backlog:
+        settings = self._settings
+        if settings.journal is None:
+            return MemoryBacklog(settings.queue_transfers_max)
+        return Journal(settings.journal, settings.journal_transfers_max)
+
+    def _committer(
+        self, telemetry: Telemetry, backlog: Backlog, index: Index, intake: Intake
+    ) -> Committer:
+        settings = self._settings
+        producer = TransactionalProducer(
+            kafka_settings(settings),
+            f"store-{settings.instance}",
+            make_incarnation=new_emitter,
+        )
+        registry = Registry(settings.registry_url)
+        acknowledged = AcknowledgementLog(settings.ack_log)
+        for close in (producer.close, registry.close, acknowledged.__exit__):
+            self._resources.callback(close)
+
+        def committed(number: int, ids: list[bytes]) -> None:
+            self._soon(intake.committed, number)
+            self._soon(self._watchers.notify, ids)
+
+        self._committing = Progress(settings.stall_seconds_max)
+        return Committer(
+            lambda pause: open_emitter(
+                *(settings, producer, registry, telemetry, pause),
+                receipts_topic=settings.receipts_topic,
+            ),
+            *(backlog, index, acknowledged, self._committing),
+            settings.transaction_records_max,
+            settings.transaction_linger_ms / 1000,
+            committed,
+            self._fail,
+        )
+
+    def _follower(self, telemetry: Telemetry, index: Index) -> Follower:
+        settings = self._settings
+        registry = Registry(settings.registry_url)
+        self._resources.callback(registry.close)
+        self._following = Progress(settings.stall_seconds_max)
+        return Follower(
+            kafka_settings(settings),
+            registry,
+            settings.receipts_topic,
+            settings.results_topic,
+            index,
+            settings.index_hours,
+            lambda ids: self._soon(self._watchers.notify, ids),
+            FollowMetrics(telemetry.meter),
+            self._following,
+        )
+
+    def _serve_health(
+        self,
+        telemetry: Telemetry,
+        backlog: Backlog,
+        committer: Committer,
+        follower: Follower,
+    ) -> None:
+        settings = self._settings
+
+        def accepts() -> str | None:
+            if self._watchers.leaving:
+                return "this Store is leaving"
+            if not backlog.room():
+                return "the backlog is full"
+            # With a journal it accepts while Kafka is away: that is what it is for.
+            return None if backlog.durable else committer.check()
+
+        if settings.health_port is not None:
+            checks = {"accepts": accepts, "follows": follower.check}
+            if backlog.durable:
+                del checks["follows"]
+            health = HealthServer(
+                *(self._progress, checks, telemetry.scrape),
+                *(settings.health_host, settings.health_port),
+            )
+            self._resources.callback(health.close)
+            log.info("health", health=health.url)
+        self._start(self._beat(), "heartbeat")
+
+    def _config(self, app: object) -> uvicorn.Config:
+        settings = self._settings
+        config = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            host=settings.host,
+            port=settings.port,
+            http=guarded(settings.header_bytes_max, settings.receive_seconds_max),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=settings.connections_max,
+            timeout_graceful_shutdown=int(settings.drain_seconds_max) + 1,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+        if settings.tls_cert is not None:
+            self._start(self._renew(config), "certificates")
+        return config
+
+    def _listening(self, port: int) -> None:
+        scheme = "http" if self._settings.tls_cert is None else "https"
+        log.info("serving", url=f"{scheme}://{self._settings.host}:{port}")
+
+    async def _beat(self) -> None:
+        """The service moves when the loop and both threads do."""
+        while True:
+            if not (self._committing.stalled() or self._following.stalled()):
+                self._progress.beat()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _renew(self, config: uvicorn.Config) -> None:
+        """Take a renewed certificate over for the connections to come."""
+        cert, key = self._settings.tls_cert, self._settings.tls_key
+        assert cert is not None and key is not None, "see the settings"
+        seen = cert.stat().st_mtime
+        while True:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            with suppress(OSError):  # half way through being replaced
+                if cert.stat().st_mtime != seen and config.ssl is not None:
+                    config.ssl.load_cert_chain(cert, key)
+                    seen = cert.stat().st_mtime
+                    log.info("certificate read again", file=str(cert))
+
+    async def _drain(self, intake: Intake, committer: Committer) -> None:
+        """What was accepted is committed, or stays in the journal."""
+        self._watchers.leave()
+        await intake.close()
+        seconds = self._settings.drain_seconds_max
+        await self._loop.run_in_executor(None, committer.close, seconds)
+        log.info("drained", left=len(intake.backlog))
+
+    def _fail(self, error: OnceError) -> None:
+        self._failure = error
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def _soon(self, call: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._resources.callback(task.cancel)
+
+    def _temporary(self) -> Path:
+        folder = tempfile.TemporaryDirectory(prefix="once-store-")
+        self._resources.callback(folder.cleanup)
+        return Path(folder.name) / "index.db"
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, and wakes those who wait as soon as it is to leave."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        leave: Callable[[], None],
+        listening: Callable[[int], None],
+    ) -> None:
+        super().__init__(config)
+        self._leave = leave
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            self._listening(server.sockets[0].getsockname()[1])
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self._leave()
+        await super().shutdown(sockets)
