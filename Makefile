@@ -143,6 +143,18 @@ bank: $(VENV)/.installed ## run the Bank until Ctrl-C (WORKERS=2)
 store: $(VENV)/.installed ## emit transfers (ARGS="--count 1000", or ARGS=file.ndjson)
 	@$(RUN) producers.store emit $(ARGS)
 
+.PHONY: serve
+serve: $(VENV)/.installed ## the Store's HTTP API until Ctrl-C (TLS=1: with TLS and tokens)
+	@$(RUN) serve $(if $(TLS),--tls)
+
+.PHONY: certs
+certs: $(VENV)/.installed ## a local authority and the Store's certificate
+	@$(PY) -m local.credentials certs
+
+.PHONY: token
+token: $(VENV)/.installed ## print a token of a client (ARGS="--client me --scopes ...")
+	@$(PY) -m local.credentials token $(ARGS)
+
 .PHONY: audit
 audit: $(VENV)/.installed ## check all ten invariants now (ARGS="--ack-log FILE")
 	@$(RUN) consumers.bank.audit $(ARGS)
@@ -152,5 +164,5 @@ peek: $(VENV)/.installed ## tail a topic, decoded (TOPIC=transfers ARGS="--count
 	@$(RUN) consumers.console peek $(TOPIC) $(ARGS)
 
 .PHONY: loadtest
-loadtest: prerequisites $(VENV)/.installed ## measure (SCENARIO=drain|stream|telemetry)
+loadtest: prerequisites $(VENV)/.installed ## measure (SCENARIO=drain|stream|telemetry|http)
 	@$(PY) -m loadtest $(SCENARIO) $(ARGS)

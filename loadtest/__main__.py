@@ -1,4 +1,4 @@
-"""Load tests on the local stack: `python -m loadtest drain | stream | telemetry`.
+"""Load tests on the local stack: `python -m loadtest SCENARIO` (--help lists them).
 
 Starts a stack of its own where none runs, and stops it again. Every scenario writes
 build/reports/loadtest-<scenario>.json.
@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from loadtest import http as http_api
 from loadtest import scenarios
 from local.errors import StackError
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
@@ -53,6 +54,15 @@ def telemetry(count: Count = 1_000_000, workers: Workers = 2) -> None:
     """What telemetry costs: drains with it and without, in turn."""
     with _stack() as stack:
         _write(scenarios.telemetry(stack, count, workers))
+
+
+@app.command()
+def http(
+    seconds: Annotated[float, typer.Option(help="of each run")] = 20.0,
+) -> None:
+    """The Store's HTTP API: single PUTs, a steady rate of them, batches."""
+    with _stack() as stack:
+        _write(http_api.http(stack, seconds))
 
 
 @contextmanager

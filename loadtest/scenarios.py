@@ -12,21 +12,21 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
-from uuid import uuid4
 
-import psycopg
 
 from loadtest.collector import Collector
+from loadtest.platforms import (
+    WAIT_SECONDS_MAX,
+    first_commit,
+    new_platform,
+    wait_applied,
+    wait_assigned,
+)
 from loadtest.stages import stage_seconds
 from loadtest.latency import Latencies
 from loadtest.usage import Usage
-from local.deadline import Patience
-from local.platform import Platform, Program
-from local.run import set_up
+from local.platform import Platform
 from local.stack import Stack
-
-WAIT_SECONDS_MAX = 600.0
-CREDIT_LIMIT = 10_000_000  # minor units: nearly all transfers are posted
 
 
 def drain(
@@ -37,7 +37,7 @@ def drain(
     store_settings: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Apply a backlog of `count` transfers with `workers` Bank workers."""
-    platform = _platform(stack, "drain")
+    platform = new_platform(stack, "drain")
     _fill(platform, count, **store_settings)
     with ExitStack() as programs:
         banks = {
@@ -45,10 +45,10 @@ def drain(
             for n in range(workers)
         }
         usage = programs.enter_context(Usage(stack, banks))
-        _wait_applied(platform, count, banks)
+        wait_applied(platform, count, banks)
         ended = time.time()
         stages = stage_seconds(banks.values())
-    began, first = _first_commit(platform)
+    began, first = first_commit(platform)
     return {
         "scenario": "drain",
         "transfers": count,
@@ -65,13 +65,13 @@ def drain(
 
 def stream(stack: Stack, rate: int, seconds: float, workers: int) -> dict[str, object]:
     """Emit at `rate` transfers a second for `seconds`, the Bank following."""
-    platform = _platform(stack, "stream")
+    platform = new_platform(stack, "stream")
     with ExitStack() as programs:
         running = {
             f"bank-{n}": programs.enter_context(platform.bank(str(n)))
             for n in range(workers)
         }
-        _wait_assigned(platform, running, workers)
+        wait_assigned(platform, running, workers)
         latencies = programs.enter_context(Latencies(platform))
         store = programs.enter_context(
             platform.store(
@@ -83,9 +83,9 @@ def stream(stack: Stack, rate: int, seconds: float, workers: int) -> dict[str, o
         store.process.wait(seconds + WAIT_SECONDS_MAX)
         sent = int(store.text.split("acknowledged ")[-1].split()[0])
         emitted = time.time()
-        _wait_applied(platform, sent, running)
+        wait_applied(platform, sent, running)
         caught_up = time.time() - emitted
-    began, _ = _first_commit(platform)
+    began, _ = first_commit(platform)
     return {
         "scenario": "stream",
         "transfers": sent,
@@ -126,53 +126,8 @@ def telemetry(
     }
 
 
-def _platform(stack: Stack, scenario: str) -> Platform:
-    """A ledger and topics of its own, so that runs do not touch each other."""
-    name = f"{scenario}-{uuid4().hex[:6]}"
-    platform = Platform(stack, name, stack.endpoints.state_dir / "logs")
-    set_up(platform, CREDIT_LIMIT)
-    return platform
-
-
 def _fill(platform: Platform, count: int, **settings: object) -> None:
     generated = ("--count", str(count), "--seed", "1")
     with platform.store(*generated, settings=settings) as store:
         status = store.process.wait(WAIT_SECONDS_MAX)
         assert status == 0, store.text
-
-
-def _wait_applied(
-    platform: Platform, count: int, programs: Mapping[str, Program]
-) -> None:
-    def done() -> bool:
-        for name, program in programs.items():
-            assert not program.process.poll(), f"{name} has ended: {program.log}"
-        applied = platform.applied() >= count
-        return applied and platform.positions() == platform.published()
-
-    Patience().wait_until(
-        done,
-        what=f"{count} transfers to be applied and published",
-        timeout_s=WAIT_SECONDS_MAX,
-        interval_s=0.2,
-    )
-
-
-def _wait_assigned(platform: Platform, banks: dict[str, Program], workers: int) -> None:
-    """Until every worker has partitions: a rebalance is not what is measured."""
-    Patience().wait_until(
-        lambda: all("partitions assigned" in bank.text for bank in banks.values()),
-        what=f"{workers} workers to get partitions",
-        timeout_s=60,
-    )
-
-
-def _first_commit(platform: Platform) -> tuple[float, int]:
-    """When the first batch was committed (Unix time), and its records."""
-    with psycopg.connect(platform.conninfo("audit")) as connection:
-        row = connection.execute(
-            "SELECT extract(epoch FROM committed_at)::float8, sum(records)::bigint"
-            " FROM batches GROUP BY committed_at ORDER BY committed_at LIMIT 1"
-        ).fetchone()
-    assert row is not None, "there is a batch"
-    return row[0], row[1]

@@ -1,8 +1,9 @@
 """The demo: real parts, real load, a worker killed half way, and the audit's word.
 
 `make demo` starts the stack if none runs, sets the platform up, runs two Bank workers
-and a Store for DURATION seconds, kills one worker with SIGKILL half way and starts it
-again, waits until all is applied, and ends with the audit table.
+and a Store for DURATION seconds, with another Store that serves HTTP and some payments
+through it, kills one worker with SIGKILL half way and starts it again, waits until all
+is applied, and ends with the audit table.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from consumers.bank.audit.__main__ import show
 from consumers.bank.audit.report import AuditReport
+from local.api_traffic import ApiTraffic
 from local.errors import StackError
 from local.platform import Platform, Program
 from local.run import set_up
@@ -46,6 +48,29 @@ class Counts:
     declined: int
 
 
+class AckLogs:
+    """What each Store acknowledged; new files at every run."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.generated = folder / "demo-acknowledged.log"
+        self.api = folder / "demo-acknowledged-api.log"
+        for path in (self.generated, self.api):
+            path.unlink(missing_ok=True)
+
+    def count(self) -> int:
+        """How many transfers were acknowledged so far."""
+        found = (path for path in (self.generated, self.api) if path.exists())
+        return sum(path.stat().st_size // ACK_LINE_BYTES for path in found)
+
+    def joined(self) -> Path:
+        """All in one file, once both Stores have ended."""
+        with self.generated.open("ab") as out:
+            out.write(self.api.read_bytes())
+        self.api.unlink()
+        return self.generated
+
+
 def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
     """Run the demo; whether every invariant holds."""
     console = Console()
@@ -53,18 +78,17 @@ def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
         platform = Platform(stack, "", config.state_dir / "logs")
         console.print("setting up: migrations, schemas, topics, accounts ...")
         set_up(platform)
-        ack_log = reports.parent / "demo-acknowledged.log"
-        ack_log.parent.mkdir(parents=True, exist_ok=True)
-        ack_log.unlink(missing_ok=True)
+        logs = AckLogs(reports.parent)
         before = platform.applied()
         began = time.monotonic()
-        _load(platform, seconds, ack_log, console)
+        api = _load(platform, seconds, logs, console)
         took = time.monotonic() - began
         applied = platform.applied() - before
         console.print("auditing ...")
-        report = platform.audit(ack_log)
+        report = platform.audit(logs.joined())
         show(report, console)
-        result = _result(report, _acknowledged(ack_log), applied, took)
+        result = _result(report, logs.count(), applied, took)
+        result["api"] = dict(api.states)
         reports.mkdir(parents=True, exist_ok=True)
         (reports / "demo.json").write_text(json.dumps(result, indent=2) + "\n")
         _goodbye(console, result, keep, reports)
@@ -91,22 +115,27 @@ def _stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]
             stack.stop()
 
 
-def _load(platform: Platform, seconds: float, ack_log: Path, console: Console) -> None:
-    """Workers and Store at work, one worker killed half way; then all caught up."""
+def _load(
+    platform: Platform, seconds: float, logs: AckLogs, console: Console
+) -> ApiTraffic:
+    """Workers and Stores at work, one worker killed half way; then all caught up."""
     with ExitStack() as programs:
         workers = [programs.enter_context(_worker(platform, n)) for n in range(WORKERS)]
         generated = ("--seconds", str(seconds), "--seed", "1")
         store = programs.enter_context(
-            platform.store(*generated, "--ack-log", str(ack_log))
+            platform.store(*generated, "--ack-log", str(logs.generated))
         )
+        serving = programs.enter_context(platform.store_api(ack_log=logs.api))
+        api = programs.enter_context(ApiTraffic(serving.url()))
         began = last = _counts(platform)
-        doing = "two workers and a Store"
+        doing = "two workers, a Store that generates and one that serves HTTP"
         with Live(console=console, refresh_per_second=4) as live:
             while True:
                 time.sleep(0.5)  # the pace of the display
                 now = _counts(platform)
-                sent = _acknowledged(ack_log)
-                live.update(_progress(began, last, now, sent, doing))
+                table = _progress(began, last, now, logs.count(), doing)
+                table.caption = str(api)
+                live.update(table)
                 last = now
                 ran = now.at - began.at
                 if ran > seconds / 2 and doing.startswith("two"):
@@ -114,22 +143,23 @@ def _load(platform: Platform, seconds: float, ack_log: Path, console: Console) -
                     workers[0] = programs.enter_context(_worker(platform, 0))
                     doing = "worker 0 was killed with SIGKILL and started again"
                 if store.process.poll() is not None:
-                    if now.applied - began.applied >= _acknowledged(ack_log):
+                    api.stop()
+                    if now.applied - began.applied >= logs.count():
                         break
                 if ran > seconds + CATCH_UP_SECONDS_MAX:
                     raise StackError(f"still not all applied: {workers[0].log}")
+        serving.terminate()
         platform.wait_applied(last.applied)
         for worker in workers:
             worker.terminate()
+    if api.failure is not None:
+        raise StackError(f"the API failed: {api.failure}; see {serving.log}")
+    return api
 
 
 def _worker(platform: Platform, number: int) -> Program:
     # A short session timeout: the killed worker's partitions move within seconds.
     return platform.bank(str(number), session_timeout_ms=6000)
-
-
-def _acknowledged(ack_log: Path) -> int:
-    return ack_log.stat().st_size // ACK_LINE_BYTES if ack_log.exists() else 0
 
 
 def _counts(platform: Platform) -> Counts:

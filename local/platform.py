@@ -42,6 +42,8 @@ class Program:
     ) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
+        # A program that is started again goes on in the same file.
+        self._begins_at = log.stat().st_size if log.exists() else 0
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -59,8 +61,8 @@ class Program:
 
     @property
     def text(self) -> str:
-        """All that the program has said so far."""
-        return self.log.read_text(errors="replace")
+        """All that this process has said so far."""
+        return self.log.read_bytes()[self._begins_at :].decode(errors="replace")
 
     def url(self, timeout_s: float = 30.0) -> str:
         """Where it serves HTTP, once it says so."""

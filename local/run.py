@@ -2,6 +2,7 @@
 
 python -m local.run consumers.bank run --workers 2
 python -m local.run set-up                     ledger, schemas, topics, accounts
+python -m local.run serve [--tls]              the Store's HTTP API, with a journal
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from local.credentials import ISSUER, Certificates, Issuer
 from local.errors import StackError
 from local.platform import Platform
 from local.stack import DEFAULT_STATE_DIR, Stack
@@ -29,7 +31,32 @@ def main(arguments: list[str]) -> None:
         set_up(platform)
         return
     environment = {**platform.environment(), **os.environ}
+    if arguments[0] == "serve":
+        kept = platform.stack.endpoints.state_dir / "data" / "store-api"
+        secure = "--tls" in arguments
+        environment = {**_serving(kept, state_dir, secure), **environment}
+        arguments = ["producers.store", "serve"]
     os.execve(sys.executable, [sys.executable, "-m", *arguments], environment)
+
+
+def _serving(kept: Path, state_dir: Path, secure: bool) -> dict[str, str]:
+    """Settings of a Store that serves: by default open, on loopback only."""
+    settings = {
+        "STORE_INSTANCE": "api",
+        "STORE_JOURNAL": str(kept / "journal.db"),
+        "STORE_INDEX": str(kept / "index.db"),
+    }
+    if not secure:
+        return {**settings, "STORE_DEMO": "true"}
+    certificates, issuer = Certificates(state_dir / "certs"), Issuer(state_dir / "auth")
+    certificates.make()
+    return {
+        **settings,
+        "STORE_TLS_CERT": str(certificates.cert),
+        "STORE_TLS_KEY": str(certificates.key),
+        "STORE_JWKS": str(issuer.jwks),
+        "STORE_TOKEN_ISSUER": ISSUER,
+    }
 
 
 def set_up(platform: Platform, credit_limit: int = CREDIT_LIMIT) -> None:

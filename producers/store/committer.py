@@ -12,6 +12,7 @@ from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.backlog import Backlog, Entry
 from producers.store.emitter import Emitter
 from producers.store.index import Index
+from producers.store.receipts import by_client
 from producers.store.transfers import Chunk
 
 log = logs.get(__name__)
@@ -106,12 +107,12 @@ class Committer:
         return self._stop.is_set() and len(self._backlog) == 0
 
     def _commit(self, emitter: Emitter, entries: list[Entry]) -> None:
-        receipts = [entry.receipt for entry in entries]
+        receipts = by_client(entry.receipt for entry in entries)
         chunk = Chunk.of([entry.line for entry in entries])
         emitter.emit(chunk, receipts)
         # Known here before it leaves the backlog, so that nobody finds it in neither.
         self._index.write({emitter.incarnation: receipts}, {}, {})
-        ids = [receipt.transfer_id for receipt in receipts]
+        ids = [entry.receipt.transfer_id for entry in entries]
         self._acknowledged.append(ids)
         self._committed(self._backlog.remove(len(entries)), ids)
 

@@ -24,7 +24,7 @@ from once.producer import Record, TransactionalProducer
 from once.registry import Registry, frame, load_schema
 from once.telemetry import Telemetry
 from once.tracing import end_all, inject, send_span
-from producers.store.receipts import Receipt, ReceiptsCodec
+from producers.store.receipts import ClientReceipts, ReceiptsCodec
 from producers.store.transfers import Chunk
 
 log = logs.get(__name__)
@@ -80,7 +80,7 @@ class Emitter:
         if not self._producer.usable:
             self._recycle()
 
-    def emit(self, chunk: Chunk, receipts: Sequence[Receipt] = ()) -> None:
+    def emit(self, chunk: Chunk, receipts: Sequence[ClientReceipts] = ()) -> None:
         """Return when the whole chunk is acknowledged, its receipts with it.
 
         Raises Refused when another Store uses our transactional id, Defect for a
@@ -170,7 +170,7 @@ class Emitter:
             records[partition].append({"key": key, "value": value})
         return records, due
 
-    def _receipted(self, receipts: Sequence[Receipt]) -> dict[str, list[Record]]:
+    def _receipted(self, receipts: Sequence[ClientReceipts]) -> dict[str, list[Record]]:
         """The receipts' records, by topic."""
         if self._receipts is None or not receipts:
             return {}

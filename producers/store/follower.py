@@ -30,7 +30,7 @@ from once.registry import Registry
 from producers.store.index import Index
 from producers.store.receipts import (
     AvroReader,
-    Receipt,
+    ClientReceipts,
     receipts_in,
     writes_receipts,
 )
@@ -57,11 +57,16 @@ class Follower:
         results_topic: str,
         index: Index,
         kept_hours: float,
+        wanted: Callable[[], bool],
         changed: Changed,
         metrics: FollowMetrics,
         progress: Progress,
     ) -> None:
-        """`changed` is called, in the thread, with ids of which more is known now."""
+        """`changed` is called, in the thread, with ids of which more is known now.
+
+        Not while `wanted()` says that nobody wants to know.
+        """
+        self._wanted = wanted
         self._kafka = kafka
         self._receipts_topic = receipts_topic
         self._results_topic = results_topic
@@ -171,7 +176,7 @@ class Follower:
         return places
 
     def _take(self, messages: Sequence[Any]) -> None:
-        receipts: dict[bytes, list[Receipt]] = {}
+        receipts: dict[bytes, list[ClientReceipts]] = {}
         results: dict[bytes, list[tuple[bytes, int]]] = {}
         positions: dict[tuple[str, int], int] = {}
         for message in messages:
@@ -205,14 +210,16 @@ class Follower:
 
     def _tell(
         self,
-        receipts: Mapping[bytes, Sequence[Receipt]],
+        receipts: Mapping[bytes, Sequence[ClientReceipts]],
         results: Mapping[bytes, Sequence[tuple[bytes, int]]],
     ) -> None:
-        decided = {each[0] for theirs in results.values() for each in theirs}
-        received = {each.transfer_id for theirs in receipts.values() for each in theirs}
-        self._metrics.followed(len(received), len(decided))
-        if decided or received:
-            self._changed(decided | received)
+        received = [client for theirs in receipts.values() for client in theirs]
+        decided = [each for theirs in results.values() for each in theirs]
+        self._metrics.followed(sum(map(len, received)), len(decided))
+        if self._wanted():  # who comes later looks into the index first
+            self._changed(
+                {each[0] for each in decided}.union(*(c.ids() for c in received))
+            )
 
     def _note_error(self, error: KafkaError, where: tuple[str, int]) -> None:
         if error.code() == KafkaError._PARTITION_EOF:

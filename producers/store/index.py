@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from producers.store.receipts import Receipt
+from producers.store.receipts import ClientReceipts, Receipt
 from producers.store.states import Sent, Verdicts
 
 PRUNED_ROWS_MAX = 20_000  # at a time: readers wait meanwhile
@@ -39,12 +39,14 @@ CREATE TABLE IF NOT EXISTS positions (
 """
 # One statement for all rows of an emitter: between two statements Python's other
 # threads have their turn, and this one waits for its next. Ids and digests come as one
-# blob each, cut by the row's place in the JSON array beside them.
+# blob each and are cut here.
 _RECEIPTS = """
+WITH RECURSIVE places(place) AS (
+    SELECT 1 UNION ALL SELECT place + 16 FROM places WHERE place + 16 < length(:ids)
+)
 INSERT INTO sendings (transfer_id, emitter, client, digest, seen_s)
-SELECT substr(:ids, 16 * key + 1, 16), :emitter, value,
-       substr(:digests, 16 * key + 1, 16), :now
-FROM json_each(:clients) WHERE true
+SELECT substr(:ids, place, 16), :emitter, :client, substr(:digests, place, 16), :now
+FROM places WHERE true
 ON CONFLICT (transfer_id, emitter)
 DO UPDATE SET client = excluded.client, digest = excluded.digest
 WHERE client IS NULL
@@ -86,7 +88,7 @@ class Index:
 
     def write(
         self,
-        receipts: Mapping[bytes, Sequence[Receipt]],
+        receipts: Mapping[bytes, Sequence[ClientReceipts]],
         results: Mapping[bytes, Sequence[tuple[bytes, int]]],
         positions: Mapping[tuple[str, int], int],
     ) -> None:
@@ -94,23 +96,19 @@ class Index:
         now = int(time.time())
         with self._writing, self._writer as connection:
             connection.execute("BEGIN")
-            for emitter, sent in receipts.items():
-                columns = {
-                    "emitter": emitter,
-                    "now": now,
-                    "ids": b"".join(each.transfer_id for each in sent),
-                    "clients": json.dumps([each.client for each in sent]),
-                    "digests": b"".join(each.digest for each in sent),
-                }
-                connection.execute(_RECEIPTS, columns)
+            for emitter, clients in receipts.items():
+                for client, ids, digests in clients:
+                    columns = {"emitter": emitter, "now": now, "client": client}
+                    packed = {"ids": ids, "digests": digests}
+                    connection.execute(_RECEIPTS, {**columns, **packed})
             for emitter, decided in results.items():
-                columns = {
+                verdicts = {
                     "emitter": emitter,
                     "now": now,
                     "ids": b"".join(transfer_id for transfer_id, _ in decided),
                     "verdicts": json.dumps([verdict for _, verdict in decided]),
                 }
-                connection.execute(self._verdicts_sql, columns)
+                connection.execute(self._verdicts_sql, verdicts)
             connection.executemany(
                 "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
                 " SET next_offset = excluded.next_offset",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import fastavro
@@ -25,6 +25,7 @@ from once.registry import FRAME_BYTES, Registry, frame, load_schema, schema_id_o
 from producers.store.transfers import TransferLine
 
 RECEIPTS_PER_RECORD_MAX = 4_000
+UUID_BYTES = 16  # a digest has as many
 MARK = b"once\xb0\x01"
 
 
@@ -34,6 +35,39 @@ class Receipt(NamedTuple):
     transfer_id: bytes
     client: str
     digest: bytes
+
+
+class ClientReceipts(NamedTuple):
+    """Receipts of one client, packed: ids and digests one behind the other."""
+
+    client: str
+    transfer_ids: bytes
+    digests: bytes
+
+    def __len__(self) -> int:
+        return len(self.transfer_ids) // UUID_BYTES
+
+    def ids(self) -> list[bytes]:
+        """The ids, one by one."""
+        packed = self.transfer_ids
+        return [
+            packed[at : at + UUID_BYTES] for at in range(0, len(packed), UUID_BYTES)
+        ]
+
+
+def by_client(receipts: Iterable[Receipt]) -> list[ClientReceipts]:
+    """The same receipts, packed."""
+    found: dict[str, list[Receipt]] = {}
+    for receipt in receipts:
+        found.setdefault(receipt.client, []).append(receipt)
+    return [
+        ClientReceipts(
+            client,
+            b"".join(receipt.transfer_id for receipt in mine),
+            b"".join(receipt.digest for receipt in mine),
+        )
+        for client, mine in found.items()
+    ]
 
 
 def digest_of(line: TransferLine) -> bytes:
@@ -70,26 +104,43 @@ class ReceiptsCodec:
         self._frame = frame(registry.id_of(f"{topic}-value", schema))
         self._schema = fastavro.parse_schema(schema)
 
-    def encode(self, emitter: bytes, receipts: Sequence[Receipt]) -> list[Record]:
+    def encode(self, emitter: bytes, clients: Sequence[ClientReceipts]) -> list[Record]:
         """Records for these receipts, keyed by the emitter."""
-        most = RECEIPTS_PER_RECORD_MAX
-        pieces = [receipts[at : at + most] for at in range(0, len(receipts), most)]
-        return [{"key": emitter, "value": self._encode(emitter, p)} for p in pieces]
+        return [
+            {"key": emitter, "value": self._encode(emitter, piece)}
+            for piece in _pieces(clients)
+        ]
 
-    def _encode(self, emitter: bytes, receipts: Iterable[Receipt]) -> bytes:
+    def _encode(self, emitter: bytes, clients: Sequence[ClientReceipts]) -> bytes:
         out = io.BytesIO()
         out.write(self._frame)
-        record = {"emitter": emitter, "receipts": [r._asdict() for r in receipts]}
+        record = {"emitter": emitter, "clients": [c._asdict() for c in clients]}
         fastavro.schemaless_writer(out, self._schema, record)
         return out.getvalue()
 
 
-def receipts_in(record: dict[str, Any]) -> list[Receipt]:
+def receipts_in(record: dict[str, Any]) -> list[ClientReceipts]:
     """The receipts of one record."""
     return [
-        Receipt(each["transfer_id"], each["client"], each["digest"])
-        for each in record["receipts"]
+        ClientReceipts(each["client"], each["transfer_ids"], each["digests"])
+        for each in record["clients"]
     ]
+
+
+def _pieces(clients: Iterable[ClientReceipts]) -> Iterator[list[ClientReceipts]]:
+    """The receipts in groups that fit into one record each."""
+    piece: list[ClientReceipts] = []
+    room = most = RECEIPTS_PER_RECORD_MAX * UUID_BYTES
+    for client, ids, digests in clients:
+        while ids:
+            piece.append(ClientReceipts(client, ids[:room], digests[:room]))
+            ids, digests = ids[room:], digests[room:]
+            room -= len(piece[-1].transfer_ids)
+            if not room:
+                yield piece
+                piece, room = [], most
+    if piece:
+        yield piece
 
 
 class AvroReader:

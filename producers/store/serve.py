@@ -172,6 +172,7 @@ class Service:
             settings.results_topic,
             index,
             settings.index_hours,
+            lambda: len(self._watchers) > 0,
             lambda ids: self._soon(self._watchers.notify, ids),
             FollowMetrics(telemetry.meter),
             self._following,

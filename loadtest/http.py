@@ -1,0 +1,150 @@
+"""Load on the Store's HTTP API, made by wrk over keep-alive connections.
+
+Three runs on one platform, with a Bank beside them: as many single PUTs as go through,
+a steady rate of them for the latency, and batches. wrk waits for each answer before it
+asks again; at the steady rate the pauses between are tuned by a first short run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from loadtest.platforms import (
+    WAIT_SECONDS_MAX,
+    new_platform,
+    wait_applied,
+    wait_assigned,
+)
+from loadtest.usage import Usage
+from local.errors import StackError
+from local.run import ACCOUNTS, MERCHANTS
+from local.stack import Stack
+
+SCRIPTS = Path(__file__).parent / "wrk"
+CONNECTIONS = 600  # many clients, each with one payment at a time
+STEADY_CONNECTIONS, STEADY_RATE = 100, 500.0
+BATCH_LINES, BATCH_CONNECTIONS = 2_000, 4
+PILOT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """What wrk says of one run."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    refused: int
+    broken: int
+
+    @property
+    def per_second(self) -> float:
+        """Answers a second."""
+        return self.requests / self.seconds
+
+    def report(self) -> dict[str, float]:
+        """For the JSON report."""
+        return {
+            "requests": self.requests,
+            "per_second": round(self.per_second),
+            "p50_ms": self.p50_ms,
+            "p99_ms": self.p99_ms,
+            "max_ms": self.max_ms,
+            "refused": self.refused,
+            "broken": self.broken,
+        }
+
+
+def http(stack: Stack, seconds: float) -> dict[str, object]:
+    """Single PUTs, PUTs at a steady rate, batches: `seconds` of each."""
+    platform = new_platform(stack, "http")
+    ack_log = platform.logs / f"{platform.name}-acknowledged.log"
+    with ExitStack() as programs:
+        bank = programs.enter_context(platform.bank())
+        store = programs.enter_context(
+            platform.store_api(ack_log=ack_log, rate_limit="1000000/second")
+        )
+        url = store.url()
+        wrk(url, "put.lua", PILOT_SECONDS, CONNECTIONS, "0")  # all is warm after it
+        with Usage(stack, {"store": store, "bank": bank}) as usage:
+            single = wrk(url, "put.lua", seconds, CONNECTIONS, "0")
+        steady = _steady(url, seconds)
+        batch = wrk(url, "batch.lua", seconds, BATCH_CONNECTIONS, str(BATCH_LINES))
+        store.terminate()
+        sent = sum(1 for _ in ack_log.open())
+        wait_applied(platform, sent, {"bank": bank})
+    return {
+        "scenario": "http",
+        "put": {
+            **single.report(),
+            "cpu_seconds_per_million": usage.per_million(single.requests),
+        },
+        "put_steady": {**steady.report(), "rate_asked": STEADY_RATE},
+        "batch": {
+            **batch.report(),
+            "lines": BATCH_LINES,
+            "transfers_per_second": round(batch.per_second * BATCH_LINES),
+        },
+        "follow": follow(stack, seconds),
+        "acknowledged": sent,
+        "invariants_ok": platform.audit(ack_log).invariants_ok,
+    }
+
+
+def wrk(url: str, script: str, seconds: float, connections: int, more: str) -> Run:
+    """One run of wrk. Raises StackError."""
+    program = shutil.which("wrk")
+    if program is None:
+        raise StackError("wrk is missing: make prerequisites, or install it")
+    run = uuid4().hex[:8]
+    found = subprocess.run(
+        [
+            *(program, "--threads", "1", "--connections", str(connections)),
+            *("--duration", f"{seconds:.0f}s", "--timeout", "10s"),
+            *("--script", str(SCRIPTS / script), url, "--"),
+            *(str(ACCOUNTS), str(MERCHANTS), run, more),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if found.returncode != 0:
+        raise StackError(f"wrk: {found.stderr or found.stdout}")
+    return Run(**json.loads(found.stdout.strip().splitlines()[-1]))
+
+
+def _steady(url: str, seconds: float) -> Run:
+    """PUTs at about STEADY_RATE: each connection rests between two of them."""
+    each_ms = STEADY_CONNECTIONS / STEADY_RATE * 1000
+    pilot = wrk(url, "put.lua", PILOT_SECONDS, STEADY_CONNECTIONS, f"{each_ms:.0f}")
+    rest_ms = max(0.0, each_ms - pilot.p50_ms)
+    return wrk(url, "put.lua", seconds, STEADY_CONNECTIONS, f"{rest_ms:.0f}")
+
+
+def follow(stack: Stack, seconds: float, rate: int = 50_000) -> dict[str, object]:
+    """What it costs a Store to follow the results of others' transfers."""
+    platform = new_platform(stack, "follow")
+    with ExitStack() as programs:
+        bank = programs.enter_context(platform.bank())
+        store = programs.enter_context(platform.store_api())
+        store.url()
+        wait_assigned(platform, {"bank": bank}, 1)
+        emitted = ("--seconds", f"{seconds:.0f}", "--rate", str(rate), "--seed", "1")
+        with Usage(stack, {"store": store}) as usage:
+            emitter = programs.enter_context(platform.store(*emitted))
+            assert emitter.process.wait(seconds + WAIT_SECONDS_MAX) == 0, emitter.text
+            sent = int(emitter.text.split("acknowledged ")[-1].split()[0])
+            wait_applied(platform, sent, {"bank": bank})
+    cpu = usage.cpu_seconds["store"]
+    return {
+        "others_transfers": sent,
+        "cpu_seconds": cpu,
+        "cpu_seconds_per_million": round(cpu * 1e6 / sent, 2),
+    }

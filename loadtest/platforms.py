@@ -1,0 +1,61 @@
+"""A platform for one load test, and waiting for what it is to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import uuid4
+
+import psycopg
+
+from local.deadline import Patience
+from local.platform import Platform, Program
+from local.run import set_up
+from local.stack import Stack
+
+WAIT_SECONDS_MAX = 600.0
+CREDIT_LIMIT = 10_000_000  # minor units: nearly all transfers are posted
+
+
+def new_platform(stack: Stack, scenario: str) -> Platform:
+    """A ledger and topics of its own, so that runs do not touch each other."""
+    name = f"{scenario}-{uuid4().hex[:6]}"
+    platform = Platform(stack, name, stack.endpoints.state_dir / "logs")
+    set_up(platform, CREDIT_LIMIT)
+    return platform
+
+
+def wait_applied(
+    platform: Platform, count: int, programs: Mapping[str, Program]
+) -> None:
+    def done() -> bool:
+        for name, program in programs.items():
+            assert not program.process.poll(), f"{name} has ended: {program.log}"
+        applied = platform.applied() >= count
+        return applied and platform.positions() == platform.published()
+
+    Patience().wait_until(
+        done,
+        what=f"{count} transfers to be applied and published",
+        timeout_s=WAIT_SECONDS_MAX,
+        interval_s=0.2,
+    )
+
+
+def wait_assigned(platform: Platform, banks: dict[str, Program], workers: int) -> None:
+    """Until every worker has partitions: a rebalance is not what is measured."""
+    Patience().wait_until(
+        lambda: all("partitions assigned" in bank.text for bank in banks.values()),
+        what=f"{workers} workers to get partitions",
+        timeout_s=60,
+    )
+
+
+def first_commit(platform: Platform) -> tuple[float, int]:
+    """When the first batch was committed (Unix time), and its records."""
+    with psycopg.connect(platform.conninfo("audit")) as connection:
+        row = connection.execute(
+            "SELECT extract(epoch FROM committed_at)::float8, sum(records)::bigint"
+            " FROM batches GROUP BY committed_at ORDER BY committed_at LIMIT 1"
+        ).fetchone()
+    assert row is not None, "there is a batch"
+    return row[0], row[1]

@@ -1,0 +1,32 @@
+-- Single PUTs, every one a transfer of its own. Arguments: accounts, merchants, run (hex),
+-- and the mean pause of a connection between answer and next request, in ms.
+local count = 0
+local accounts, merchants, run, pause
+
+function init(args)
+  accounts, merchants, run, pause = tonumber(args[1]), tonumber(args[2]), args[3], tonumber(args[4])
+  math.randomseed(tonumber(run, 16))
+end
+
+function request()
+  count = count + 1
+  local path = string.format("/v1/transfers/%s-0000-7000-8000-%012x", run, count)
+  local body = string.format(
+    '{"debit_account":%d,"credit_account":%d,"amount":%d,"currency":"EUR"}',
+    math.random(1, accounts), accounts + math.random(1, merchants), math.random(1, 100))
+  return wrk.format("PUT", path, { ["Content-Type"] = "application/json" }, body)
+end
+
+function delay()
+  if pause == 0 then return 0 end
+  return math.random(0, 2 * pause)
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\n{"requests":%d,"seconds":%.3f,"p50_ms":%.1f,"p99_ms":%.1f,"max_ms":%.1f,"refused":%d,"broken":%d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3,
+    latency:percentile(99) / 1e3, latency.max / 1e3, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout))
+end

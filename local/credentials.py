@@ -1,0 +1,120 @@
+"""Certificates and tokens for this machine: a local authority, a local issuer.
+
+python -m local.credentials certs            .local/certs/{ca,store,store-key}.pem
+python -m local.credentials token --client me   a token on standard output
+
+What is there already stays: whoever trusts the authority goes on trusting it. Nothing
+here is fit for another machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import jwt
+import trustme
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from local.stack import DEFAULT_STATE_DIR
+from local.tools import STATE_DIR_VARIABLE
+
+AUDIENCE, ISSUER, KEY_ID = "once-store", "once-local", "local-1"
+SCOPES = "transfers:write transfers:read"
+NAMES = ("localhost", "127.0.0.1", "::1")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+StateDir = Annotated[
+    Path, typer.Option(envvar=STATE_DIR_VARIABLE, help="where state is kept")
+]
+
+
+class Certificates:
+    """The local authority and the Store's certificate, made when they are missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = folder / "ca.pem"
+        self.cert, self.key = folder / "store.pem", folder / "store-key.pem"
+
+    def make(self) -> None:
+        """Make them, unless they are there."""
+        if self.ca.exists() and self.cert.exists() and self.key.exists():
+            return
+        authority = trustme.CA(organization_name="Once, this machine")
+        server = authority.issue_cert(*NAMES)
+        self.ca.parent.mkdir(parents=True, exist_ok=True)
+        authority.cert_pem.write_to_path(self.ca)
+        _write_secret(self.key, server.private_key_pem.bytes())
+        chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
+        self.cert.write_bytes(chain)
+
+
+class Issuer:
+    """Signs tokens with a key of its own; `jwks` is the file with the public part."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the key, or makes one."""
+        self._file, self.jwks = folder / "issuer-key.pem", folder / "jwks.json"
+        if not self._file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            new = Ed25519PrivateKey.generate()
+            form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            _write_secret(self._file, new.private_bytes(*form))
+        key = load_pem_private_key(self._file.read_bytes(), None)
+        assert isinstance(key, Ed25519PrivateKey), f"{self._file} is no key of ours"
+        self._key = key
+        public = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key()))
+        public |= {"kid": KEY_ID, "alg": "EdDSA", "use": "sig"}
+        self.jwks.write_text(json.dumps({"keys": [public]}, indent=2) + "\n")
+
+    def token(self, client: str, scopes: str = SCOPES, seconds: int = 3600) -> str:
+        """A token for this client."""
+        now = int(time.time())
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": client,
+            "scope": scopes,
+            "iat": now,
+            "exp": now + seconds,
+        }
+        return jwt.encode(claims, self._key, "EdDSA", {"kid": KEY_ID})
+
+
+@app.command()
+def certs(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
+    """Make an authority and a certificate of the Store for this machine."""
+    made = Certificates(state_dir / "certs")
+    made.make()
+    for path in (made.ca, made.cert, made.key):
+        print(path)
+
+
+@app.command()
+def token(
+    client: Annotated[str, typer.Option(help="the token's subject")] = "demo",
+    scopes: Annotated[str, typer.Option(help="separated by spaces")] = SCOPES,
+    seconds: Annotated[int, typer.Option(help="how long it is good")] = 3600,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Print a token that the Store of this machine takes."""
+    print(Issuer(state_dir / "auth").token(client, scopes, seconds))
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(content)
+
+
+if __name__ == "__main__":
+    app()
