@@ -73,6 +73,7 @@ SLOW_TESTS := $(filter-out $(FAST_TESTS) tests/__pycache__,$(patsubst %/,%,$(wil
 
 .PHONY: test
 test: prerequisites lint ## everything: lint, then all tests, the fast ones first
+	@local/prerequisites browser
 	$(PY) -m pytest $(FAST_TESTS) $(SLOW_TESTS) $(ARGS)
 
 .PHONY: test-fast
@@ -165,4 +166,5 @@ peek: $(VENV)/.installed ## tail a topic, decoded (TOPIC=transfers ARGS="--count
 
 .PHONY: loadtest
 loadtest: prerequisites $(VENV)/.installed ## measure (SCENARIO=drain|stream|telemetry|http)
+	@local/prerequisites load
 	@$(PY) -m loadtest $(SCENARIO) $(ARGS)

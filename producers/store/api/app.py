@@ -8,12 +8,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi_offline import FastAPIOffline
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path
 
 from producers.store.api.auth import Doorman
 from producers.store.api.express import Express
@@ -52,32 +51,41 @@ def create_app(
     observe: Observe = lambda method, route, status, seconds: None,
 ) -> Guard:
     """The ASGI application; `observe` hears of every request that ended."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Once Store",
         version="1",
         description=DESCRIPTION,
-        docs_url=None,
         redoc_url=None,
+        favicon_url="/page/icon.svg",
         separate_input_output_schemas=False,
     )
     rates = RateLimit(settings.rate_limit)
     routes = TransferRoutes(desk, doorman, rates, settings)
     app.include_router(routes.router())
-    if not settings.demo:
-        _say_how_to_authenticate(app)
+    _complete_document(app, tokens=not settings.demo)
     _handle_errors(app)
     _serve_pages(app, settings)
     return Guard(Express(app, routes), settings, observe)
 
 
-def _say_how_to_authenticate(app: FastAPI) -> None:
+def _complete_document(app: FastAPI, tokens: bool) -> None:
+    """What FastAPI does not say by itself: the type of errors, and tokens."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         document = make()
-        scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-        document["components"]["securitySchemes"] = {"token": scheme}
-        document["security"] = [{"token": []}]
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                for code, response in operation["responses"].items():
+                    if int(code) >= 400:
+                        (schema,) = response["content"].values()
+                        response["content"] = {"application/problem+json": schema}
+        if tokens:
+            scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            document["components"]["securitySchemes"] = {"token": scheme}
+            document["security"] = [{"token": []}]
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -125,15 +133,4 @@ def _serve_pages(app: FastAPI, settings: ServeSettings) -> None:
     async def problems() -> Response:
         return page("problems.html", kinds=list(Kind))
 
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Once Store: API",
-            swagger_js_url="/docs/static/swagger-ui-bundle.js",
-            swagger_css_url="/docs/static/swagger-ui.css",
-            swagger_favicon_url="/page/icon.svg",
-        )
-
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
-    app.mount("/docs/static", StaticFiles(directory=swagger_ui_path), name="docs")

@@ -95,7 +95,10 @@ def _problem(error: ValidationError) -> Problem:
         return Problem(Kind.MALFORMED_JSON, f"{details[0]['msg']}.")
     return invalid(
         [
-            FieldError(".".join(map(str, each["loc"])) or "body", each["msg"])
+            FieldError(
+                ".".join(map(str, each["loc"])) or "body",
+                each["msg"].removeprefix("Value error, "),
+            )
             for each in details
         ]
     )

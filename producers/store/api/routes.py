@@ -44,7 +44,7 @@ Within = Annotated[
     float | None,
     Header(
         alias="Request-Timeout",
-        gt=0,
+        ge=1,  # a Kafka transaction takes its time
         allow_inf_nan=False,
         description="seconds that the client waits for an answer",
     ),
