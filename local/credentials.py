@@ -97,7 +97,7 @@ def certs(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
     made = Certificates(state_dir / "certs")
     made.make()
     for path in (made.ca, made.cert, made.key):
-        print(path)
+        typer.echo(path)
 
 
 @app.command()
@@ -108,7 +108,7 @@ def token(
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Print a token that the Store of this machine takes."""
-    print(Issuer(state_dir / "auth").token(client, scopes, seconds))
+    typer.echo(Issuer(state_dir / "auth").token(client, scopes, seconds))
 
 
 def _write_secret(path: Path, content: bytes) -> None:
