@@ -6,6 +6,7 @@ when they are old, or when a token names a key that is not there.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -56,6 +57,8 @@ class Keys:
         self._source = source
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self.version = 0  # counts how often they were read
 
     @property
     def age_s(self) -> float:
@@ -64,23 +67,29 @@ class Keys:
 
     async def key(self, key_id: str | None) -> jwt.PyJWK | None:
         """The key with this id, or None when the issuer has none such."""
-        if key_id not in self._keys and self.age_s > KEYS_SECONDS_MIN:
-            await self.load()
+        if key_id not in self._keys:
+            await self.refresh(KEYS_SECONDS_MIN)
         return self._keys.get(key_id)
+
+    async def refresh(self, seconds: float) -> None:
+        """Read the keys again, once for all who ask, when they are older than that."""
+        if self.age_s > seconds:
+            async with self._reading:
+                if self.age_s > seconds:
+                    await self.load()
 
     async def load(self) -> None:
         """Read the keys. Raises Defect when there never were any."""
         try:
-            found = jwt.PyJWKSet.from_json(await self._text()).keys
-        except (OSError, httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+            self._keys = _usable(await self._text())
+        except _UNREADABLE as error:
             if not self._keys:
                 raise Defect(
                     f"no keys of the issuer at {self._source}: {error}; set STORE_JWKS"
                 ) from error
             log.warning("the issuer's keys cannot be read again", error=str(error))
         else:
-            good = (key for key in found if key.algorithm_name in ALGORITHMS)
-            self._keys = {key.key_id: key for key in good}
+            self.version += 1
         self._read_at = time.monotonic()
 
     async def _text(self) -> str:
@@ -90,6 +99,21 @@ class Keys:
             return (await http.get(self._source)).raise_for_status().text
 
 
+_UNREADABLE = (
+    *(OSError, httpx.HTTPError, httpx.InvalidURL),
+    *(ValueError, TypeError, AttributeError, jwt.PyJWTError),  # not a JWKS
+)
+
+
+def _usable(text: str) -> dict[str | None, jwt.PyJWK]:
+    """The keys of a JWKS that may sign, by their ids."""
+    keys = jwt.PyJWKSet.from_json(text).keys
+    good = {key.key_id: key for key in keys if key.algorithm_name in ALGORITHMS}
+    if not good:
+        raise ValueError(f"none is for {', '.join(ALGORITHMS)}")
+    return good
+
+
 class Gate:
     """Tells clients by their tokens; remembers those that were good a moment ago."""
 
@@ -97,6 +121,7 @@ class Gate:
         self._settings = settings
         self._keys = Keys(settings.jwks)
         self._known: OrderedDict[str, Client] = OrderedDict()
+        self._known_by = 0  # the version of the keys
 
     async def open(self) -> None:
         """Read the keys. Raises Defect."""
@@ -105,8 +130,10 @@ class Gate:
     async def client(self, authorization: str) -> Client:
         """Who sends this header. Raises Problem."""
         if self._keys.age_s > KEYS_SECONDS_MAX:
-            await self._keys.load()
+            await self._keys.refresh(KEYS_SECONDS_MAX)
+        if self._keys.version != self._known_by:
             self._known.clear()  # a key may have been taken back
+            self._known_by = self._keys.version
         client = self._known.get(authorization)
         if client is None:
             client = await self._verify(authorization)
@@ -141,7 +168,7 @@ class Gate:
         if not claims["sub"]:
             raise _refused("its subject is empty")
         scopes = frozenset(str(claims.get("scope", "")).split())
-        return Client(claims["sub"], scopes, claims["exp"])
+        return Client(claims["sub"], scopes, float(claims["exp"]))
 
 
 async def anyone(authorization: str) -> Client:
@@ -153,4 +180,6 @@ Doorman = Callable[[str], Awaitable[Client]]
 
 
 def _refused(why: str) -> Problem:
-    return Problem(Kind.UNAUTHENTICATED, f"A bearer token is needed: {why}.")
+    return Problem(
+        Kind.UNAUTHENTICATED, f"A bearer token is needed: {why.rstrip('.')}."
+    )

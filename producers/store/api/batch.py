@@ -14,9 +14,10 @@ from contextlib import aclosing
 from starlette.requests import ClientDisconnect
 
 from producers.store.api.auth import Client
-from producers.store.api.limits import RateLimit
+from producers.store.api.limits import BATCH_PATH, RateLimit
 from producers.store.api.lines import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.models import parse_line
+from producers.store.api.problem_response import mistake
 from producers.store.desk import Answer, Desk
 from producers.store.problems import Kind, Problem
 from producers.store.transfers import TransferLine
@@ -55,12 +56,13 @@ class Batch:
 
     async def _read(self, body: AsyncIterator[bytes], due: Answers) -> None:
         room = asyncio.Semaphore(WINDOWS_MAX)
+        most = min(WINDOW_LINES_MAX, self._rates.transfers_max)
         try:
             async with aclosing(read_lines(body)) as pieces:
                 async for lines in pieces:
-                    for at in range(0, len(lines), WINDOW_LINES_MAX):
+                    for at in range(0, len(lines), most):
                         await room.acquire()
-                        window = lines[at : at + WINDOW_LINES_MAX]
+                        window = lines[at : at + most]
                         task = asyncio.create_task(self._send(window))
                         task.add_done_callback(lambda _: room.release())
                         due.put_nowait(task)
@@ -86,12 +88,15 @@ class Batch:
         return b"".join(answers[number] for number, _ in window)
 
     async def _ask(self, good: Sequence[tuple[int, TransferLine]]) -> list[Answer]:
-        try:
-            self._rates.take(self._client.name, len(good))
-        except Problem as problem:
-            return [problem] * len(good)
         lines = [line for _, line in good]
-        return await self._desk.send_all(self._client.name, lines, self._within_s)
+        client = self._client.name
+        try:
+            self._rates.take(client, len(lines))
+            return await self._desk.send_all(client, lines, self._within_s)
+        except Problem as problem:
+            return [problem] * len(lines)
+        except Exception as error:  # the other windows have answers
+            return [mistake(BATCH_PATH, error)] * len(lines)
 
 
 def _parse(raw: bytes | None) -> TransferLine:

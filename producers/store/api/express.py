@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from producers.store.api.problem_response import internal, respond
 from producers.store.api.routes import TRANSFER_PATH, TransferRoutes
@@ -44,8 +44,6 @@ class Express:
             response = await self._routes.put(request, transfer_id)
         except Problem as problem:
             response = respond(problem)
-        except ClientDisconnect:
-            return
         except Exception as error:
             response = internal(scope["path"], error)
         await response(scope, receive, send)

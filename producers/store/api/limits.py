@@ -30,6 +30,7 @@ class RateLimit:
     def __init__(self, rate: str) -> None:
         """`rate` as in "1000/second". Raises ValueError."""
         self._rate = parse(rate)
+        self.transfers_max: int = self._rate.amount  # more at once never pass
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def take(self, client: str, transfers: int = 1) -> None:
@@ -62,10 +63,9 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        app = self.app
         if self._active >= self._settings.requests_max:
-            busy = respond(Problem(Kind.BUSY, "Try again in a moment.", 1))
-            await busy(scope, receive, send)
-            return
+            app = respond(Problem(Kind.BUSY, "Try again in a moment.", 1))
         self._active += 1
         began, status = time.perf_counter(), 0
 
@@ -75,7 +75,7 @@ class Guard:
             await send(message)
 
         try:
-            await self.app(scope, self._measured(scope, receive), observed)
+            await app(scope, self._measured(scope, receive), observed)
         except ClientDisconnect:
             pass
         except Exception:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from once import logs
 from producers.store.problems import Kind, Problem
@@ -13,10 +15,17 @@ from producers.store.problems import Kind, Problem
 log = logs.get(__name__)
 
 
-def internal(path: str, error: Exception) -> Response:
-    """The response to a mistake of ours: it is logged, and says nothing of itself."""
+def mistake(path: str, error: Exception) -> Problem:
+    """What to say of a mistake of ours: it is logged, and says nothing of itself."""
     log.error("a request failed", path=path, exc_info=error)
-    return respond(Problem(Kind.INTERNAL, "It has been logged."))
+    return Problem(Kind.INTERNAL, "It has been logged.")
+
+
+def internal(path: str, error: Exception) -> Response:
+    """The response to what a handler did not expect."""
+    if isinstance(error, ClientDisconnect):  # nobody's mistake, and nobody reads it
+        return respond(Problem(Kind.TIMEOUT, "The client left in the middle."))
+    return respond(mistake(path, error))
 
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -28,8 +37,9 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
         found["WWW-Authenticate"] = "Bearer"
     if problem.kind in (Kind.TIMEOUT, Kind.TOO_LARGE, Kind.BUSY):
         found["Connection"] = "close"  # the rest of the body is not wanted
-    return JSONResponse(
-        problem.body(),
+    text = json.dumps(problem.body(), ensure_ascii=False, separators=(",", ":"))
+    return Response(
+        text.encode(errors="replace"),  # it may quote what no client should send
         HTTPStatus(problem.kind.status),
         found,
         media_type="application/problem+json",

@@ -1,0 +1,255 @@
+"""A Store that serves HTTP on loopback as it does in production, without Kafka.
+
+Everything from the socket to the committer is real; only the emitter is played.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from email.message import Message
+from http.client import parse_headers
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import httpx
+import uvicorn
+import uvloop
+
+from once.health import Progress
+from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.api.app import create_app
+from producers.store.api.auth import Doorman, anyone
+from producers.store.api.protocol import guarded
+from producers.store.backlog import MemoryBacklog
+from producers.store.committer import Committer
+from producers.store.desk import Desk
+from producers.store.emitter import Emitter
+from producers.store.index import Index
+from producers.store.intake import Intake
+from producers.store.receipts import new_emitter
+from producers.store.settings import ServeSettings
+from producers.store.states import Verdicts
+from producers.store.transfers import Chunk
+from producers.store.watchers import Watchers
+
+SECONDS_MAX = 20.0  # for what should take none
+DEMO = {"demo": True, "bootstrap_servers": "unused:1", "registry_url": "http://unused"}
+FIELDS = {"debit_account": 1, "credit_account": 2, "amount": 250, "currency": "EUR"}
+PAYMENT = json.dumps(FIELDS).encode()
+
+
+class PlayedEmitter(Emitter):
+    """Acknowledges every chunk at once, or as soon as `kafka` is set again."""
+
+    def __init__(self, kafka: threading.Event) -> None:
+        self._kafka = kafka
+        self._incarnation = new_emitter()
+
+    @property
+    def incarnation(self) -> bytes:
+        return self._incarnation
+
+    def start(self) -> None:
+        pass
+
+    def emit(self, chunk: Chunk, receipts: Sequence[Any] = ()) -> None:
+        self._kafka.wait()
+
+
+class Served:
+    """One Store; clear `kafka` and nothing is committed until it is set again."""
+
+    def __init__(self, folder: Path, doorman: Doorman, settings: ServeSettings) -> None:
+        self.kafka = threading.Event()
+        self.kafka.set()
+        # Method, route and status of the requests that ended.
+        self.ended: queue.Queue[tuple[str, str, int]] = queue.Queue()
+        self._index = Index(folder / "index.db", Verdicts())
+        backlog = MemoryBacklog(settings.queue_transfers_max)
+        self._intake = Intake(backlog)
+        self._watchers = Watchers()
+        self._committer = Committer(
+            lambda pause: PlayedEmitter(self.kafka),
+            *(backlog, self._index, AcknowledgementLog(None), Progress(60)),
+            *(settings.transaction_records_max, 0.002),
+            self._committed,
+            lambda error: None,
+        )
+        self.desk = Desk(
+            *(self._intake, self._index, self._watchers, lambda: None),
+            settings.queued_after_ms / 1000,
+        )
+        app = create_app(self.desk, doorman, settings, self._observe)
+        self._server = uvicorn.Server(_config(app, settings))
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.address = ("127.0.0.1", int(self._listener.getsockname()[1]))
+        self._thread = ThreadPoolExecutor(1)
+        self._done = self._thread.submit(lambda: uvloop.run(self._serve()))
+
+    def close(self) -> None:
+        """Drain. Raises whatever the server ended with."""
+        self.kafka.set()
+        self._server.should_exit = True
+        self._done.result()
+        self._thread.shutdown()
+        self._index.close()
+
+    def connect(self) -> Connection:
+        """A bare connection to it."""
+        return Connection(socket.create_connection(self.address, SECONDS_MAX))
+
+    def http(self) -> httpx.Client:
+        """A client of it that keeps connections alive."""
+        url = "http://{}:{}".format(*self.address)
+        return httpx.Client(base_url=url, timeout=SECONDS_MAX, trust_env=False)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._intake.start()
+        self._committer.start()
+        await self._server.serve(sockets=[self._listener])
+        self._watchers.leave()
+        await self._intake.close()
+        await self._loop.run_in_executor(None, self._committer.close, SECONDS_MAX)
+
+    def _committed(self, number: int, ids: list[bytes]) -> None:
+        self._loop.call_soon_threadsafe(self._intake.committed, number)
+        self._loop.call_soon_threadsafe(self._watchers.notify, ids)
+
+    def _observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        self.ended.put((method, route, status))
+
+
+@contextmanager
+def serving(
+    folder: Path, doorman: Doorman = anyone, **settings: object
+) -> Iterator[Served]:
+    """A Store with these settings beside those of a demo."""
+    served = Served(folder, doorman, ServeSettings.model_validate({**DEMO, **settings}))
+    try:
+        yield served
+    finally:
+        served.close()
+
+
+def _config(app: Any, settings: ServeSettings) -> uvicorn.Config:
+    """As in producers/store/serve.py."""
+    return uvicorn.Config(
+        app,
+        http=guarded(settings.header_bytes_max, settings.receive_seconds_max),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.connections_max,
+        timeout_graceful_shutdown=2,
+    )
+
+
+class Answer(NamedTuple):
+    """One HTTP response as it came."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    def problem(self) -> dict[str, Any]:
+        """The problem that it must be."""
+        assert self.headers["content-type"] == "application/problem+json"
+        found: dict[str, Any] = json.loads(self.body)
+        assert found["status"] == self.status
+        return found
+
+
+class Connection:
+    """Bytes out, answers in."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = connected
+        self._stream: BufferedReader = connected.makefile("rb")
+        self._headers = Message()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Send all of it, whether or not anything comes back."""
+        self.socket.sendall(data)
+
+    def head(self) -> int | None:
+        """The status of the next response; None: the connection was closed in order.
+
+        Its headers are kept for what reads its body.
+        """
+        line = self._stream.readline()
+        if not line:
+            return None
+        self._headers = parse_headers(self._stream)
+        return int(line.split()[1])
+
+    def piece(self) -> bytes:
+        """The next chunk of the body; empty after the last one."""
+        piece = self._stream.read(int(self._stream.readline(), 16))
+        self._stream.readline()
+        return piece
+
+    def answer(self) -> Answer | None:
+        """The next response; None: the connection was closed in order."""
+        status = self.head()
+        if status is None:
+            return None
+        headers = self._headers
+        if headers.get("transfer-encoding") == "chunked":
+            return Answer(status, headers, b"".join(iter(self.piece, b"")))
+        return Answer(
+            status, headers, self._stream.read(int(headers["content-length"]))
+        )
+
+    def statuses(self) -> list[int]:
+        """The statuses of all responses until the connection was closed in order."""
+        return [each.status for each in iter(self.answer, None)]
+
+    def quiet(self, seconds: float) -> bool:
+        """Whether nothing comes for so long; the connection stays as it is."""
+        self.socket.settimeout(seconds)
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(SECONDS_MAX)
+        return False
+
+
+def head(line: str, *headers: str) -> bytes:
+    """The head of a request."""
+    return "\r\n".join((f"{line} HTTP/1.1", "Host: store", *headers, "\r\n")).encode()
+
+
+def put(*headers: str, body: bytes = PAYMENT) -> bytes:
+    """A PUT under a new id."""
+    line = f"PUT /v1/transfers/{uuid4()}"
+    return head(line, f"Content-Length: {len(body)}", *headers) + body
+
+
+def put_chunked(*headers: str, body: bytes = PAYMENT, trailers: bytes = b"") -> bytes:
+    """The same without a length, `trailers` behind the body."""
+    line = f"PUT /v1/transfers/{uuid4()}"
+    start = head(line, "Transfer-Encoding: chunked", *headers)
+    return start + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers)
