@@ -70,7 +70,7 @@ def http(stack: Stack, seconds: float) -> dict[str, object]:
     with ExitStack() as programs:
         bank = programs.enter_context(platform.bank())
         store = programs.enter_context(
-            platform.store_api(ack_log=ack_log, rate_limit="1000000/second")
+            platform.store_api(ack_log=ack_log, rate_limit=1_000_000)
         )
         url = store.url()
         wrk(url, "put.lua", PILOT_SECONDS, CONNECTIONS, "0")  # all is warm after it

@@ -67,7 +67,7 @@ class ServeSettings(StoreSettings):
     events_seconds_max: float = Field(300.0, gt=0, description="then reconnect")
     drain_seconds_max: float = Field(20.0, gt=0, description="after SIGTERM")
 
-    rate_limit: str = Field("10000/second", description="transfers, per client")
+    rate_limit: int = Field(10_000, gt=0, description="transfers/s, per client")
     requests_max: int = Field(2_000, gt=0, description="at once; more get 503")
     connections_max: int = Field(4_000, gt=0, description="at once")
     header_bytes_max: int = Field(16_384, gt=0, description="of one request")
@@ -80,11 +80,20 @@ class ServeSettings(StoreSettings):
     @model_validator(mode="after")
     def _safe(self) -> Self:
         if self.demo:
-            if self.host != "localhost" and not ip_address(self.host).is_loopback:
-                raise ValueError("STORE_DEMO serves on a loopback STORE_HOST only")
+            if not _is_loopback(self.host):
+                raise ValueError(
+                    f"STORE_DEMO serves on a loopback STORE_HOST only, not {self.host!r}"
+                )
         elif not (self.tls_cert and self.tls_key and self.jwks):
             raise ValueError(
                 "STORE_TLS_CERT, STORE_TLS_KEY and STORE_JWKS are needed (make certs; "
                 "or STORE_DEMO=1 for plain HTTP without tokens on loopback)"
             )
         return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"

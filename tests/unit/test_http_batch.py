@@ -27,7 +27,7 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("store")
-    with serving(folder, rate_limit="1000000/second") as served:
+    with serving(folder, rate_limit=1_000_000) as served:
         yield served
 
 
@@ -238,7 +238,7 @@ def test_a_batch_that_stalls_ends_with_what_was_read(tmp_path: Path) -> None:
 
 def test_a_batch_over_the_rate_gets_as_far_as_the_rate_allows(tmp_path: Path) -> None:
     """Also when the rate is less than what is sent on at once."""
-    with serving(tmp_path, rate_limit="3/minute") as served:
+    with serving(tmp_path, rate_limit=3) as served:
         found = post(served, b"".join(line() for _ in range(7)))
     assert [outcome(each) for each in found] == (
         ["committed"] * 3 + ["too-many-requests"] * 4
