@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -76,9 +75,9 @@ class MemoryBacklog:
         self._entries_max = entries_max
         self._entries: dict[int, Entry] = {}  # in the order of their numbers
         self._by_id: dict[bytes, list[int]] = {}
-        self._queue: deque[int] = deque()  # not taken yet; withdrawn ones too
         self._last = 0
-        self._taken = 0
+        self._taken = 0  # the last number that was
+        self._being_sent = 0  # how many are taken and not removed: the first ones
         self._changed = threading.Condition()
 
     def append(self, entries: Sequence[Entry]) -> int:
@@ -90,28 +89,27 @@ class MemoryBacklog:
                 self._entries[self._last] = entry
                 mine = self._by_id.setdefault(entry.receipt.transfer_id, [])
                 mine.append(self._last)
-                self._queue.append(self._last)
             self._changed.notify_all()
             return self._last
 
     def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._queue, wait_s):
+            if not self._changed.wait_for(lambda: self._waiting, wait_s):
                 return []
-            self._changed.wait_for(lambda: len(self._queue) >= most, linger_s)
-            taken: list[Entry] = []
-            while self._queue and len(taken) < most:
-                self._taken = self._queue.popleft()
-                entry = self._entries.get(self._taken)
-                if entry is not None:
-                    taken.append(entry)
-            return taken
+            self._changed.wait_for(lambda: self._waiting >= most, linger_s)
+            first = self._being_sent
+            numbers = list(itertools.islice(self._entries, first, first + most))
+            if numbers:
+                self._taken = numbers[-1]
+                self._being_sent += len(numbers)
+            return [self._entries[number] for number in numbers]
 
     def remove(self, count: int) -> int:
         with self._changed:
             numbers = list(itertools.islice(self._entries, count))
             for number in numbers:
                 self._forget(number)
+            self._being_sent -= len(numbers)
             return numbers[-1]
 
     def withdraw(self, first: int, last: int) -> bool:
@@ -138,6 +136,10 @@ class MemoryBacklog:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._entries) - self._being_sent
 
     def _forget(self, number: int) -> None:
         entry = self._entries.pop(number)

@@ -194,7 +194,6 @@ class Desk:
         """The status of a repeat whose first sending is under way here."""
         client, transfer_id = receipt.client, UUID(bytes=receipt.transfer_id)
         durable = self._intake.backlog.durable
-        status = Status(State.QUEUED, receipt.digest)
         wait = end - asyncio.get_running_loop().time()
         if durable:
             wait = min(wait, self._queued_after_s)
@@ -207,7 +206,10 @@ class Desk:
             pass
         except Problem:  # the first sending was withdrawn
             return _unknown()
-        return status if durable else _unknown()
+        # While it is on its way into the journal, nothing is promised.
+        if durable and receipt in self._intake.backlog.find([receipt.transfer_id]):
+            return Status(State.QUEUED, receipt.digest)
+        return _unknown()
 
 
 def _status(fresh: State | Problem, entry: Entry) -> Answer:

@@ -129,15 +129,18 @@ class Intake:
 
     def _hand_out(self, group: Sequence[_Arrival], number: int) -> None:
         loop = asyncio.get_running_loop()
+        while self._tickets and self._tickets[0].committed.done():
+            self._tickets.popleft()  # who held it has given up
         for arrival in group:
             first, number = number + 1, number + len(arrival.entries)
+            if arrival.appended.done():
+                continue  # the client has gone
             ticket = Ticket(first, number, loop.create_future())
+            arrival.appended.set_result(ticket)
             if number <= self._committed:
                 _resolve(ticket.committed)
             else:
                 self._tickets.append(ticket)
-            if not arrival.appended.done():  # else the client has gone
-                arrival.appended.set_result(ticket)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

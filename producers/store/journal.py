@@ -62,7 +62,8 @@ class Journal:
     def __init__(self, path: Path, entries_max: int) -> None:
         """Open or make the file. Raises Refused when another process has it open."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = path.with_suffix(".lock").open("w")
+        real = path.resolve()  # one lock, whatever name the file is called by
+        self._lock = real.with_name(f"{real.name}.lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

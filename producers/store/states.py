@@ -90,6 +90,7 @@ class Verdicts:
         """The status of all the times that one client sent one id; None: never.
 
         A retry is another sending: the first decision counts, repeats have no effect.
+        While one has no verdict it may be the one that decides, so nothing is final.
         """
         best: Sent | None = None
         for each in sent:
@@ -103,9 +104,9 @@ class Verdicts:
         return Status(state, best.receipt.digest, reason)
 
     def _rank(self, sent: Sent) -> int:
-        if self.decided(sent.verdict):
-            return 2
-        return 0 if sent.verdict is None else 1
+        if sent.verdict is None or not self._meaning[sent.verdict][0].final:
+            return 1
+        return 2 if self.decided(sent.verdict) else 0
 
 
 def _meaning(name: str) -> tuple[State, str | None]:

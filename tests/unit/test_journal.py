@@ -1,0 +1,206 @@
+"""The journal keeps what was promised, whatever becomes of process and disk."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from once.errors import Refused
+from producers.store.journal import Journal
+from producers.store.receipts import Receipt
+from producers.store.transfers import INT64_MAX
+from tests.unit.entries import SECONDS_MAX, entries, entry, ids
+
+OpenJournal = Callable[..., Journal]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[OpenJournal]:
+    """Opens the journal of this test, as often as asked; closes what is left open."""
+    opened: list[Journal] = []
+
+    def open_(entries_max: int = 1000) -> Journal:
+        opened.append(Journal(tmp_path / "store" / "journal.db", entries_max))
+        return opened[-1]
+
+    yield open_
+    for each in opened:
+        each.close()
+
+
+def test_a_journal_takes_nothing_back(journal: OpenJournal) -> None:
+    backlog, sent = journal(), entries(2)
+    last = backlog.append(sent)
+    assert not backlog.withdraw(last - 1, last)
+    assert backlog.take(10, 0, 0) == sent
+
+
+def test_what_was_not_removed_is_there_after_reopening(journal: OpenJournal) -> None:
+    before, sent = journal(), entries(9)
+    before.append(sent[:4])
+    before.append(sent[4:])
+    before.take(6, 0, 0)
+    before.remove(2)
+    before.close()
+    after = journal(8)
+    assert len(after) == 7 and after.room() == 1
+    assert sorted(after.find(ids(sent))) == sorted(each.receipt for each in sent[2:])
+    assert after.take(100, 0, 0) == sent[2:], "what was only taken comes again"
+
+
+TEXTS = [
+    "",
+    "coffee",
+    "naïve 支払い 💶 \u2028 \u00a0",
+    "'; DROP TABLE entries; --",
+    'quoted "twice" \\ and \\u0041',
+    "\t\r\n\x01\x1f\x7f",
+    "null",
+    "[1, 2]",
+    "007",
+]
+
+
+def test_every_payment_comes_back_as_it_was(journal: OpenJournal) -> None:
+    sent = [entry(memo=text, client=text or "?") for text in TEXTS]
+    sent += [
+        entry(debit_account=INT64_MAX, credit_account=1, amount=INT64_MAX),
+        entry(debit_account=1, credit_account=INT64_MAX, amount=1),
+        entry(created_at_ms=0),
+        entry(created_at_ms=253_402_300_799_999),
+        entry(transfer_id=UUID(int=0)),
+        entry(transfer_id=UUID(int=2**128 - 1)),
+    ]
+    before = journal()
+    before.append(sent)
+    before.close()
+    after = journal()
+    found = after.take(100, 0, 0)
+    assert found == sent
+    assert [each.line.model_dump() for each in found] == [
+        each.line.model_dump() for each in sent
+    ]
+    assert sorted(after.find(ids(sent))) == sorted(each.receipt for each in sent)
+
+
+def test_numbers_go_on_growing_after_all_was_removed(journal: OpenJournal) -> None:
+    before = journal()
+    last = before.append(entries(5))
+    before.take(5, 0, 0)
+    before.remove(5)
+    before.close()
+    after, sent = journal(), entries(1)
+    assert len(after) == 0
+    assert after.append(sent) == last + 1
+    assert after.take(10, 0, 0) == sent
+
+
+def test_a_second_store_on_one_journal_is_refused_by_name(
+    journal: OpenJournal, tmp_path: Path
+) -> None:
+    first = journal()
+    (tmp_path / "by-another-name.db").symlink_to(tmp_path / "store" / "journal.db")
+    for path in (tmp_path / "store" / "journal.db", tmp_path / "by-another-name.db"):
+        with pytest.raises(Refused, match=f"{path} open; give each Store its own"):
+            Journal(path, 10)
+    first.append(entries(1))
+    first.close()
+    assert len(journal()) == 1
+
+
+@pytest.mark.parametrize("name", ["journal.lock", "journal", "journal.db.lock"])
+def test_a_journal_may_have_any_name(tmp_path: Path, name: str) -> None:
+    sent = entries(2)
+    before = Journal(tmp_path / name, 10)
+    before.append(sent)
+    before.close()
+    after = Journal(tmp_path / name, 10)
+    assert after.take(10, 0, 0) == sent
+    after.close()
+
+
+APPEND_AND_STAY = """
+import sys
+from pathlib import Path
+from producers.store.backlog import Entry
+from producers.store.journal import Journal
+from producers.store.transfers import TransferLine
+
+journal = Journal(Path(sys.argv[1]), 10)
+for line in sys.argv[2:]:
+    journal.append([Entry.of(TransferLine.model_validate_json(line), "ada")])
+print("appended", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_was_appended_survives_a_kill(
+    journal: OpenJournal, tmp_path: Path
+) -> None:
+    sent = entries(3)
+    lines = [each.line.model_dump_json() for each in sent]
+    path = tmp_path / "store" / "journal.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", APPEND_AND_STAY, path, *lines],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "appended\n"
+        with pytest.raises(Refused, match="another Store"):
+            journal()
+        other.kill()
+        assert other.wait(SECONDS_MAX) == -signal.SIGKILL
+    assert journal().take(10, 0, 0) == sent
+
+
+def test_a_full_disk_leaves_nothing_half_appended(journal: OpenJournal) -> None:
+    backlog, kept, refused = journal(), entries(3), entries(400)
+    last = backlog.append(kept)
+    (pages,) = backlog._writer.execute("PRAGMA page_count").fetchone()
+    backlog._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        backlog.append(refused)
+    assert len(backlog) == 3
+    assert backlog.find(ids(refused)) == []
+    assert backlog.take(1000, 0, 0) == kept
+    backlog._writer.execute("PRAGMA max_page_count = 100000")
+    assert backlog.append(refused) == last + 400, "no number is lost"
+    assert backlog.take(1000, 0, 0) == refused
+    backlog.close()
+    assert journal().take(1000, 0, 0) == kept + refused
+
+
+def test_an_append_that_is_broken_off_anywhere_is_all_or_nothing(
+    journal: OpenJournal,
+) -> None:
+    """SQLite is interrupted at ever later instructions until it gets through."""
+    backlog, sent, broken_off = journal(), entries(8), 0
+    while True:
+        left = iter([False] * 3 * broken_off + [True])
+        backlog._writer.set_progress_handler(lambda: next(left, False), 1)
+        try:
+            backlog.append(sent)
+            break
+        except sqlite3.OperationalError as error:
+            assert str(error) == "interrupted"
+            assert len(backlog) == 0 and backlog.take(10, 0, 0) == []
+            broken_off += 1
+    assert broken_off > 100
+    backlog.close()
+    assert journal().take(10, 0, 0) == sent
+
+
+def test_a_receipt_of_the_journal_is_the_receipt_that_was_put_in(
+    journal: OpenJournal,
+) -> None:
+    backlog, sent = journal(), entry("naïve 💶")
+    backlog.append([sent])
+    (found,) = backlog.find(ids([sent]))
+    assert type(found) is Receipt and found == sent.receipt
