@@ -71,7 +71,12 @@ def _stack() -> Iterator[Stack]:
     if Stack.running(state_dir):
         yield Stack.attach(state_dir)
         return
-    with Stack(StackConfig(state_dir=state_dir, jars_dir=state_dir / "jars")) as stack:
+    config = StackConfig(
+        state_dir=state_dir,
+        jars_dir=state_dir / "jars",
+        full_jit=True,  # brokers as in production: slower for a minute, then faster
+    )
+    with Stack(config) as stack:
         yield stack
 
 

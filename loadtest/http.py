@@ -23,6 +23,7 @@ from loadtest.platforms import (
 )
 from loadtest.usage import Usage
 from local.errors import StackError
+from local.platform import Platform
 from local.run import ACCOUNTS, MERCHANTS
 from local.stack import Stack
 
@@ -31,6 +32,7 @@ CONNECTIONS = 600  # many clients, each with one payment at a time
 STEADY_CONNECTIONS, STEADY_RATE = 100, 500.0
 BATCH_LINES, BATCH_CONNECTIONS = 2_000, 4
 PILOT_SECONDS = 5
+WARM_UP_SECONDS = 60  # of the brokers' compiler, most of all
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,12 @@ class Run:
 
 def http(stack: Stack, seconds: float) -> dict[str, object]:
     """Single PUTs, PUTs at a steady rate, batches: `seconds` of each."""
-    platform = new_platform(stack, "http")
+    with new_platform(stack, "http") as platform:
+        report = _http(platform, seconds)
+    return {**report, "follow": follow(stack, seconds)}
+
+
+def _http(platform: Platform, seconds: float) -> dict[str, object]:
     ack_log = platform.logs / f"{platform.name}-acknowledged.log"
     with ExitStack() as programs:
         bank = programs.enter_context(platform.bank())
@@ -73,8 +80,8 @@ def http(stack: Stack, seconds: float) -> dict[str, object]:
             platform.store_api(ack_log=ack_log, rate_limit=1_000_000)
         )
         url = store.url()
-        wrk(url, "put.lua", PILOT_SECONDS, CONNECTIONS, "0")  # all is warm after it
-        with Usage(stack, {"store": store, "bank": bank}) as usage:
+        wrk(url, "put.lua", WARM_UP_SECONDS, CONNECTIONS, "0")
+        with Usage(platform.stack, {"store": store, "bank": bank}) as usage:
             single = wrk(url, "put.lua", seconds, CONNECTIONS, "0")
         steady = _steady(url, seconds)
         batch = wrk(url, "batch.lua", seconds, BATCH_CONNECTIONS, str(BATCH_LINES))
@@ -93,7 +100,6 @@ def http(stack: Stack, seconds: float) -> dict[str, object]:
             "lines": BATCH_LINES,
             "transfers_per_second": round(batch.per_second * BATCH_LINES),
         },
-        "follow": follow(stack, seconds),
         "acknowledged": sent,
         "invariants_ok": platform.audit(ack_log).invariants_ok,
     }
@@ -130,8 +136,8 @@ def _steady(url: str, seconds: float) -> Run:
 
 def follow(stack: Stack, seconds: float, rate: int = 50_000) -> dict[str, object]:
     """What it costs a Store to follow the results of others' transfers."""
-    platform = new_platform(stack, "follow")
     with ExitStack() as programs:
+        platform = programs.enter_context(new_platform(stack, "follow"))
         bank = programs.enter_context(platform.bank())
         store = programs.enter_context(platform.store_api())
         store.url()

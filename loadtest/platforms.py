@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from uuid import uuid4
 
 import psycopg
@@ -16,12 +17,16 @@ WAIT_SECONDS_MAX = 600.0
 CREDIT_LIMIT = 10_000_000  # minor units: nearly all transfers are posted
 
 
-def new_platform(stack: Stack, scenario: str) -> Platform:
+@contextmanager
+def new_platform(stack: Stack, scenario: str) -> Iterator[Platform]:
     """A ledger and topics of its own, so that runs do not touch each other."""
     name = f"{scenario}-{uuid4().hex[:6]}"
     platform = Platform(stack, name, stack.endpoints.state_dir / "logs")
     set_up(platform, CREDIT_LIMIT)
-    return platform
+    try:
+        yield platform
+    finally:
+        platform.remove()
 
 
 def wait_applied(

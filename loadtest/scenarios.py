@@ -37,14 +37,24 @@ def drain(
     store_settings: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Apply a backlog of `count` transfers with `workers` Bank workers."""
-    platform = new_platform(stack, "drain")
+    with new_platform(stack, "drain") as platform:
+        return _drain(platform, count, workers, bank_settings, store_settings)
+
+
+def _drain(
+    platform: Platform,
+    count: int,
+    workers: int,
+    bank_settings: Mapping[str, object],
+    store_settings: Mapping[str, object],
+) -> dict[str, object]:
     _fill(platform, count, **store_settings)
     with ExitStack() as programs:
         banks = {
             f"bank-{n}": programs.enter_context(platform.bank(str(n), **bank_settings))
             for n in range(workers)
         }
-        usage = programs.enter_context(Usage(stack, banks))
+        usage = programs.enter_context(Usage(platform.stack, banks))
         wait_applied(platform, count, banks)
         ended = time.time()
         stages = stage_seconds(banks.values())
@@ -65,7 +75,13 @@ def drain(
 
 def stream(stack: Stack, rate: int, seconds: float, workers: int) -> dict[str, object]:
     """Emit at `rate` transfers a second for `seconds`, the Bank following."""
-    platform = new_platform(stack, "stream")
+    with new_platform(stack, "stream") as platform:
+        return _stream(platform, rate, seconds, workers)
+
+
+def _stream(
+    platform: Platform, rate: int, seconds: float, workers: int
+) -> dict[str, object]:
     with ExitStack() as programs:
         running = {
             f"bank-{n}": programs.enter_context(platform.bank(str(n)))
@@ -79,7 +95,7 @@ def stream(stack: Stack, rate: int, seconds: float, workers: int) -> dict[str, o
             )
         )
         running["store"] = store
-        usage = programs.enter_context(Usage(stack, running))
+        usage = programs.enter_context(Usage(platform.stack, running))
         store.process.wait(seconds + WAIT_SECONDS_MAX)
         sent = int(store.text.split("acknowledged ")[-1].split()[0])
         emitted = time.time()

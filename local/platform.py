@@ -277,6 +277,16 @@ class Platform:
         what = f"{records} records to be applied and published"
         Patience().wait_until(done, what=what, timeout_s=timeout_s, interval_s=0.2)
 
+    def remove(self) -> None:
+        """Delete topics and ledger: every partition that is left costs the brokers."""
+        admin = self.admin()  # kept until the topics are gone
+        for gone in admin.delete_topics(list(self.schemas)).values():
+            gone.exception(30)  # somebody may have deleted them before
+        superuser = self.stack.conninfo(user="postgres", dbname="postgres")
+        with psycopg.connect(superuser, autocommit=True) as connection:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(self.dbname)))
+
     def _create_database(self) -> None:
         conninfo = self.stack.conninfo(user="postgres", dbname="postgres")
         with psycopg.connect(conninfo, autocommit=True) as connection:

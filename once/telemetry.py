@@ -99,6 +99,11 @@ class Telemetry:
             _tracers=tracers,
         )
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where what is measured too often for OpenTelemetry may be registered."""
+        return self._registry
+
     def scrape(self) -> bytes:
         """Return all metrics as Prometheus text. Safe from any thread."""
         return generate_latest(self._registry)

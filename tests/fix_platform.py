@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from local.platform import Platform
 from local.stack import Stack
@@ -31,13 +30,7 @@ def a_platform(stack: Stack, logs: Path) -> Iterator[Platform]:
     try:
         yield platform
     finally:
-        admin = platform.admin()  # kept until the topics are gone
-        for gone in admin.delete_topics(list(platform.schemas)).values():
-            gone.exception(30)  # a test may have deleted them itself
-        superuser = stack.conninfo(user="postgres", dbname="postgres")
-        with psycopg.connect(superuser, autocommit=True) as connection:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-            connection.execute(drop.format(sql.Identifier(platform.dbname)))
+        platform.remove()
 
 
 @pytest.fixture

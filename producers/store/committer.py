@@ -1,12 +1,20 @@
-"""Moves the backlog into Kafka: one group of entries, one transaction, for ever."""
+"""Moves the backlog into Kafka: one group of entries, one transaction, for ever.
+
+Emitters take turns. A transaction follows the other one after it is committed, so the
+order stays; but the brokers still write the markers of the last one, and make its own
+producer wait for them. Two in turn take 33 ms each where one took 78.
+"""
 
 from __future__ import annotations
 
+import itertools
+import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 from once import logs
-from once.errors import OnceError
+from once.errors import OnceError, Retriable
 from once.health import Progress
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.backlog import Backlog, Entry
@@ -32,28 +40,30 @@ class Committer:
 
     def __init__(
         self,
-        open_emitter: Callable[[Pause], Emitter],
+        open_emitters: Callable[[Pause], Sequence[Emitter]],
         backlog: Backlog,
         index: Index,
         acknowledged: AcknowledgementLog,
         progress: Progress,
         records_max: int,
-        linger_s: float,
+        interval_s: float,
         committed: Callable[[int, list[bytes]], None],
         failed: Callable[[OnceError], None],
     ) -> None:
-        """`committed(number, ids)`: Kafka has everything up to that number.
+        """`interval_s`: a transaction begins so long after the one before began, at
+        least; the first after a rest begins at once.
 
-        `failed` is told of what a person must mend. Both are called in the thread, as
-        is `open_emitter`: it may have to wait for Kafka, and calls its argument then.
+        `committed(number, ids)`: Kafka has everything up to that number. `failed` is
+        told of what a person must mend. Both are called in the thread, as is
+        `open_emitters`: it may have to wait for Kafka, and calls its argument then.
         """
-        self._open_emitter = open_emitter
+        self._open_emitters = open_emitters
         self._backlog = backlog
         self._index = index
         self._acknowledged = acknowledged
         self._progress = progress
         self._records_max = records_max
-        self._linger_s = linger_s
+        self._interval_s = interval_s
         self._committed = committed
         self._failed = failed
         self._stop, self._give_up = threading.Event(), threading.Event()
@@ -83,23 +93,34 @@ class Committer:
 
     def _run(self) -> None:
         try:
-            emitter = self._open_emitter(self._pause)
-            emitter.start()
+            emitters = self._open_emitters(self._pause)
+            for emitter in emitters:
+                emitter.start()
             self._away = None
+            turns, began = itertools.cycle(emitters), float("-inf")
             while not self._done():
                 self._progress.beat()
                 entries = self._backlog.take(
-                    self._records_max, self._linger_s, WAIT_SECONDS
+                    self._records_max,
+                    max(0.0, began + self._interval_s - time.monotonic()),
+                    WAIT_SECONDS,
                 )
                 if entries:
-                    self._commit(emitter, entries)
+                    began = time.monotonic()
+                    self._commit(next(turns), entries)
                     self._away = None
         except _Leaving:
             log.warning("left with transfers in the backlog", count=len(self._backlog))
         except OnceError as error:
-            log.error("cannot go on", error=str(error))
-            self._away = str(error)
-            self._failed(error)
+            self._end(error)
+        except (sqlite3.Error, OSError) as error:
+            # What was promised is in the journal, or was not promised.
+            self._end(Retriable(f"a disk of this Store fails: {error}; start it again"))
+
+    def _end(self, error: OnceError) -> None:
+        log.error("cannot go on", error=str(error))
+        self._away = str(error)
+        self._failed(error)
 
     def _done(self) -> bool:
         if self._give_up.is_set():

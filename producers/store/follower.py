@@ -8,6 +8,7 @@ positions in its index or, with a new one, from a day ago.
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -105,8 +106,8 @@ class Follower:
             consumer = Consumer(self._settings())
             try:
                 self._follow(consumer)
-            except (KafkaException, Retriable) as error:
-                self._away = f"the log cannot be read: {error}"
+            except (KafkaException, Retriable, sqlite3.Error) as error:
+                self._away = f"the log cannot be followed: {error}"
                 log.warning("cannot follow, trying again", error=str(error))
                 self._progress.beat()
                 self._stop.wait(next(delays))
@@ -121,6 +122,8 @@ class Follower:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
+            "fetch.min.bytes": 100_000,
+            "fetch.wait.max.ms": 100,
             "statistics.interval.ms": 5_000,
             "stats_cb": self._note_brokers,
             "log_level": 2,

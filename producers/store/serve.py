@@ -48,6 +48,7 @@ from producers.store.watchers import Watchers
 
 log = logs.get(__name__)
 
+EMITTERS = 2
 HEARTBEAT_SECONDS = 1.0
 SWITCH_SECONDS = 0.001
 GC_THRESHOLDS = (20_000, 20, 100)
@@ -111,7 +112,7 @@ class Service:
             *(intake, index, self._watchers, follower.check),
             settings.queued_after_ms / 1000,
         )
-        metrics = HttpMetrics(telemetry.meter)
+        metrics = HttpMetrics(telemetry.meter, telemetry.registry)
         metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
         app = create_app(desk, doorman, settings, metrics.request)
         intake.start()
@@ -133,14 +134,18 @@ class Service:
         self, telemetry: Telemetry, backlog: Backlog, index: Index, intake: Intake
     ) -> Committer:
         settings = self._settings
-        producer = TransactionalProducer(
-            kafka_settings(settings),
-            f"store-{settings.instance}",
-            make_incarnation=new_emitter,
-        )
+        producers = [
+            TransactionalProducer(
+                kafka_settings(settings),
+                f"store-{settings.instance}-{turn}",
+                make_incarnation=new_emitter,
+            )
+            for turn in range(EMITTERS)
+        ]
         registry = Registry(settings.registry_url)
         acknowledged = AcknowledgementLog(settings.ack_log)
-        for close in (producer.close, registry.close, acknowledged.__exit__):
+        closes = [producer.close for producer in producers]
+        for close in (*closes, registry.close, acknowledged.__exit__):
             self._resources.callback(close)
 
         def committed(number: int, ids: list[bytes]) -> None:
@@ -149,13 +154,16 @@ class Service:
 
         self._committing = Progress(settings.stall_seconds_max)
         return Committer(
-            lambda pause: open_emitter(
-                *(settings, producer, registry, telemetry, pause),
-                receipts_topic=settings.receipts_topic,
-            ),
+            lambda pause: [
+                open_emitter(
+                    *(settings, producer, registry, telemetry, pause),
+                    receipts_topic=settings.receipts_topic,
+                )
+                for producer in producers
+            ],
             *(backlog, index, acknowledged, self._committing),
             settings.transaction_records_max,
-            settings.transaction_linger_ms / 1000,
+            settings.transaction_interval_ms / 1000,
             committed,
             self._fail,
         )

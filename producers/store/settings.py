@@ -40,7 +40,7 @@ class ServeSettings(StoreSettings):
 
     results_topic: str = "transfer-results"
     receipts_topic: str = "transfer-receipts"
-    transaction_linger_ms: int = Field(20, ge=0, description="latency for fewer")
+    transaction_interval_ms: int = Field(60, ge=0, description="fewer, larger ones")
     log_level: str = "info"
 
     host: str = "127.0.0.1"
@@ -81,9 +81,8 @@ class ServeSettings(StoreSettings):
     def _safe(self) -> Self:
         if self.demo:
             if not _is_loopback(self.host):
-                raise ValueError(
-                    f"STORE_DEMO serves on a loopback STORE_HOST only, not {self.host!r}"
-                )
+                said = f"loopback STORE_HOST only, not {self.host!r}"
+                raise ValueError(f"STORE_DEMO serves on a {said}")
         elif not (self.tls_cert and self.tls_key and self.jwks):
             raise ValueError(
                 "STORE_TLS_CERT, STORE_TLS_KEY and STORE_JWKS are needed (make certs; "

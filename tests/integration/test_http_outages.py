@@ -204,7 +204,7 @@ def test_a_store_that_is_killed_again_and_again_loses_and_repeats_nothing(
 
 
 def test_sigterm_finishes_what_was_accepted(platform: Platform) -> None:
-    with serving(platform, transaction_linger_ms=1_000) as (store, url):
+    with serving(platform, transaction_interval_ms=1_000) as (store, url):
         with ThreadPoolExecutor(20) as pool:
             answers = [pool.submit(put, url, payment(amount=1)) for _ in range(20)]
             Patience().wait_until(

@@ -136,10 +136,10 @@ class World:
         self.acknowledged = []
         self.after_removal: Callable[[], None] = lambda: None
         self.committer = Committer(
-            lambda _: cast(Emitter, self.emitter),
+            lambda _: [cast(Emitter, self.emitter)],
             *(self.journal, self.index, self.acknowledgements, Progress(60)),
             records_max=1,
-            linger_s=0,
+            interval_s=0,
             committed=self.committed,
             failed=lambda _: None,
         )

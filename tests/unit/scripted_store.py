@@ -60,11 +60,11 @@ class Kafka:
         self.incarnation = new_emitter()
         self._pause: Pause
 
-    def open_emitter(self, pause: Pause) -> Emitter:
+    def open_emitters(self, pause: Pause) -> list[Emitter]:
         self._pause = pause
         while not self.reachable.is_set():
             pause(0.001)
-        return cast(Emitter, self)
+        return [cast(Emitter, self)]
 
     def start(self) -> None:
         """It has started."""
@@ -145,10 +145,10 @@ async def _opened(
         raise AssertionError("nothing fails here") from error
 
     committer = Committer(
-        kafka.open_emitter,
+        kafka.open_emitters,
         *(backlog, index, AcknowledgementLog(None), Progress(60)),
         records_max=1000,
-        linger_s=0,
+        interval_s=0,
         committed=committed,
         failed=failed,
     )

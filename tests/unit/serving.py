@@ -78,7 +78,7 @@ class Served:
         self._intake = Intake(backlog)
         self._watchers = Watchers()
         self._committer = Committer(
-            lambda pause: PlayedEmitter(self.kafka),
+            lambda pause: [PlayedEmitter(self.kafka)],
             *(backlog, self._index, AcknowledgementLog(None), Progress(60)),
             *(settings.transaction_records_max, 0.002),
             self._committed,

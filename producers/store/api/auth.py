@@ -165,8 +165,9 @@ class Gate:
             )
         except jwt.PyJWTError as error:
             raise _refused(str(error)) from None
-        if not claims["sub"]:
-            raise _refused("its subject is empty")
+        # It goes into files and records: nothing that one of them cannot hold.
+        if not (claims["sub"].isprintable() and 0 < len(claims["sub"]) <= 255):
+            raise _refused("its subject is empty, too long or not printable")
         scopes = frozenset(str(claims.get("scope", "")).split())
         return Client(claims["sub"], scopes, float(claims["exp"]))
 
