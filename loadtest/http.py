@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from loadtest.platforms import (
     WAIT_SECONDS_MAX,
+    WARM_UP_SECONDS,
     new_platform,
     wait_applied,
     wait_assigned,
@@ -32,7 +33,6 @@ CONNECTIONS = 600  # many clients, each with one payment at a time
 STEADY_CONNECTIONS, STEADY_RATE = 100, 500.0
 BATCH_LINES, BATCH_CONNECTIONS = 2_000, 4
 PILOT_SECONDS = 5
-WARM_UP_SECONDS = 60  # of the brokers' compiler, most of all
 
 
 @dataclass(frozen=True)

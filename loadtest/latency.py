@@ -12,7 +12,7 @@ import time
 from typing import Any, Self
 
 import fastavro
-from confluent_kafka import Consumer
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
 from local.platform import Platform
 from once import resources
@@ -24,7 +24,9 @@ SAMPLES_PER_RECORD = 8
 class Latencies:
     """Follows the results topic in a thread."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, since_s: float) -> None:
+        """Transfers created before that Unix time are passed over."""
+        self._since_ms = since_s * 1000
         schema = load_schema(resources.find("avro/transfer-results.avsc"))
         self._schema = fastavro.parse_schema(schema)
         self._milliseconds: list[float] = []
@@ -35,11 +37,13 @@ class Latencies:
                 "group.id": f"latency-{platform.name}",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
                 "log_level": 2,
             }
         )
-        self._consumer.subscribe([platform.results_topic])
+        topic = platform.results_topic
+        there = self._consumer.list_topics(topic, 10).topics[topic].partitions
+        # From now on, and at once: a group would have to form first.
+        self._consumer.assign([TopicPartition(topic, p, OFFSET_END) for p in there])
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> Self:
@@ -78,4 +82,5 @@ class Latencies:
         stride = max(1, len(results) // SAMPLES_PER_RECORD)
         for result in results[::stride]:
             created_ms = int.from_bytes(result["transfer_id"][:6], "big")
-            self._milliseconds.append(round(now_ms - created_ms, 1))
+            if created_ms >= self._since_ms:
+                self._milliseconds.append(round(now_ms - created_ms, 1))

@@ -14,6 +14,7 @@ from local.run import set_up
 from local.stack import Stack
 
 WAIT_SECONDS_MAX = 600.0
+WARM_UP_SECONDS = 60  # of the brokers' compiler, most of all
 CREDIT_LIMIT = 10_000_000  # minor units: nearly all transfers are posted
 
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from loadtest.collector import Collector
 from loadtest.platforms import (
     WAIT_SECONDS_MAX,
+    WARM_UP_SECONDS,
     first_commit,
     new_platform,
     wait_applied,
@@ -25,7 +26,7 @@ from loadtest.platforms import (
 from loadtest.stages import stage_seconds
 from loadtest.latency import Latencies
 from loadtest.usage import Usage
-from local.platform import Platform
+from local.platform import Platform, Program
 from local.stack import Stack
 
 
@@ -88,32 +89,40 @@ def _stream(
             for n in range(workers)
         }
         wait_assigned(platform, running, workers)
-        latencies = programs.enter_context(Latencies(platform))
-        store = programs.enter_context(
-            platform.store(
-                *("--seconds", str(seconds), "--rate", str(rate)), *("--seed", "1")
-            )
-        )
-        running["store"] = store
-        usage = programs.enter_context(Usage(platform.stack, running))
-        store.process.wait(seconds + WAIT_SECONDS_MAX)
-        sent = int(store.text.split("acknowledged ")[-1].split()[0])
-        emitted = time.time()
-        wait_applied(platform, sent, running)
-        caught_up = time.time() - emitted
-    began, _ = first_commit(platform)
+        warmed = _emitted(_emitter(platform, WARM_UP_SECONDS, rate))
+        wait_applied(platform, warmed, running)
+        began = time.time()
+        latencies = programs.enter_context(Latencies(platform, since_s=began))
+        store = running["store"] = _emitter(platform, seconds, rate)
+        with Usage(platform.stack, running) as usage:
+            sent = _emitted(store)
+            emitted = time.time()
+            wait_applied(platform, warmed + sent, running)
+            caught_up = time.time() - emitted
     return {
         "scenario": "stream",
         "transfers": sent,
         "workers": workers,
         "rate_asked": rate,
-        "transfers_per_second": round(sent / (emitted + caught_up - began)),
+        "transfers_per_second": round(sent / (seconds + caught_up)),
         "caught_up_seconds": round(caught_up, 2),
         "latency_ms": latencies.percentiles(),
         "cpu_seconds_per_million": usage.per_million(sent),
         "bank_rss_mib_max": usage.rss_mib_max,
         "invariants_ok": platform.audit().invariants_ok,
     }
+
+
+def _emitter(platform: Platform, seconds: float, rate: int) -> Program:
+    timed = ("--seconds", str(seconds), "--rate", str(rate))
+    return platform.store(*timed, "--seed", "1")
+
+
+def _emitted(store: Program) -> int:
+    """How many transfers it acknowledged, once it has ended."""
+    with store:
+        assert store.process.wait(WAIT_SECONDS_MAX) == 0, store.text
+        return int(store.text.split("acknowledged ")[-1].split()[0])
 
 
 def telemetry(
