@@ -6,7 +6,8 @@ Kafka's own protocol would hide. A number seen again is no loss and is passed ov
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 SEQUENCE_MAX = 2**63 - 1  # what a foreign producer may say, and a bigint may hold
@@ -33,21 +34,30 @@ def follow(
     `marks` has every emitter of this partition that was seen before; a new one starts
     at 0. Rows without an emitter (foreign producers) are exempt.
     """
-    distinct = set(emitters)
-    if len(distinct) == 1:
-        (emitter,) = distinct
-        if emitter is None:
-            return {}, []
-        due = marks.get(emitter, 0)
-        if list(sequences) == list(range(due, due + len(sequences))):
-            return {emitter: min(due + len(sequences), SEQUENCE_MAX)}, []
     changed: dict[bytes, int] = {}
     gaps: list[Gap] = []
-    for emitter, found, offset in zip(emitters, sequences, offsets, strict=True):
+    for emitter, first, end in runs(emitters):
         if emitter is None:
             continue
         due = changed.get(emitter, marks.get(emitter, 0))
-        if found > due:
-            gaps.append(Gap(emitter, offset, due, found))
-        changed[emitter] = min(max(due, found + 1), SEQUENCE_MAX)
+        if list(sequences[first:end]) == list(range(due, due + end - first)):
+            changed[emitter] = min(due + end - first, SEQUENCE_MAX)
+            continue
+        for row in range(first, end):
+            found = sequences[row]
+            if found > due:
+                gaps.append(Gap(emitter, offsets[row], due, found))
+            due = changed[emitter] = min(max(due, found + 1), SEQUENCE_MAX)
     return changed, gaps
+
+
+def runs(emitters: Sequence[bytes | None]) -> Iterator[tuple[bytes | None, int, int]]:
+    """Rows of one emitter that follow each other: emitter, first row, row after last.
+
+    Emitters send thousands of records at a time, so runs are few and long.
+    """
+    first = 0
+    for emitter, rows in itertools.groupby(emitters):
+        end = first + sum(1 for _ in rows)
+        yield emitter, first, end
+        first = end

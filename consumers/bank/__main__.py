@@ -22,9 +22,12 @@ def run(
     workers: Annotated[
         int, typer.Option(min=1, help="processes that share the partitions")
     ] = 1,
+    leashed: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Apply transfers until SIGTERM, which drains and leaves cleanly."""
     settings = load(BankSettings)
+    if leashed:
+        supervisor.follow_leash()
     if workers == 1:
         worker.run(settings)
     else:

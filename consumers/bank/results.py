@@ -6,12 +6,14 @@ A Store reads its own results and skips all others by key, undecoded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from consumers.bank.batch import Slice
 from once import resources
 from once.columns import ColumnWriter
 from once.producer import Record
 from once.registry import Registry, frame, load_schema
+from once.sequence import runs
 
 RESULTS_PER_RECORD_MAX = 4_000
 
@@ -83,18 +85,18 @@ class ResultsCodec:
 def _by_emitter(
     emitters: Sequence[bytes | None], columns: dict[str, Sequence[object]]
 ) -> list[tuple[bytes | None, dict[str, Sequence[object]]]]:
-    distinct = set(emitters)
-    if len(distinct) == 1:
-        return [(distinct.pop(), columns)]
-    rows: dict[bytes | None, list[int]] = {}
-    for row, emitter in enumerate(emitters):
-        rows.setdefault(emitter, []).append(row)
+    found: dict[bytes | None, list[slice]] = {}
+    for emitter, first, end in runs(emitters):
+        found.setdefault(emitter, []).append(slice(first, end))
     return [
         (
             emitter,
-            {name: [column[row] for row in mine] for name, column in columns.items()},
+            {
+                name: list(chain.from_iterable(column[rows] for rows in mine))
+                for name, column in columns.items()
+            },
         )
-        for emitter, mine in rows.items()
+        for emitter, mine in found.items()
     ]
 
 

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import dataclass
 from types import FrameType
 
 from consumers.bank.settings import BankSettings
@@ -19,21 +19,43 @@ log = logs.get(__name__)
 EXITS_FOR_A_PERSON = (65, 78)  # Refused, Defect: starting again would change nothing
 
 
-@dataclass(slots=True)
 class _Child:
-    instance: str
-    environment: dict[str, str]
-    process: subprocess.Popen[bytes]
+    """One worker; started again under the same name, whenever that is asked for."""
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "consumers.bank", "run"]
-        self.process = subprocess.Popen(command, env=self.environment)
+    def __init__(self, settings: BankSettings, index: int) -> None:
+        self.instance = f"{settings.instance}-{index}"
+        port = settings.health_port and settings.health_port + index
+        self._environment = {
+            **os.environ,
+            "BANK_INSTANCE": self.instance,
+            "BANK_HEALTH_PORT": str(port),
+        }
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """A process that ends with this one, however this one ends."""
+        command = [sys.executable, "-m", "consumers.bank", "run", "--leashed"]
+        self.process = subprocess.Popen(
+            command, env=self._environment, stdin=subprocess.PIPE
+        )
+        return self.process
+
+
+def follow_leash() -> None:
+    """Leave in order when standard input ends: its other end died with the parent."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        log.warning("the parent has gone, leaving too")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="leash", daemon=True).start()
 
 
 def run(settings: BankSettings, workers: int) -> int:
     """Keep `workers` processes running until SIGTERM or SIGINT; the exit status."""
     logs.configure("bank", settings.instance, settings.log_level)
-    children = [_spawn(settings, index) for index in range(workers)]
+    children = [_Child(settings, index) for index in range(workers)]
     stopping = False
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -59,15 +81,3 @@ def run(settings: BankSettings, workers: int) -> int:
     for child in children:
         child.process.wait()
     return status
-
-
-def _spawn(settings: BankSettings, index: int) -> _Child:
-    instance = f"{settings.instance}-{index}"
-    port = settings.health_port and settings.health_port + index
-    environment = {
-        **os.environ,
-        "BANK_INSTANCE": instance,
-        "BANK_HEALTH_PORT": str(port),
-    }
-    command = [sys.executable, "-m", "consumers.bank", "run"]
-    return _Child(instance, environment, subprocess.Popen(command, env=environment))

@@ -120,7 +120,9 @@ class Intake:
         if not isinstance(error, Full):
             log.error("the journal failed", error=str(error))
             problem = Problem(
-                Kind.JOURNAL_FAILED, "Nothing was accepted.", RETRY_AFTER_SECONDS
+                Kind.JOURNAL_FAILED,
+                "It may be accepted or not. Send it again with the same id.",
+                RETRY_AFTER_SECONDS,
             )
         for arrival in group:
             if not arrival.appended.done():

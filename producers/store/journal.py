@@ -55,7 +55,11 @@ FROM (SELECT * FROM entries WHERE number > :after ORDER BY number LIMIT :most)
 
 
 class Journal:
-    """A backlog on disk. `append` raises sqlite3.Error when the disk fails."""
+    """A backlog on disk.
+
+    `append` raises sqlite3.Error when the disk fails. As with any COMMIT that ends in
+    an error, the entries may be there all the same; they are sent if they are.
+    """
 
     durable = True
 
@@ -89,15 +93,30 @@ class Journal:
     def append(self, entries: Sequence[Entry]) -> int:
         if len(entries) > self.room():
             raise Full
-        with self._writing, self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.execute(_APPEND, _columns(entries))
-            (last,) = self._writer.execute("SELECT last_insert_rowid()").fetchone()
+        with self._writing:
+            try:
+                with self._writer:
+                    self._writer.execute("BEGIN IMMEDIATE")
+                    self._writer.execute(_APPEND, _columns(entries))
+                    (last,) = self._writer.execute(
+                        "SELECT last_insert_rowid()"
+                    ).fetchone()
+            except sqlite3.Error:
+                self._count_again()  # a COMMIT that fails may have had its effect
+                raise
         with self._changed:
             self._count += len(entries)
             self._waiting += len(entries)
             self._changed.notify_all()
         return int(last)
+
+    def _count_again(self) -> None:
+        with self._changed, self._reading:
+            self._count, self._waiting = self._reader.execute(
+                "SELECT count(*), count(*) FILTER (WHERE number > ?) FROM entries",
+                (self._taken,),
+            ).fetchone()
+            self._changed.notify_all()
 
     def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
         with self._changed:
@@ -108,8 +127,8 @@ class Journal:
             _TAKE, {"after": self._taken, "most": most}
         ).fetchone()
         taken = [_entry(row) for row in json.loads(rows)]
-        self._taken = last
         with self._changed:
+            self._taken = last
             self._waiting -= len(taken)
         return taken
 

@@ -1,4 +1,4 @@
-"""Fixtures of the contract tests: a registry that knows both schemas."""
+"""Fixtures of the contract tests: registries that know our schemas."""
 
 from collections.abc import Iterator
 
@@ -27,6 +27,15 @@ def transfers_registry() -> Iterator[Registry]:
 def results_registry() -> Iterator[Registry]:
     """Today's results schema as 1."""
     with serving({SCHEMA_ID: load_schema(AVRO / "transfer-results.avsc")}) as url:
+        registry = Registry(url)
+        yield registry
+        registry.close()
+
+
+@pytest.fixture
+def receipts_registry() -> Iterator[Registry]:
+    """Today's receipts schema as 1."""
+    with serving({SCHEMA_ID: load_schema(AVRO / "transfer-receipts.avsc")}) as url:
         registry = Registry(url)
         yield registry
         registry.close()

@@ -52,8 +52,8 @@ def golden(name: str) -> Golden:
     content = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     key = content["key"]
     if key is not None:
-        is_result = content["schema"] == "transfer-results"
-        key = uuid.UUID(key).bytes if is_result else key.encode()
+        is_transfer = content["schema"] == "transfer"
+        key = key.encode() if is_transfer else uuid.UUID(key).bytes
     return Golden(name, content["schema"], key, _as_avro(content["value"]))
 
 
@@ -64,7 +64,7 @@ def all_golden(schema_name: str) -> list[Golden]:
 
 
 def _as_avro(value: dict[str, Any]) -> dict[str, Any]:
-    """JSON's UUIDs and currency codes as the bytes that Avro has for them."""
+    """JSON's UUIDs, digests and currency codes as the bytes that Avro has for them."""
     ids = ("transfer_id", "emitter")
     avro: dict[str, Any] = {}
     for name, content in value.items():
@@ -72,8 +72,10 @@ def _as_avro(value: dict[str, Any]) -> dict[str, Any]:
             content = uuid.UUID(content).bytes
         elif name == "currency":
             content = content.encode()
-        elif name == "results":
-            content = [_as_avro(result) for result in content]
+        elif name in ("results", "clients"):
+            content = [_as_avro(item) for item in content]
+        elif name in ("transfer_ids", "digests"):  # packed
+            content = b"".join(uuid.UUID(each).bytes for each in content)
         avro[name] = content
     return avro
 

@@ -15,14 +15,22 @@ from consumers.bank.results import ResultsCodec
 from consumers.bank.verdicts import Verdict
 from once.columns import ColumnReader, ColumnWriter
 from once.registry import FRAME_BYTES, Registry, frame, schema_id_of
+from producers.store.receipts import (
+    AvroReader,
+    ReceiptsCodec,
+    receipts_in,
+    writes_receipts,
+)
 from tests.contract.conftest import LATER_ID
 from tests.contract.golden import FOLDER, SCHEMA_ID, Golden, all_golden, golden
 
 TRANSFERS = all_golden("transfer")
 RESULTS = all_golden("transfer-results")
+RECEIPTS = all_golden("transfer-receipts")
+ALL = [*TRANSFERS, *RESULTS, *RECEIPTS]
 SUBJECT = "transfers-value"
 
-either = pytest.mark.parametrize("one", [*TRANSFERS, *RESULTS], ids=lambda g: g.name)
+any_one = pytest.mark.parametrize("one", ALL, ids=lambda g: g.name)
 transfers = pytest.mark.parametrize("one", TRANSFERS, ids=lambda g: g.name)
 
 
@@ -37,16 +45,16 @@ def by_column(of: Golden) -> dict[str, list[Any]]:
 def test_every_golden_file_has_its_description_and_the_other_way_round() -> None:
     described = {path.stem for path in FOLDER.glob("*.json")}
     assert described == {path.stem for path in FOLDER.glob("*.bin")}
-    assert described == {one.name for one in [*TRANSFERS, *RESULTS]}
+    assert described == {one.name for one in ALL}
 
 
-@either
+@any_one
 def test_a_record_begins_with_a_zero_byte_and_the_schema_id(one: Golden) -> None:
     assert one.framed[:FRAME_BYTES] == b"\x00\x00\x00\x00\x01"
     assert schema_id_of(one.framed) == SCHEMA_ID
 
 
-@either
+@any_one
 def test_the_avro_package_reads_what_is_described(one: Golden) -> None:
     schema = avro.schema.parse(json.dumps(one.schema))
     stream = body(one)
@@ -55,7 +63,7 @@ def test_the_avro_package_reads_what_is_described(one: Golden) -> None:
     assert stream.read() == b""
 
 
-@either
+@any_one
 def test_fastavro_reads_what_is_described(one: Golden) -> None:
     stream = body(one)
     value: Any = fastavro.schemaless_reader(stream, one.schema, None)
@@ -112,6 +120,20 @@ def test_the_bank_writes_just_these_bytes(
     codec = ResultsCodec(results_registry, "transfer-results-value")
     records = codec.encode(piece, verdicts, from_offset=0)
     assert records == [{"key": one.key, "value": one.framed}]
+
+
+def test_the_store_writes_and_reads_just_these_receipts(
+    receipts_registry: Registry,
+) -> None:
+    (one,) = RECEIPTS
+    codec = ReceiptsCodec(receipts_registry, "transfer-receipts")
+    clients = receipts_in(one.value)
+    assert [len(client) for client in clients] == [2, 1]
+    records = codec.encode(one.value["emitter"], clients)
+    assert records == [{"key": one.key, "value": one.framed}]
+    reader = AvroReader(receipts_registry, "avro/transfer-receipts.avsc")
+    assert receipts_in(reader.read(one.framed)) == clients
+    assert writes_receipts(one.key) and not writes_receipts(RESULTS[0].key)
 
 
 def batch_of(one: Golden, registry: Registry) -> Slice:

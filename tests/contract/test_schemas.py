@@ -43,8 +43,9 @@ def badly_named(schema: Any) -> list[str]:
     return [name for name in names if not NAME.fullmatch(name)]
 
 
-def test_there_are_two_schemas() -> None:
-    assert {path.stem for path in FILES} == {"transfer", "transfer-results"}
+def test_there_are_three_schemas() -> None:
+    names = {"transfer", "transfer-results", "transfer-receipts"}
+    assert {path.stem for path in FILES} == names
 
 
 @each

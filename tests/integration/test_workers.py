@@ -43,3 +43,19 @@ def test_workers_share_partitions_come_back_when_killed_and_leave_together(
         assert bank.terminate() == 0, bank.text
         assert not [member for member in family if member.is_running()]
     assert platform.audit().invariants_ok
+
+
+def test_workers_do_not_outlive_a_parent_that_was_killed(platform: Platform) -> None:
+    environment = {**platform.environment(), "BANK_INSTANCE": platform.name}
+    command = ["consumers.bank", "run", "--workers", "2"]
+    with Program(command, environment, platform.logs / "bank.log") as bank:
+        Patience().wait_until(
+            lambda: bank.text.count("bank worker started") == 2,
+            what="two workers",
+            timeout_s=30,
+        )
+        orphans = workers(bank)
+        bank.kill()
+        _, alive = psutil.wait_procs(orphans, timeout=30)
+        assert not alive
+    assert bank.text.count("bank worker left cleanly") == 2

@@ -170,7 +170,12 @@ class World:
         try:
             self.journal.append(list(new.values()))
         except sqlite3.OperationalError:
+            # Not promised. An error of the COMMIT may come after its effect, though.
             event("an append was broken off")
+            there = {r.transfer_id for r in self.journal.find(list(new))}
+            found = [entry for key, entry in new.items() if key in there]
+            assert found in ([], list(new.values())), "all or nothing"
+            self.accepted += map(payment_of, found)
         else:
             self.accepted += map(payment_of, new.values())
         interrupted(self.journal._writer, None)

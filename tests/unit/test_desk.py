@@ -30,16 +30,7 @@ from tests.unit.scripted_store import (
     until,
 )
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The committer looks often whether it is to end."""
-    monkeypatch.setattr("producers.store.committer.WAIT_SECONDS", 0.01)
-
-
-@pytest.fixture(params=["memory", "journal"])
-def backlog(request: pytest.FixtureRequest, tmp_path: Path) -> Backlog:
-    return memory() if request.param == "memory" else journal(tmp_path)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 # -- the same id again -----------------------------------------------------------------
