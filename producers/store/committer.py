@@ -81,11 +81,9 @@ class Committer:
     def close(self, timeout_s: float) -> bool:
         """Commit what is left, for so long; whether nothing is.
 
-        What a durable backlog holds is left to the next start.
+        While Kafka is away, what a durable backlog holds is left to the next start.
         """
         self._stop.set()
-        if self._backlog.durable:
-            self._give_up.set()
         self._thread.join(timeout_s)
         self._give_up.set()
         self._thread.join(LEAVE_SECONDS)
@@ -141,5 +139,6 @@ class Committer:
         """Between attempts: waiting out an outage is no stall."""
         self._progress.beat()
         self._away = "Kafka does not answer; trying again"
-        if self._give_up.wait(seconds):
+        leave = self._stop if self._backlog.durable else self._give_up
+        if leave.wait(seconds):
             raise _Leaving

@@ -204,7 +204,8 @@ def test_a_store_that_is_killed_again_and_again_loses_and_repeats_nothing(
 
 
 def test_sigterm_finishes_what_was_accepted(platform: Platform) -> None:
-    with serving(platform, transaction_interval_ms=1_000) as (store, url):
+    with serving(platform, transaction_interval_ms=3_000) as (store, url):
+        assert put(url, payment(amount=1)).status_code == 202  # the next is 3 s later
         with ThreadPoolExecutor(20) as pool:
             answers = [pool.submit(put, url, payment(amount=1)) for _ in range(20)]
             Patience().wait_until(
@@ -217,8 +218,8 @@ def test_sigterm_finishes_what_was_accepted(platform: Platform) -> None:
         with pytest.raises(httpx.ConnectError):
             put(url, payment())
     with platform.bank():
-        platform.wait_applied(20)
-    assert balance(platform, 101) == 20
+        platform.wait_applied(21)
+    assert balance(platform, 101) == 21
 
 
 def _waiting(log: str) -> float:
