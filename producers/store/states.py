@@ -118,5 +118,5 @@ def _meaning(name: str) -> tuple[State, str | None]:
         "EXISTS_WITH_DIFFERENT_PAYLOAD": State.CONFLICT,
         "QUARANTINED": State.QUARANTINED,
     }
-    # A newer Bank's verdict that this Store does not know: wait for nothing.
+    # A newer Bank's verdict: decided, but this Store cannot say how before an upgrade.
     return known.get(name, State.COMMITTED), None
