@@ -45,7 +45,9 @@ def follow_leash() -> None:
     """Leave in order when standard input ends: its other end died with the parent."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin: at exit, Python aborts when a thread is in its buffer.
+        while os.read(0, 1):
+            pass
         log.warning("the parent has gone, leaving too")
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -137,8 +137,9 @@ class Follower:
             if now - listed > RELIST_SECONDS:
                 assigned, listed = self._assign(consumer, assigned), now
             if now - pruned > PRUNE_SECONDS:
-                self._index.prune(time.time() - self._kept_seconds)
-                pruned = now
+                # Some rows at a time, until none is old: never behind what comes in.
+                if not self._index.prune(time.time() - self._kept_seconds):
+                    pruned = now
             self._take(consumer.consume(MESSAGES_MAX, POLL_SECONDS))
             self._progress.beat()
 

@@ -13,6 +13,7 @@ import asyncio
 import gc
 import logging
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -23,7 +24,7 @@ from socket import socket
 import uvicorn
 
 from once import logs
-from once.errors import OnceError
+from once.errors import Defect, OnceError
 from once.health import HealthServer, Progress
 from once.http_metrics import FollowMetrics, HttpMetrics
 from once.producer import TransactionalProducer
@@ -49,6 +50,7 @@ from producers.store.watchers import Watchers
 log = logs.get(__name__)
 
 EMITTERS = 2
+SQLITE_MIN = (3, 38)
 HEARTBEAT_SECONDS = 1.0
 SWITCH_SECONDS = 0.001
 GC_THRESHOLDS = (20_000, 20, 100)
@@ -69,6 +71,11 @@ class Service:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises OnceError when it cannot go on."""
         self._loop = asyncio.get_running_loop()
+        if sqlite3.sqlite_version_info < SQLITE_MIN:
+            raise Defect(
+                f"this Python has SQLite {sqlite3.sqlite_version}; journal and index "
+                f"need {'.'.join(map(str, SQLITE_MIN))} or newer"
+            )
         for talkative in ("uvicorn.error", "httpx"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
         # Three threads share the interpreter with the loop; each waits at most so long
