@@ -13,8 +13,7 @@ import numpy as np
 from local.run import ACCOUNTS, MERCHANTS
 from once.errors import OnceError
 from producers.store.client import StoreClient
-from producers.store.generate import uuid7s
-from producers.store.states import State
+from producers.store.ids import uuid7s
 from producers.store.transfers import TransferLine, now_ms
 
 PAUSE_SECONDS = 0.2  # it shows that payments live; the load is made elsewhere
@@ -78,8 +77,3 @@ class ApiTraffic:
             currency="EUR",
             memo="through the API",
         )
-
-
-def decided(states: Counter[str]) -> int:
-    """How many single payments the Bank has answered."""
-    return states[State.POSTED] + states[State.DECLINED]

@@ -104,22 +104,17 @@ class StoreClient:
         Raises StoreRefused (the whole batch), DeadlineExceeded.
         """
         answers: dict[int, BatchAnswer] = {}
-        end, delays = time.monotonic() + self._deadline_s, pauses()
+        attempts = self._attempts()
         while rest := [n for n in range(len(transfers)) if n not in answers]:
             body = b"".join(
                 transfers[n].model_dump_json().encode() + b"\n" for n in rest
             )
-            try:
-                for answer in self._batch(body):
-                    row = rest[answer.line - 1]
-                    if answer.problem is None or not _again(answer.problem.status):
-                        update = {"line": row + 1}
-                        answers[row] = answer.model_copy(update=update)
-            except httpx.TransportError as error:
-                self._rest(end, next(delays), str(error))
-            else:
-                if len(answers) < len(transfers):
-                    self._rest(end, next(delays), "some lines were not taken")
+            for answer in self._batch(body, attempts):
+                row = rest[answer.line - 1]
+                if answer.problem is None or answer.problem.status not in REPEATABLE:
+                    answers[row] = answer.model_copy(update={"line": row + 1})
+            if len(answers) < len(transfers):
+                attempts.rest("some lines were not taken")
         return [answers[row] for row in range(len(transfers))]
 
     def status(self, transfer_id: UUID) -> TransferStatus:
@@ -132,7 +127,7 @@ class StoreClient:
 
         Asks again when the connection breaks; a status may then come twice.
         """
-        end, delays = time.monotonic() + self._deadline_s, pauses()
+        attempts = self._attempts()
         while True:
             try:
                 for status in self._events(transfer_id):
@@ -140,7 +135,7 @@ class StoreClient:
                     if status.state.final:
                         return
             except httpx.TransportError as error:
-                self._rest(end, next(delays), str(error))
+                attempts.rest(str(error))
 
     def _events(self, transfer_id: UUID) -> Iterator[TransferStatus]:
         path = f"/v1/transfers/{transfer_id}/events"
@@ -152,44 +147,55 @@ class StoreClient:
                 if line.startswith("data: "):
                     yield TransferStatus.model_validate_json(line[6:])
 
-    def _batch(self, body: bytes) -> Iterator[BatchAnswer]:
+    def _batch(self, body: bytes, attempts: _Attempts) -> Iterator[BatchAnswer]:
         answer = self._repeat(
-            "POST", "/v1/transfers:batch", content=body, headers=_NDJSON
+            *("POST", "/v1/transfers:batch", attempts), content=body, headers=_NDJSON
         )
         for line in answer.text.splitlines():
             found: dict[str, Any] = json.loads(line)
             if "line" in found:  # else the Store stopped reading here
                 yield BatchAnswer.model_validate(found)
 
-    def _repeat(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _attempts(self) -> _Attempts:
+        return _Attempts(str(self._http.base_url), self._deadline_s)
+
+    def _repeat(
+        self, method: str, path: str, attempts: _Attempts | None = None, **request: Any
+    ) -> httpx.Response:
         """The first answer that is final. Raises StoreRefused, DeadlineExceeded."""
-        end, delays = time.monotonic() + self._deadline_s, pauses()
+        attempts = attempts or self._attempts()
         while True:
-            pause, why = next(delays), ""
             try:
                 answer = self._http.request(method, path, **request)
             except httpx.TransportError as error:
-                why = f"{type(error).__name__}: {error}"
-            else:
-                if not answer.is_error:
-                    return answer
-                if not _again(answer.status_code):
-                    raise _refused(answer)
-                why = str(_refused(answer))
-                pause = max(pause, float(answer.headers.get("Retry-After", 0)))
-            self._rest(end, pause, why)
+                attempts.rest(f"{type(error).__name__}: {error}")
+                continue
+            if not answer.is_error:
+                return answer
+            if answer.status_code not in REPEATABLE:
+                raise _refused(answer)
+            retry_after_s = float(answer.headers.get("Retry-After", 0))
+            attempts.rest(str(_refused(answer)), retry_after_s)
 
-    def _rest(self, end: float, pause: float, why: str) -> None:
-        if time.monotonic() + pause > end:
+
+class _Attempts:
+    """The pauses between the attempts of one call, and its deadline."""
+
+    def __init__(self, url: str, deadline_s: float) -> None:
+        self._url = url
+        self._deadline_s = deadline_s
+        self._end = time.monotonic() + deadline_s
+        self._pauses = pauses()
+
+    def rest(self, why: str, at_least_s: float = 0.0) -> None:
+        """Wait before the next attempt. Raises DeadlineExceeded when there is none."""
+        pause = max(next(self._pauses), at_least_s)
+        if time.monotonic() + pause > self._end:
             raise DeadlineExceeded(
-                f"no final answer of {self._http.base_url} within "
-                f"{self._deadline_s:g} s ({why}); send it again, with the same id"
+                f"no final answer of {self._url} within {self._deadline_s:g} s "
+                f"({why}); send it again, with the same id"
             )
         time.sleep(pause)  # the Store said when, or nobody can say
-
-
-def _again(status: int) -> bool:
-    return status in REPEATABLE
 
 
 def _refused(answer: httpx.Response) -> StoreRefused:

@@ -27,14 +27,10 @@ from once.backoff import pauses
 from once.errors import Retriable
 from once.health import Progress
 from once.http_metrics import FollowMetrics
+from once.reader import AvroReader
 from once.registry import Registry
 from producers.store.index import Index
-from producers.store.receipts import (
-    AvroReader,
-    ClientReceipts,
-    receipts_in,
-    writes_receipts,
-)
+from producers.store.receipts import ClientReceipts, receipts_in, writes_receipts
 
 log = logs.get(__name__)
 

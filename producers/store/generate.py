@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from producers.store.transfers import Chunk
+from producers.store.ids import uuid7s
+from producers.store.transfers import Chunk, now_ms
 
 CURRENCY = b"EUR"
 
@@ -43,23 +43,13 @@ class Generator:
         )
         if who.hot_share:
             payees[random.random(count) < who.hot_share] = who.accounts + 1
-        now_ms = time.time_ns() // 1_000_000
+        created_ms = now_ms()
         return Chunk(
-            transfer_ids=uuid7s(count, now_ms, self._ids),
+            transfer_ids=uuid7s(count, created_ms, self._ids),
             debit_accounts=payers.tolist(),
             credit_accounts=payees.tolist(),
             amounts=random.integers(1, who.amount_max + 1, count).tolist(),
             currencies=[CURRENCY] * count,
             memos=[""] * count,
-            created_at_ms=[now_ms] * count,
+            created_at_ms=[created_ms] * count,
         )
-
-
-def uuid7s(count: int, now_ms: int, random: np.random.Generator) -> list[bytes]:
-    """UUIDs of version 7 (RFC 9562, 5.7): time-ordered, so indexes stay warm."""
-    octets = np.frombuffer(random.bytes(16 * count), np.uint8).reshape(count, 16).copy()
-    octets[:, :6] = np.frombuffer(now_ms.to_bytes(6, "big"), np.uint8)
-    octets[:, 6] = octets[:, 6] & 0x0F | 0x70
-    octets[:, 8] = octets[:, 8] & 0x3F | 0x80
-    ids: list[bytes] = octets.view("V16").ravel().tolist()
-    return ids

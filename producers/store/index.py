@@ -8,13 +8,13 @@ log. A row is one sending: a transfer_id under one emitter.
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from producers.store.receipts import ClientReceipts, Receipt
+from producers.store.sqlite import connect
 from producers.store.states import Sent, Verdicts
 
 PRUNED_ROWS_MAX = 20_000  # at a time: readers wait meanwhile
@@ -72,7 +72,8 @@ class Index:
         """Open or make the file."""
         self.verdicts = verdicts
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer, self._reader = _connect(path), _connect(path)
+        # Not synced: what is lost is read again.
+        self._writer, self._reader = connect(path, "OFF"), connect(path, "OFF")
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._writer.executescript(_SCHEMA)
         decided = (n for n in range(len(verdicts.names)) if verdicts.decided(n))
@@ -139,10 +140,3 @@ class Index:
         """Close the file."""
         self._writer.close()
         self._reader.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = OFF")  # what is lost is read again
-    return connection

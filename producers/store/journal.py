@@ -19,6 +19,7 @@ from uuid import UUID
 from once.errors import Refused
 from producers.store.backlog import Entry, Full
 from producers.store.receipts import Receipt
+from producers.store.sqlite import connect
 from producers.store.transfers import TransferLine
 
 _SCHEMA = """
@@ -77,11 +78,11 @@ class Journal:
                 "(STORE_JOURNAL)"
             ) from error
         self._entries_max = entries_max
-        self._writer = _connect(path, "FULL")  # a commit is a sync
+        self._writer = connect(path, "FULL")  # a commit is a sync
         self._writer.executescript(_SCHEMA)
         # What is not synced here comes back after a power cut, and is sent again.
-        self._remover = _connect(path, "NORMAL")
-        self._reader = _connect(path, "NORMAL")
+        self._remover = connect(path, "NORMAL")
+        self._reader = connect(path, "NORMAL")
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._count: int = self._writer.execute(
             "SELECT count(*) FROM entries"
@@ -170,15 +171,6 @@ class Journal:
         for connection in (self._writer, self._remover, self._reader):
             connection.close()
         self._lock.close()
-
-
-def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=30, isolation_level=None, check_same_thread=False
-    )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    return connection
 
 
 def _columns(entries: Sequence[Entry]) -> dict[str, object]:

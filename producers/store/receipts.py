@@ -4,8 +4,8 @@ They travel in the Kafka transaction of their transfers. So every replica of the
 learns from the log alone what was committed, whose it is and what it said, and a client
 sees its own transfers only.
 
-Emitters that write receipts are told by their id: a UUID of version 8 (RFC 9562, 5.8)
-whose first six bytes are `MARK`. Results of other emitters need not be decoded.
+Emitters that write receipts are told by their id: a UUID of version 8 whose
+first six bytes are `MARK`. Results of other emitters need not be decoded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import fastavro
-from fastavro.schema import SchemaParseException
 
 from once import resources
 from once.producer import Record
-from once.registry import FRAME_BYTES, Registry, frame, load_schema, schema_id_of
+from once.registry import Registry, frame, load_schema
+from producers.store.ids import uuid8
 from producers.store.transfers import TransferLine
 
 RECEIPTS_PER_RECORD_MAX = 4_000
@@ -81,15 +81,12 @@ def digest_of(line: TransferLine) -> bytes:
 
 def new_emitter() -> bytes:
     """The id of a new incarnation that writes receipts."""
-    rest = bytearray(os.urandom(10))
-    rest[0] = rest[0] & 0x0F | 0x80
-    rest[2] = rest[2] & 0x3F | 0x80
-    return MARK + bytes(rest)
+    return uuid8(MARK + os.urandom(10)).bytes
 
 
 def writes_receipts(emitter: bytes | None) -> bool:
     """Whether this emitter is a Store that serves HTTP."""
-    if emitter is None or len(emitter) != 16:
+    if emitter is None or len(emitter) != UUID_BYTES:
         return False
     return emitter.startswith(MARK) and emitter[6] >> 4 == 8
 
@@ -141,30 +138,3 @@ def _pieces(clients: Iterable[ClientReceipts]) -> Iterator[list[ClientReceipts]]
                 piece, room = [], most
     if piece:
         yield piece
-
-
-class AvroReader:
-    """Reads framed records of any compatible version as those of one schema."""
-
-    def __init__(self, registry: Registry, schema_file: str) -> None:
-        self._registry = registry
-        schema = load_schema(resources.find(schema_file))
-        self._schema = fastavro.parse_schema(schema)
-        self._writers: dict[int, Any] = {}
-
-    def read(self, value: bytes) -> dict[str, Any]:
-        """One record. Raises Retriable (registry away), ValueError (unreadable)."""
-        schema_id = schema_id_of(value)
-        if schema_id is None:
-            raise ValueError(f"not framed: {value[:FRAME_BYTES].hex()}")
-        try:
-            if schema_id not in self._writers:
-                fetched = self._registry.schema(schema_id)
-                self._writers[schema_id] = fastavro.parse_schema(fetched)
-            body = io.BytesIO(value[FRAME_BYTES:])
-            record: Any = fastavro.schemaless_reader(
-                body, self._writers[schema_id], self._schema
-            )
-        except (LookupError, EOFError, TypeError, SchemaParseException) as error:
-            raise ValueError(f"unreadable as schema {schema_id}: {error!r}") from error
-        return dict(record)

@@ -13,18 +13,16 @@ import asyncio
 import gc
 import logging
 import signal
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from socket import socket
 
 import uvicorn
 
 from once import logs
-from once.errors import Defect, OnceError
+from once.errors import OnceError
 from once.health import HealthServer, Progress
 from once.http_metrics import FollowMetrics, HttpMetrics
 from once.producer import TransactionalProducer
@@ -33,7 +31,7 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.api.app import create_app
 from producers.store.api.auth import Gate, anyone
-from producers.store.api.protocol import guarded
+from producers.store.api.server import Server, server_config
 from producers.store.backlog import Backlog, MemoryBacklog
 from producers.store.committer import Committer
 from producers.store.desk import Desk
@@ -50,7 +48,6 @@ from producers.store.watchers import Watchers
 log = logs.get(__name__)
 
 EMITTERS = 2
-SQLITE_MIN = (3, 38)
 HEARTBEAT_SECONDS = 1.0
 SWITCH_SECONDS = 0.001
 GC_THRESHOLDS = (20_000, 20, 100)
@@ -71,11 +68,6 @@ class Service:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises OnceError when it cannot go on."""
         self._loop = asyncio.get_running_loop()
-        if sqlite3.sqlite_version_info < SQLITE_MIN:
-            raise Defect(
-                f"this Python has SQLite {sqlite3.sqlite_version}; journal and index "
-                f"need {'.'.join(map(str, SQLITE_MIN))} or newer"
-            )
         for talkative in ("uvicorn.error", "httpx"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
         # Three threads share the interpreter with the loop; each waits at most so long
@@ -122,13 +114,17 @@ class Service:
         metrics = HttpMetrics(telemetry.meter, telemetry.registry)
         metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
         app = create_app(desk, doorman, settings, metrics.request)
+        config = server_config(app, settings)
+        # Before anything can fail that has to end it.
+        self._server = Server(config, self._watchers.leave, self._listening)
         intake.start()
         self._resources.push_async_callback(self._drain, intake, committer)
         follower.start()
         closing(follower.close)
         committer.start()
         self._serve_health(telemetry, backlog, committer, follower)
-        self._server = _Server(self._config(app), self._watchers.leave, self._listening)
+        if settings.tls_cert is not None:
+            self._start(self._renew(config), "certificates")
         return self._server
 
     def _backlog(self) -> Backlog:
@@ -150,10 +146,11 @@ class Service:
             for turn in range(EMITTERS)
         ]
         registry = Registry(settings.registry_url)
-        acknowledged = AcknowledgementLog(settings.ack_log)
-        closes = [producer.close for producer in producers]
-        for close in (*closes, registry.close, acknowledged.__exit__):
+        for close in (*(producer.close for producer in producers), registry.close):
             self._resources.callback(close)
+        acknowledged = self._resources.enter_context(
+            AcknowledgementLog(settings.ack_log)
+        )
 
         def committed(number: int, ids: list[bytes]) -> None:
             self._soon(intake.committed, number)
@@ -222,28 +219,6 @@ class Service:
             log.info("health", health=health.url)
         self._start(self._beat(), "heartbeat")
 
-    def _config(self, app: object) -> uvicorn.Config:
-        settings = self._settings
-        config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            host=settings.host,
-            port=settings.port,
-            http=guarded(settings.header_bytes_max, settings.receive_seconds_max),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=settings.connections_max,
-            timeout_graceful_shutdown=int(settings.drain_seconds_max) + 1,
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
-        )
-        if settings.tls_cert is not None:
-            self._start(self._renew(config), "certificates")
-        return config
-
     def _listening(self, port: int) -> None:
         scheme = "http" if self._settings.tls_cert is None else "https"
         log.info("serving", url=f"{scheme}://{self._settings.host}:{port}")
@@ -293,26 +268,3 @@ class Service:
         folder = tempfile.TemporaryDirectory(prefix="once-store-")
         self._resources.callback(folder.cleanup)
         return Path(folder.name) / "index.db"
-
-
-class _Server(uvicorn.Server):
-    """Says where it listens, and wakes those who wait as soon as it is to leave."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        leave: Callable[[], None],
-        listening: Callable[[int], None],
-    ) -> None:
-        super().__init__(config)
-        self._leave = leave
-        self._listening = listening
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        for server in self.servers:
-            self._listening(server.sockets[0].getsockname()[1])
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        self._leave()
-        await super().shutdown(sockets)

@@ -47,7 +47,9 @@ class ServeSettings(StoreSettings):
     port: int = Field(8080, description="0 picks a free one")
     health_port: int | None = Field(0, description="/livez /readyz /metrics")
     demo: bool = Field(False, description="plain HTTP, no tokens; loopback only")
-    tls_cert: Path | None = Field(None, description="chain in PEM; read again by HUP")
+    tls_cert: Path | None = Field(
+        None, description="chain in PEM; read again when it changes"
+    )
     tls_key: Path | None = Field(None, description="its key in PEM")
 
     jwks: str = Field("", description="the issuer's keys: file, or https URL")

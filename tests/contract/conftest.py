@@ -1,6 +1,7 @@
 """Fixtures of the contract tests: registries that know our schemas."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,19 +24,22 @@ def transfers_registry() -> Iterator[Registry]:
         registry.close()
 
 
-@pytest.fixture
-def results_registry() -> Iterator[Registry]:
-    """Today's results schema as 1."""
-    with serving({SCHEMA_ID: load_schema(AVRO / "transfer-results.avsc")}) as url:
+@contextmanager
+def registry_of(name: str) -> Iterator[Registry]:
+    """A registry that knows today's schema of this name as 1."""
+    with serving({SCHEMA_ID: load_schema(AVRO / f"{name}.avsc")}) as url:
         registry = Registry(url)
         yield registry
         registry.close()
+
+
+@pytest.fixture
+def results_registry() -> Iterator[Registry]:
+    with registry_of("transfer-results") as registry:
+        yield registry
 
 
 @pytest.fixture
 def receipts_registry() -> Iterator[Registry]:
-    """Today's receipts schema as 1."""
-    with serving({SCHEMA_ID: load_schema(AVRO / "transfer-receipts.avsc")}) as url:
-        registry = Registry(url)
+    with registry_of("transfer-receipts") as registry:
         yield registry
-        registry.close()

@@ -14,13 +14,9 @@ from consumers.bank.codec import MEMO_BYTES_MAX, TransferCodec
 from consumers.bank.results import ResultsCodec
 from consumers.bank.verdicts import Verdict
 from once.columns import ColumnReader, ColumnWriter
+from once.reader import AvroReader
 from once.registry import FRAME_BYTES, Registry, frame, schema_id_of
-from producers.store.receipts import (
-    AvroReader,
-    ReceiptsCodec,
-    receipts_in,
-    writes_receipts,
-)
+from producers.store.receipts import ReceiptsCodec, receipts_in, writes_receipts
 from tests.contract.conftest import LATER_ID
 from tests.contract.golden import FOLDER, SCHEMA_ID, Golden, all_golden, golden
 

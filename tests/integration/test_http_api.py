@@ -247,3 +247,11 @@ def test_the_openapi_document_and_the_pages_are_served(url: str) -> None:
         assert page.status_code == 200 and word in page.text, path
     unknown = httpx.put(f"{url}/v1/transfers/{uuid4()}", content=b"{", headers=JSON)
     assert unknown.json()["code"] == "malformed-json"
+
+
+def test_a_store_without_its_schema_ends_and_says_what_to_do(
+    platform: Platform,
+) -> None:
+    with platform.store_api(receipts_topic="unregistered") as store:
+        assert store.process.wait(60) == 78, store.text
+    assert "unregistered-value" in store.text and "make register" in store.text

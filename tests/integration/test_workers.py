@@ -14,6 +14,15 @@ def workers(program: Program) -> list[psutil.Process]:
     return psutil.Process(program.process.pid).children()
 
 
+def wait_started(program: Program, times: int) -> None:
+    """Until so many workers were started, those that were started again too."""
+    Patience().wait_until(
+        lambda: program.text.count("bank worker started") == times,
+        what=f"{times} starts of workers",
+        timeout_s=30,
+    )
+
+
 def test_workers_share_partitions_come_back_when_killed_and_leave_together(
     platform: Platform,
 ) -> None:
@@ -24,18 +33,10 @@ def test_workers_share_partitions_come_back_when_killed_and_leave_together(
     }
     command = ["consumers.bank", "run", "--workers", "2"]
     with Program(command, environment, platform.logs / "bank.log") as bank:
-        Patience().wait_until(
-            lambda: bank.text.count("bank worker started") == 2,
-            what="two workers",
-            timeout_s=30,
-        )
+        wait_started(bank, 2)
         victim, survivor = workers(bank)
         victim.kill()
-        Patience().wait_until(
-            lambda: bank.text.count("bank worker started") == 3,
-            what="a worker to be started again",
-            timeout_s=30,
-        )
+        wait_started(bank, 3)
         assert survivor.is_running()
         emit(platform, *(transfer(payer) for payer in range(1, 31)))
         platform.wait_applied(30)
@@ -49,11 +50,7 @@ def test_workers_do_not_outlive_a_parent_that_was_killed(platform: Platform) -> 
     environment = {**platform.environment(), "BANK_INSTANCE": platform.name}
     command = ["consumers.bank", "run", "--workers", "2"]
     with Program(command, environment, platform.logs / "bank.log") as bank:
-        Patience().wait_until(
-            lambda: bank.text.count("bank worker started") == 2,
-            what="two workers",
-            timeout_s=30,
-        )
+        wait_started(bank, 2)
         orphans = workers(bank)
         bank.kill()
         _, alive = psutil.wait_procs(orphans, timeout=30)

@@ -28,7 +28,7 @@ from once.health import Progress
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.api.app import create_app
 from producers.store.api.auth import Doorman, anyone
-from producers.store.api.protocol import guarded
+from producers.store.api.server import server_config
 from producers.store.backlog import MemoryBacklog
 from producers.store.committer import Committer
 from producers.store.desk import Desk
@@ -42,7 +42,12 @@ from producers.store.transfers import Chunk
 from producers.store.watchers import Watchers
 
 SECONDS_MAX = 20.0  # for what should take none
-DEMO = {"demo": True, "bootstrap_servers": "unused:1", "registry_url": "http://unused"}
+DEMO = {
+    "demo": True,
+    "bootstrap_servers": "unused:1",
+    "registry_url": "http://unused",
+    "drain_seconds_max": 1.0,
+}
 FIELDS = {"debit_account": 1, "credit_account": 2, "amount": 250, "currency": "EUR"}
 PAYMENT = json.dumps(FIELDS).encode()
 
@@ -89,7 +94,7 @@ class Served:
             settings.queued_after_ms / 1000,
         )
         app = create_app(self.desk, doorman, settings, self._observe)
-        self._server = uvicorn.Server(_config(app, settings))
+        self._server = uvicorn.Server(server_config(app, settings))
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.address = ("127.0.0.1", int(self._listener.getsockname()[1]))
         self._thread = ThreadPoolExecutor(1)
@@ -139,22 +144,6 @@ def serving(
         yield served
     finally:
         served.close()
-
-
-def _config(app: Any, settings: ServeSettings) -> uvicorn.Config:
-    """As in producers/store/serve.py."""
-    return uvicorn.Config(
-        app,
-        http=guarded(settings.header_bytes_max, settings.receive_seconds_max),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=settings.connections_max,
-        timeout_graceful_shutdown=2,
-    )
 
 
 class Answer(NamedTuple):

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from producers.store.generate import Generator, Population, uuid7s
+from producers.store.generate import Generator, Population
+from producers.store.ids import uuid7s
 from producers.store.lines import LINE_BYTES_MAX, chunks
 from producers.store.transfers import Chunk
 

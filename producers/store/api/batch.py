@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from producers.store.api.auth import Client
 from producers.store.api.limits import BATCH_PATH, RateLimit
 from producers.store.api.lines import LINE_BYTES_MAX, Line, read_lines
-from producers.store.api.models import parse_line
+from producers.store.api.models import parse_line, status_fields
 from producers.store.api.problem_response import mistake
 from producers.store.desk import Answer, Desk
 from producers.store.problems import Kind, Problem
@@ -108,11 +108,8 @@ def _parse(raw: bytes | None) -> TransferLine:
 def _answer_line(number: int, line: TransferLine, answer: Answer) -> bytes:
     if isinstance(answer, Problem):
         return _problem_line(number, answer, str(line.transfer_id))
-    reason = f',"reason":"{answer.reason}"' if answer.reason else ""
-    return (
-        f'{{"line":{number},"transfer_id":"{line.transfer_id}",'
-        f'"state":"{answer.state.value}"{reason}}}\n'
-    ).encode()
+    fields = status_fields(line.transfer_id, answer)
+    return f'{{"line":{number},{fields}}}\n'.encode()
 
 
 def _problem_line(

@@ -26,7 +26,7 @@ from producers.store.api.models import (
     status_json,
 )
 from producers.store.desk import Desk
-from producers.store.generate import uuid7s
+from producers.store.ids import uuid7s, uuid8
 from producers.store.problems import Kind, Problem
 from producers.store.settings import ServeSettings
 from producers.store.states import Status
@@ -252,7 +252,7 @@ class TransferRoutes:
                 status = coming.result()
                 if status is None:
                     return
-                data = status_json(transfer_id, status).decode()
+                data = status_json(transfer_id, status)
                 yield f"event: state\ndata: {data}\n\n".encode()
                 coming = asyncio.ensure_future(anext(news, None))
             coming.cancel()
@@ -260,11 +260,8 @@ class TransferRoutes:
 
 def id_of_key(client: str, key: str) -> UUID:
     """The transfer_id of a client's Idempotency-Key (a UUID of version 8)."""
-    octets = hashlib.blake2b(f"{client}\0{key}".encode(), digest_size=16).digest()
-    number = int.from_bytes(octets, "big")
-    number = number & ~(0xF << 76) | 8 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    return UUID(int=number)
+    content = f"{client}\0{key}".encode()
+    return uuid8(hashlib.blake2b(content, digest_size=16).digest())
 
 
 async def _json(request: Request) -> bytes:

@@ -1,0 +1,33 @@
+"""Opens SQLite files for journal and index: WAL, shared between threads."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Literal
+
+from once.errors import Defect
+
+SQLITE_MIN = (3, 38)  # has ->>
+BUSY_SECONDS = 30.0
+
+
+def connect(
+    path: Path, synchronous: Literal["OFF", "NORMAL", "FULL"]
+) -> sqlite3.Connection:
+    """A connection without implicit transactions. Raises Defect when SQLite is too old.
+
+    `synchronous`: a commit waits for the disk (FULL), or only a checkpoint does
+    (NORMAL), or nothing (OFF).
+    """
+    if sqlite3.sqlite_version_info < SQLITE_MIN:
+        raise Defect(
+            f"this Python has SQLite {sqlite3.sqlite_version}; journal and index "
+            f"need {'.'.join(map(str, SQLITE_MIN))} or newer"
+        )
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    return connection
