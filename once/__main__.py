@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import psycopg
@@ -19,6 +20,7 @@ from once import resources
 from once.errors import Defect, OnceError, exit_status, from_postgres
 from once.migrate import migrate as apply_migrations
 from once.registry import Registry, load_schema
+from once.settings import required
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -27,7 +29,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 def migrate(folder: str = "postgres/migrations") -> None:
     """Apply the SQL migrations, as the role in ONCE_MIGRATOR_CONNINFO."""
     try:
-        with psycopg.connect(_setting("ONCE_MIGRATOR_CONNINFO")) as connection:
+        with psycopg.connect(required("ONCE_MIGRATOR_CONNINFO")) as connection:
             applied = apply_migrations(connection, resources.find(folder))
     except psycopg.Error as error:
         raise from_postgres(error, "migrating") from error
@@ -37,7 +39,7 @@ def migrate(folder: str = "postgres/migrations") -> None:
 @app.command()
 def register(pairs: Annotated[list[str], typer.Argument(help="SUBJECT=FILE")]) -> None:
     """Register schemas at ONCE_REGISTRY_URL; an incompatible one is refused."""
-    registry = Registry(_setting("ONCE_REGISTRY_URL"))
+    registry = Registry(required("ONCE_REGISTRY_URL"), _registry_ca())
     for pair in pairs:
         subject, _, file = pair.partition("=")
         schema_id = registry.register(subject, load_schema(resources.find(file)))
@@ -50,7 +52,7 @@ def topics(
     replication: int = 3,
 ) -> None:
     """Create topics at ONCE_BOOTSTRAP_SERVERS, with min ISR = replication - 1."""
-    admin = AdminClient({"bootstrap.servers": _setting("ONCE_BOOTSTRAP_SERVERS")})
+    admin = AdminClient({"bootstrap.servers": required("ONCE_BOOTSTRAP_SERVERS")})
     wanted = [
         NewTopic(
             topic,
@@ -70,11 +72,9 @@ def topics(
             print(f"{topic} was there")
 
 
-def _setting(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise Defect(f"{name} is not set; see docs/operations.md")
-    return value
+def _registry_ca() -> Path | None:
+    named = os.environ.get("ONCE_REGISTRY_CA")
+    return Path(named) if named else None
 
 
 if __name__ == "__main__":

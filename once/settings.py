@@ -1,7 +1,13 @@
-"""Loads a program's settings, or says in one sentence which are missing or wrong."""
+"""Loads a program's settings, or says in one sentence which are missing or wrong.
+
+They come from the environment. Secrets may lie in files instead: one per setting, with
+its name in small letters, in the folder that ONCE_SECRETS_DIR names.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -11,11 +17,15 @@ from once.errors import Defect
 
 S = TypeVar("S", bound=BaseSettings)
 
+SECRETS_DIR = "ONCE_SECRETS_DIR"
+REFUSE_ROOT = "ONCE_REFUSE_ROOT"  # set in our images
+
 
 def load(kind: type[S]) -> S:
-    """The settings of this kind, from the environment. Raises Defect."""
+    """The settings of this kind; the environment wins over files. Raises Defect."""
+    _refuse_root()
     try:
-        return kind()
+        return kind(_secrets_dir=_secrets_dir())
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
         wrong = ", ".join(
@@ -25,3 +35,30 @@ def load(kind: type[S]) -> S:
     except SettingsError as error:
         wrong = str(error)
     raise Defect(f"settings missing or wrong: {wrong}; see docs/operations.md")
+
+
+def required(name: str) -> str:
+    """One setting by its full name, from the environment or a file. Raises Defect."""
+    _refuse_root()
+    value = os.environ.get(name, "")
+    folder = _secrets_dir()
+    if not value and folder is not None and (folder / name.lower()).is_file():
+        value = (folder / name.lower()).read_text().strip()
+    if not value:
+        raise Defect(f"{name} is not set; see docs/operations.md")
+    return value
+
+
+def _refuse_root() -> None:
+    """In a container, root is a mistake of the deployment, and we say so at once."""
+    if os.environ.get(REFUSE_ROOT) and os.geteuid() == 0:
+        raise Defect("this container runs as root: give it a user (runAsUser, --user)")
+
+
+def _secrets_dir() -> Path | None:
+    named = os.environ.get(SECRETS_DIR)
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        raise Defect(f"{SECRETS_DIR} is {named}, which is no folder: is it mounted?")
+    return Path(named)

@@ -11,7 +11,7 @@ from rich.console import Console
 from consumers.bank import accounts, supervisor, worker
 from consumers.bank.settings import BankSettings
 from once.errors import OnceError, exit_status
-from once.settings import load
+from once.settings import load, required
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
@@ -36,15 +36,16 @@ def run(
 
 @app.command()
 def open_accounts(
-    conninfo: Annotated[
-        str, typer.Option(envvar="ONCE_MIGRATOR_CONNINFO", help="the ledger's owner")
-    ],
     first: Annotated[int, typer.Option(min=1)] = 1,
     count: Annotated[int, typer.Option(min=1)] = 1,
     currency: Annotated[str, typer.Option(help="ISO 4217")] = "EUR",
     credit_limit: Annotated[int, typer.Option(min=0, help="minor units")] = 0,
 ) -> None:
-    """Open accounts FIRST..FIRST+COUNT-1; those that exist stay as they are."""
+    """Open accounts FIRST..FIRST+COUNT-1; those that exist stay as they are.
+
+    As the ledger's owner, by ONCE_MIGRATOR_CONNINFO.
+    """
+    conninfo = required("ONCE_MIGRATOR_CONNINFO")
     opened = accounts.open_accounts(conninfo, first, count, currency, credit_limit)
     print(f"opened {opened} accounts")
 

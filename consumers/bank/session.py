@@ -68,7 +68,7 @@ class Session:
         """Connect to everything; `_resources` closes it again, the last one first."""
         closing = self._resources.callback
         kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
-        registry = Registry(settings.registry_url)
+        registry = Registry(settings.registry_url, settings.registry_ca)
         closing(registry.close)
         self._codec = TransferCodec(
             registry, f"{settings.topic}-value", self._observer.progress.beat

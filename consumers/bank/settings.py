@@ -6,6 +6,8 @@ and mounted secrets.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,6 +19,7 @@ class BankSettings(BaseSettings):
 
     bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
     registry_url: str = Field(description="Confluent-compatible API of the registry")
+    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     conninfo: SecretStr = Field(description="libpq conninfo of the ledger, role bank")
     instance: str = Field("0", description="stable name; fences its predecessor")
 

@@ -62,7 +62,7 @@ def peek(
     if follow and stderr.is_terminal:
         stderr.print(f"following {safe(topic)} from {start}; Ctrl-C ends", style="dim")
     write = _writer()
-    registry = Registry(settings.registry_url)
+    registry = Registry(settings.registry_url, settings.registry_ca)
     try:
         decoder = ValueDecoder(registry)
         for sighting in sightings(kafka, request):

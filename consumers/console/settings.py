@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,4 +19,5 @@ class PeekSettings(BaseSettings):
     registry_url: str = Field(
         min_length=1, description="Confluent-compatible API of the registry"
     )
+    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")

@@ -1,4 +1,4 @@
-"""The Store's command line: `python -m producers.store emit`."""
+"""The Store's command line: `python -m producers.store emit | serve | smoke`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from producers.store import lines
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from producers.store.service import Store, Tally, open_store, paced
-from producers.store.settings import ServeSettings, StoreSettings
+from producers.store.settings import ServeSettings, SmokeSettings, StoreSettings
 from producers.store.transfers import Chunk
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -98,6 +98,14 @@ def serve() -> None:
     from producers.store.serve import Service
 
     uvloop.run(Service(settings).run())
+
+
+@app.command()
+def smoke() -> None:
+    """Ask a running Store whether it works; settings are SMOKE_... ."""
+    from producers.store.smoke import Smoke
+
+    Smoke(load(SmokeSettings)).run(print)
 
 
 def _read(

@@ -145,7 +145,7 @@ class Service:
             )
             for turn in range(EMITTERS)
         ]
-        registry = Registry(settings.registry_url)
+        registry = Registry(settings.registry_url, settings.registry_ca)
         for close in (*(producer.close for producer in producers), registry.close):
             self._resources.callback(close)
         acknowledged = self._resources.enter_context(
@@ -174,7 +174,7 @@ class Service:
 
     def _follower(self, telemetry: Telemetry, index: Index) -> Follower:
         settings = self._settings
-        registry = Registry(settings.registry_url)
+        registry = Registry(settings.registry_url, settings.registry_ca)
         self._resources.callback(registry.close)
         self._following = Progress(settings.stall_seconds_max)
         return Follower(

@@ -79,7 +79,7 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
         kafka_settings(settings), f"store-{settings.instance}"
     )
     progress = Progress(settings.stall_seconds_max)
-    registry = Registry(settings.registry_url)
+    registry = Registry(settings.registry_url, settings.registry_ca)
     with ExitStack() as stack:
         stack.callback(telemetry.shutdown)
         stack.callback(producer.close)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,6 +17,7 @@ class StoreSettings(BaseSettings):
 
     bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
     registry_url: str = Field(description="Confluent-compatible API of the registry")
+    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     instance: str = Field("0", description="stable name; fences its predecessor")
     topic: str = "transfers"
 
@@ -91,6 +92,21 @@ class ServeSettings(StoreSettings):
                 "or STORE_DEMO=1 for plain HTTP without tokens on loopback)"
             )
         return self
+
+
+class SmokeSettings(BaseSettings):
+    """The settings of the smoke test, from the environment (SMOKE_...)."""
+
+    model_config = SettingsConfigDict(env_prefix="SMOKE_", extra="ignore")
+
+    url: str = Field(description="the Store to ask")
+    token: SecretStr | None = Field(None, description="none: the Store is a demo")
+    ca: Path | None = Field(None, description="who vouches for it; none: the usual")
+    debit_account: int = Field(1, description="of the smoke test alone")
+    credit_account: int = 2
+    amount: int = Field(1, gt=0, description="minor units")
+    currency: str = "EUR"
+    wait_seconds: float = Field(30.0, gt=0, description="for one answer")
 
 
 def _is_loopback(host: str) -> bool:

@@ -33,6 +33,7 @@ class AuditSettings(BaseSettings):
 
     bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
     registry_url: str = Field(description="Confluent-compatible API of the registry")
+    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     conninfo: SecretStr = Field(description="libpq conninfo of the primary, role audit")
     topic: str = "transfers"
     results_topic: str = "transfer-results"
@@ -50,7 +51,7 @@ def audit(
     Raises Retriable while something cannot be read, Defect for a wrong deployment.
     """
     began = time.monotonic()
-    registry = Registry(settings.registry_url)
+    registry = Registry(settings.registry_url, settings.registry_ca)
     codec = TransferCodec(registry, f"{settings.topic}-value")
     kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
     topics = Topics(kafka, settings.group)
