@@ -29,11 +29,14 @@ prerequisites: ## install what a Debian machine lacks (Java, Maven, Postgres, et
 	@local/prerequisites
 
 .PHONY: lock
-lock: $(VENV)/.installed ## re-make requirements.lock from pyproject.toml (ARGS=--upgrade)
-	CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet \
-	    --allow-unsafe --extra=dev --extra=local --generate-hashes --strip-extras \
-	    --no-emit-find-links --no-emit-index-url --no-emit-options \
-	    --no-emit-trusted-host --output-file=requirements.lock $(ARGS) pyproject.toml
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet \
+    --allow-unsafe --generate-hashes --strip-extras --no-emit-find-links \
+    --no-emit-index-url --no-emit-options --no-emit-trusted-host
+lock: $(VENV)/.installed ## re-make both locks from pyproject.toml (ARGS=--upgrade)
+	$(COMPILE) --extra=dev --extra=local --output-file=requirements.lock $(ARGS) \
+	    pyproject.toml
+	$(COMPILE) --constraint=requirements.lock \
+	    --output-file=requirements-runtime.lock pyproject.toml
 
 # -- checks ---------------------------------------------------------------------------
 SOURCES := once producers consumers loadtest local tests

@@ -54,7 +54,7 @@ class Certificates:
         server = authority.issue_cert(*NAMES)
         self.ca.parent.mkdir(parents=True, exist_ok=True)
         authority.cert_pem.write_to_path(self.ca)
-        _write_secret(self.key, server.private_key_pem.bytes())
+        write_secret(self.key, server.private_key_pem.bytes())
         chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
         self.cert.write_bytes(chain)
 
@@ -69,7 +69,7 @@ class Issuer:
             folder.mkdir(parents=True, exist_ok=True)
             new = Ed25519PrivateKey.generate()
             form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            _write_secret(self._file, new.private_bytes(*form))
+            write_secret(self._file, new.private_bytes(*form))
         key = load_pem_private_key(self._file.read_bytes(), None)
         assert isinstance(key, Ed25519PrivateKey), f"{self._file} is no key of ours"
         self._key = key
@@ -111,7 +111,8 @@ def token(
     typer.echo(Issuer(state_dir / "auth").token(client, scopes, seconds))
 
 
-def _write_secret(path: Path, content: bytes) -> None:
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.write(content)
 

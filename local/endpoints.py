@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from local.errors import StackError
+from local.exposure import Exposure, tls_port
 from local.layout import Layout, read_json, write_json
 
 HOST = "127.0.0.1"
@@ -24,6 +25,7 @@ class Endpoints(BaseModel):
     state_dir: Path
     jars_dir: Path
     ports: dict[str, int]
+    exposure: Exposure | None = None
 
     def save(self, layout: Layout) -> None:
         write_json(layout.endpoints_file, self.model_dump(mode="json"))
@@ -37,7 +39,7 @@ def postgres_names(count: int) -> list[str]:
     return [f"postgres-{number}" for number in range(1, count + 1)]
 
 
-def port_names(brokers: int, postgres: int) -> list[str]:
+def port_names(brokers: int, postgres: int, exposed: bool = False) -> list[str]:
     """Every port a stack of this size listens on."""
     names = ["registry", "registry-management"]
     for broker in broker_names(brokers):
@@ -46,11 +48,18 @@ def port_names(brokers: int, postgres: int) -> list[str]:
     if postgres > 1:
         names += ["etcd", "etcd-peer"]
         names += [f"{node}-patroni" for node in postgres_names(postgres)]
+    if exposed:
+        names += [tls_port(broker) for broker in broker_names(brokers)]
     return names
 
 
 def make_endpoints(
-    layout: Layout, jars: Path, ports: Mapping[str, int], brokers: int, postgres: int
+    layout: Layout,
+    jars: Path,
+    ports: Mapping[str, int],
+    brokers: int,
+    postgres: int,
+    exposure: Exposure | None = None,
 ) -> Endpoints:
     nodes = postgres_names(postgres)
     return Endpoints(
@@ -66,6 +75,7 @@ def make_endpoints(
         state_dir=layout.root,
         jars_dir=jars,
         ports=dict(ports),
+        exposure=exposure,
     )
 
 

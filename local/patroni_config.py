@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.endpoints import HOST
+from local.exposure import Exposure
 from local.passwords import REPLICATION, SUPERUSER
 
 SCOPE = "once"
@@ -72,6 +73,12 @@ class NodeConfig:
     bin_dir: Path
     passwords: Mapping[str, str]
     lz4: bool
+    exposure: Exposure | None = None
+
+    @property
+    def certificate(self) -> tuple[Path, Path]:
+        """Where this node keeps the certificate it shows, and its key."""
+        return self.home / "server.pem", self.home / "server-key.pem"
 
     @property
     def data(self) -> Path:
@@ -90,7 +97,7 @@ class NodeConfig:
             "log": {"level": "INFO", "format": "%(asctime)s %(levelname)s %(message)s"},
             "bootstrap": self._bootstrap(),
             "postgresql": {
-                "listen": f"{HOST}:{self.port}",
+                "listen": f"{','.join(self._addresses)}:{self.port}",
                 "connect_address": f"{HOST}:{self.port}",
                 "bin_dir": str(self.bin_dir),
                 "data_dir": str(self.data),
@@ -99,11 +106,28 @@ class NodeConfig:
                     "superuser": self._login(SUPERUSER),
                     "replication": self._login(REPLICATION),
                 },
-                "pg_hba": list(AUTHENTICATION),
+                "pg_hba": self._authentication,
+                "parameters": self._encryption,
                 "create_replica_methods": ["basebackup"],
                 "basebackup": [{"checkpoint": "fast"}],
             },
         }
+
+    @property
+    def _addresses(self) -> list[str]:
+        return [HOST, self.exposure.address] if self.exposure else [HOST]
+
+    @property
+    def _authentication(self) -> list[str]:
+        more = [self.exposure.authentication] if self.exposure else []
+        return [*AUTHENTICATION, *more]
+
+    @property
+    def _encryption(self) -> dict[str, str]:
+        if self.exposure is None:
+            return {}
+        chain, key = self.certificate
+        return {"ssl": "on", "ssl_cert_file": str(chain), "ssl_key_file": str(key)}
 
     def _bootstrap(self) -> dict[str, object]:
         initdb: list[object] = ["data-checksums"]

@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 from local.deadline import Patience
 from local.endpoints import HOST, postgres_names
 from local.errors import StackError
+from local.exposure import Exposure
 from local.layout import Layout, write_json
 from local.parts import Parts
 from local.passwords import SUPERUSER
@@ -45,6 +46,7 @@ class PostgresSettings:
     ports: Mapping[str, int]
     passwords: Mapping[str, str]
     nodes: int
+    exposure: Exposure | None = None
 
     @property
     def names(self) -> list[str]:
@@ -119,6 +121,7 @@ class PatroniCluster:
                 bin_dir=settings.parts.postgres_bin,
                 passwords=settings.passwords,
                 lz4=settings.has_lz4(),
+                exposure=settings.exposure,
             )
             for name in settings.names
         ]
@@ -131,8 +134,19 @@ class PatroniCluster:
             file = node.home / "patroni.json"
             write_json(file, node.patroni(), mode=0o600)
             self._settings.servant.own(file, mode=0o600)
+            self._give_certificate(node)
         for process in self.processes.values():
             process.start()
+
+    def _give_certificate(self, node: NodeConfig) -> None:
+        """Postgres reads a key only when nobody else can."""
+        if node.exposure is None:
+            return
+        for given, kept in zip(
+            node.exposure.postgres_files, node.certificate, strict=True
+        ):
+            kept.write_bytes(given.read_bytes())
+            self._settings.servant.own(kept, mode=0o600)
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Until there is a primary, every other node follows it, one synchronously."""

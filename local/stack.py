@@ -28,6 +28,7 @@ from local.endpoints import (
 )
 from local.errors import StackError
 from local.etcd import Etcd
+from local.exposure import Exposure
 from local.kafka import Kafka, KafkaConfig
 from local.layout import Layout, read_json
 from local.parts import Parts, find_or_fetch
@@ -68,6 +69,9 @@ class StackConfig:
     # CPU seconds per million records: the first million costs 18 with and 9 without,
     # later ones 6 and 5, and after some 15 million it is worth it.
     full_jit: bool = False
+
+    # A second address of brokers and Postgres, for pods in a cluster.
+    exposure: Exposure | None = None
 
     def __post_init__(self) -> None:
         if self.brokers not in SIZES or self.postgres not in SIZES:
@@ -117,6 +121,7 @@ class Stack:
             jars_dir=endpoints.jars_dir,
             brokers=endpoints.brokers,
             postgres=endpoints.postgres,
+            exposure=endpoints.exposure,
         )
         stack = cls(config)
         parts = find_or_fetch(endpoints.jars_dir, lambda _: None)
@@ -160,6 +165,10 @@ class Stack:
         """libpq's connection string to the primary, password included."""
         return self._started.settings.conninfo(user=user, dbname=dbname)
 
+    def password(self, role: str) -> str:
+        """Of a Postgres role that this stack made."""
+        return self._started.settings.passwords[role]
+
     def start(self) -> None:
         """Start everything and return when all of it is ready.
 
@@ -182,7 +191,11 @@ class Stack:
             ensure_class_data(parts, lambda doing: self._progress("parts", doing))
             self._progress("parts", None)
             ports = choose_ports(
-                port_names(self.config.brokers, self.config.postgres),
+                port_names(
+                    self.config.brokers,
+                    self.config.postgres,
+                    exposed=self.config.exposure is not None,
+                ),
                 remembered=remembered_ports(self._layout),
                 configured=self.config.ports,
             )
@@ -281,6 +294,7 @@ class Stack:
             ports=ports,
             passwords=load_passwords(layout),
             nodes=config.postgres,
+            exposure=config.exposure,
         )
         etcd: Etcd | None = None
         postgres: Postgres
@@ -297,11 +311,17 @@ class Stack:
                 ports,
                 config.brokers,
                 config.postgres,
+                config.exposure,
             ),
             settings=settings,
             kafka=Kafka(
                 KafkaConfig(
-                    layout, parts, ports, config.brokers, full_jit=config.full_jit
+                    layout,
+                    parts,
+                    ports,
+                    config.brokers,
+                    full_jit=config.full_jit,
+                    exposure=config.exposure,
                 ),
                 patience,
             ),

@@ -1,0 +1,1 @@
+"""Kubernetes on one machine: programs built here, a control plane, a kind cluster."""

@@ -1,0 +1,121 @@
+"""The API of a cluster, spoken directly: what runs in a loop cannot start kubectl."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from local.errors import StackError
+
+MANAGER = "once-local"
+TIMEOUT_S = 20.0
+
+Object = dict[str, Any]
+
+# Where objects of a kind live: group and version, and the word in the path.
+PLURALS = {
+    "ConfigMap": ("v1", "configmaps"),
+    "Namespace": ("v1", "namespaces"),
+    "Secret": ("v1", "secrets"),
+    "Service": ("v1", "services"),
+    "EndpointSlice": ("discovery.k8s.io/v1", "endpointslices"),
+    "Application": ("argoproj.io/v1alpha1", "applications"),
+    "Kafka": ("kafka.strimzi.io/v1", "kafkas"),
+    "KafkaNodePool": ("kafka.strimzi.io/v1", "kafkanodepools"),
+    "KafkaTopic": ("kafka.strimzi.io/v1", "kafkatopics"),
+    "KafkaUser": ("kafka.strimzi.io/v1", "kafkausers"),
+    "KafkaRebalance": ("kafka.strimzi.io/v1", "kafkarebalances"),
+    "PostgresCluster": (
+        "postgres-operator.crunchydata.com/v1",
+        "postgresclusters",
+    ),
+    "Certificate": ("cert-manager.io/v1", "certificates"),
+    "Issuer": ("cert-manager.io/v1", "issuers"),
+    "Gateway": ("gateway.networking.k8s.io/v1", "gateways"),
+    "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+}
+CLUSTER_WIDE = {"Namespace"}
+
+
+class Api:
+    """A client with the rights of a kubeconfig."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        said = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = said["clusters"][0]["cluster"], said["users"][0]["user"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        trust = ssl.create_default_context(cadata=authority)
+        with tempfile.NamedTemporaryFile() as pair:
+            for part in ("client-certificate-data", "client-key-data"):
+                pair.write(base64.b64decode(user[part]) + b"\n")
+            pair.flush()
+            trust.load_cert_chain(pair.name)
+        self._http = httpx.Client(
+            base_url=cluster["server"], verify=trust, timeout=TIMEOUT_S, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
+        """All of a kind; none where the kind is unknown. Raises StackError."""
+        query = {"labelSelector": selector} if selector else {}
+        answer = self._http.get(_path(kind, namespace), params=query)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return []
+        items: list[Object] = _content(answer)["items"]
+        return items
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """One object, or None. Raises StackError."""
+        answer = self._http.get(_path(kind, namespace, name))
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return _content(answer)
+
+    def apply(self, made: Object, subresource: str = "") -> Object:
+        """Make it so, server-side, whoever else owns the fields. Raises StackError."""
+        meta = made["metadata"]
+        path = _path(made["kind"], meta.get("namespace", ""), meta["name"])
+        answer = self._http.patch(
+            f"{path}/{subresource}" if subresource else path,
+            params={"fieldManager": MANAGER, "force": "true"},
+            headers={"Content-Type": "application/apply-patch+yaml"},
+            content=json.dumps(made),
+        )
+        return _content(answer)
+
+    def set_status(self, of: Object, status: Object) -> None:
+        """Replace these fields of its status. Raises StackError."""
+        meta = of["metadata"]
+        path = _path(of["kind"], meta["namespace"], meta["name"])
+        answer = self._http.patch(
+            f"{path}/status",
+            headers={"Content-Type": "application/merge-patch+json"},
+            content=json.dumps({"status": status}),
+        )
+        if answer.status_code != httpx.codes.NOT_FOUND:  # it may have been deleted
+            _content(answer)
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    version, plural = PLURALS[kind]
+    root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
+    inside = "" if kind in CLUSTER_WIDE else f"/namespaces/{namespace}"
+    return f"{root}{inside}/{plural}" + (f"/{name}" if name else "")
+
+
+def _content(answer: httpx.Response) -> Object:
+    if answer.is_error:
+        said = answer.text[:300]
+        raise StackError(f"{answer.request.method} {answer.request.url.path}: {said}")
+    found: Object = answer.json()
+    return found

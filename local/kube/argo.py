@@ -1,0 +1,158 @@
+"""Installs Argo CD and Argo Rollouts, and sees how far the Applications are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.deadline import Patience
+from local.kube import objects, programs
+from local.kube.api import Api, Object
+from local.kube.cluster import Cluster
+from local.kube.foreign_images import REPOSITORY
+from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
+
+ARGO_CD_NAMESPACE, ROLLOUTS_NAMESPACE = "argocd", "argo-rollouts"
+INSTALLED_TIMEOUT_S = 300.0
+CRDS = Path(__file__).with_name("crds")
+# Parts of Argo CD that a laptop does without: single sign-on, mail, generators.
+WITHOUT = (
+    "argocd-dex-server",
+    "argocd-notifications-controller",
+    "argocd-applicationset-controller",
+)
+IMAGES = {
+    "quay.io/argoproj/argocd": f"{REPOSITORY}/argocd:v{ARGO_CD}",
+    "public.ecr.aws/docker/library/redis": f"{REPOSITORY}/redis:bookworm",
+    "quay.io/argoproj/argo-rollouts": f"{REPOSITORY}/argo-rollouts:v{ARGO_ROLLOUTS}",
+}
+
+
+def install(cluster: Cluster) -> None:
+    """Both, from the manifests of their releases. Raises StackError."""
+    cd = programs.source("github.com/argoproj/argo-cd/v3", ARGO_CD)
+    rollouts = programs.source("github.com/argoproj/argo-rollouts", ARGO_ROLLOUTS)
+    for namespace, manifest in (
+        (ARGO_CD_NAMESPACE, cd / "manifests/install.yaml"),
+        (ROLLOUTS_NAMESPACE, rollouts / "manifests/install.yaml"),
+    ):
+        space = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace},
+        }
+        documents = list(_adapted(manifest, cluster.offline))
+        cluster.apply(space)
+        command = ["apply", "--server-side", "--force-conflicts", "--filename=-"]
+        text = yaml.safe_dump_all(documents)
+        cluster.kubectl(*command, "--namespace", namespace, stdin=text)
+    if cluster.offline:  # the kinds of the operators that are not there
+        crds = ["apply", "--server-side", "--recursive", "--filename", str(CRDS)]
+        cluster.kubectl(*crds)
+
+
+def wait_installed(cluster: Cluster) -> None:
+    """Until every Deployment of both is available. Raises StackError."""
+
+    def available() -> bool:
+        return all(
+            found["status"].get("availableReplicas", 0) >= found["spec"]["replicas"]
+            for namespace in (ARGO_CD_NAMESPACE, ROLLOUTS_NAMESPACE)
+            for found in cluster.get("deployments", "--namespace", namespace)["items"]
+        )
+
+    Patience().wait_until(
+        available, what="Argo CD", timeout_s=INSTALLED_TIMEOUT_S, interval_s=1.0
+    )
+
+
+def bootstrap(cluster: Cluster, checkout: Path, environment: str) -> None:
+    """Apply the one thing that is applied by hand: settings and the root Application.
+
+    By another name than the manifests above: else their keys would be taken out again.
+    """
+    overlay = checkout / "argocd" / "bootstrap" / "overlays" / environment
+    command = ["apply", "--server-side", "--force-conflicts"]
+    owner = "--field-manager=once-bootstrap"
+    cluster.kubectl(*command, owner, "--kustomize", str(overlay))
+    restart = ("rollout", "restart", "deployment,statefulset")  # read at their start
+    cluster.kubectl(*restart, "--namespace", ARGO_CD_NAMESPACE)
+
+
+def point_git(cluster: Cluster, address: str, port: int) -> None:
+    """The name of the git remote leads to this machine. Raises StackError."""
+    made = objects.outside_service(
+        ARGO_CD_NAMESPACE, "once-git", port, [(address, port)]
+    )
+    cluster.apply(*made)
+
+
+@dataclass(frozen=True)
+class AppState:
+    """How far one Application is."""
+
+    name: str
+    sync: str
+    health: str
+    revision: str
+    message: str
+
+    @property
+    def done(self) -> bool:
+        """In the cluster as it is in git, and working."""
+        return self.sync == "Synced" and self.health == "Healthy"
+
+
+def applications(api: Api) -> list[AppState]:
+    """Every Application, by name."""
+    found = api.list("Application", ARGO_CD_NAMESPACE)
+    return sorted((_state(each) for each in found), key=lambda app: app.name)
+
+
+def refresh(cluster: Cluster) -> None:
+    """Look at git now, without waiting for the next turn."""
+    note = "argocd.argoproj.io/refresh=normal"
+    spaced = ("--namespace", ARGO_CD_NAMESPACE)
+    cluster.kubectl("annotate", "applications", "--all", "--overwrite", note, *spaced)
+
+
+def _state(found: Object) -> AppState:
+    status = found.get("status", {})
+    operation = status.get("operationState", {})
+    conditions = [each.get("message", "") for each in status.get("conditions", [])]
+    return AppState(
+        name=found["metadata"]["name"],
+        sync=status.get("sync", {}).get("status", "Unknown"),
+        health=status.get("health", {}).get("status", "Missing"),
+        revision=status.get("sync", {}).get("revision", ""),
+        message=" | ".join([*conditions, operation.get("message", "")]).strip(" |"),
+    )
+
+
+def _adapted(manifest: Path, offline: bool) -> Iterator[Any]:
+    """Its objects; offline with our images and without what is not needed."""
+    for document in yaml.safe_load_all(manifest.read_text()):
+        if document is None:
+            continue
+        if document["kind"] in ("Deployment", "StatefulSet"):
+            spec = document["spec"]
+            spec.setdefault("replicas", 1)
+            if document["metadata"]["name"] in WITHOUT:
+                spec["replicas"] = 0
+            pod = spec["template"]["spec"]
+            for container in [*pod["containers"], *pod.get("initContainers", [])]:
+                _set_image(container, offline)
+        yield document
+
+
+def _set_image(container: dict[str, Any], offline: bool) -> None:
+    name, _, tag = container["image"].rpartition(":")
+    if tag == "latest":
+        container["image"] = f"{name}:v{ARGO_ROLLOUTS}"
+    if offline and name in IMAGES:
+        container["image"] = IMAGES[name]
+    container["imagePullPolicy"] = "IfNotPresent"

@@ -1,0 +1,128 @@
+"""Docker: the one that runs on this machine, or our own in a network namespace.
+
+Ours keeps its images beside the built programs (programs.cache()), and knows nothing of
+the world outside: what it runs was built here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.deadline import Patience
+from local.errors import MissingPart, StackError
+from local.kube import network, programs
+from local.process import ManagedProcess, ProcessSpec
+
+READY_TIMEOUT_S = 60.0
+
+
+class Docker:
+    """How to reach the engine, and whether we own it."""
+
+    def __init__(self, state: Path) -> None:
+        """`state` is a folder for the socket and the log of an engine of our own."""
+        self._state = state.resolve()
+        self._socket = self._state / "docker.sock"
+        self.process = self._engine()
+        self.ours = self.process.is_running() or not _answers({})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client of this engine needs to know."""
+        return {"DOCKER_HOST": f"unix://{self._socket}"} if self.ours else {}
+
+    def start(self) -> None:
+        """Start one when none runs on this machine. Raises StackError, MissingPart."""
+        if not self.ours or self.process.is_running():
+            return
+        if os.geteuid() != 0 or shutil.which("dockerd") is None:
+            raise MissingPart(
+                "No Docker engine answers: start one, or run as root with the package "
+                "docker.io, and one is started here."
+            )
+        network.create()
+        self._state.mkdir(parents=True, exist_ok=True)
+        _write_wrapper(self._state / "runc")
+        self.process.start()
+
+        def ready() -> bool:
+            self.process.require_running()
+            return _answers(self.environment)
+
+        Patience().wait_until(ready, what="dockerd", timeout_s=READY_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Stop ours, with all it runs, and take its network away."""
+        if self.process.is_running():
+            self.process.terminate()
+        if self.ours:
+            network.remove()
+
+    def run(
+        self, *arguments: str, stdin: bytes | None = None, check: bool = True
+    ) -> str:
+        """Run the client; what it prints. Raises StackError."""
+        done = subprocess.run(
+            ["docker", *arguments],
+            env={**os.environ, **self.environment},
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()[-800:]
+            raise StackError(f"docker {' '.join(arguments[:3])}: {said}")
+        return done.stdout.decode(errors="replace")
+
+    def has_image(self, name: str) -> bool:
+        """Whether the engine has it."""
+        return bool(self.run("images", "--quiet", name).strip())
+
+    def _engine(self) -> ManagedProcess:
+        command = [
+            "dockerd",
+            f"--data-root={programs.cache() / 'docker'}",
+            f"--exec-root={self._state / 'docker'}",
+            f"--pidfile={self._state / 'dockerd.pid'}",
+            f"--host=unix://{self._socket}",
+            "--storage-driver=overlay2",
+            f"--add-runtime=once={self._state / 'runc'}",
+            "--default-runtime=once",
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+        ]
+        return ManagedProcess(
+            ProcessSpec(
+                name="dockerd",
+                command=network.enter(*command),
+                directory=self._state,
+                log=self._state / "dockerd.log",
+                pid_file=self._state / "dockerd.json",
+                stop_timeout_s=60.0,
+            )
+        )
+
+
+def _answers(environment: Mapping[str, str]) -> bool:
+    """Whether an engine answers this client."""
+    if shutil.which("docker") is None:
+        return False
+    done = subprocess.run(
+        ["docker", "info", "--format", "{{.ServerVersion}}"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+        timeout=20,
+    )
+    return done.returncode == 0 and bool(done.stdout.strip())
+
+
+def _write_wrapper(path: Path) -> None:
+    """A runc that does not ask for what this machine's root does not have."""
+    wrapper = Path(__file__).with_name("runc_wrapper.py")
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {wrapper} "$@"\n')
+    path.chmod(0o755)

@@ -1,0 +1,106 @@
+"""The git remote that Argo CD follows: a bare repository, served on one address.
+
+What is pushed to it is the working tree as it lies there, committed or not; the commit
+is made in a clone of its own, and the checkout's own history is not touched.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from local.errors import StackError
+from local.process import ManagedProcess, ProcessSpec
+
+BRANCH = "main"
+PORT = 9418
+AUTHOR = ("-c", "user.name=once", "-c", "user.email=once@localhost")
+# Where the overlays of a local cluster name our images.
+TAGGED = ("producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind")
+
+
+class GitRemote:
+    """The repository, its clone to commit in, and the daemon that serves it."""
+
+    def __init__(self, state: Path, address: str) -> None:
+        state = state.resolve()
+        self.bare, self.clone = state / "git" / "once.git", state / "clone"
+        self.daemon = ManagedProcess(
+            ProcessSpec(
+                name="git",
+                command=[
+                    *("git", "daemon", "--reuseaddr", "--export-all"),
+                    f"--listen={address}",
+                    f"--port={PORT}",
+                    f"--base-path={state / 'git'}",
+                    str(state / "git"),
+                ],
+                directory=state,
+                log=state / "git.log",
+                pid_file=state / "git.json",
+            )
+        )
+
+    def start(self) -> None:
+        """Make the repository, unless it is there, and serve it."""
+        if not self.bare.exists():
+            self.bare.parent.mkdir(parents=True, exist_ok=True)
+            made = ("init", "--quiet", "--bare", f"--initial-branch={BRANCH}")
+            _git(Path.cwd(), *made, str(self.bare))
+            _git(Path.cwd(), "clone", "--quiet", str(self.bare), str(self.clone))
+        self.daemon.start()
+
+    def stop(self) -> None:
+        """Serve no more, and forget the repository."""
+        self.daemon.terminate()
+        for folder in (self.bare.parent, self.clone):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def push_tree(self, tree: Path, tag: str, message: str) -> str:
+        """Push that working tree, with this tag of our images; the commit."""
+        listed = _git(
+            tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard"
+        )
+        for old in self.clone.iterdir():
+            if old.name != ".git":
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        for name in filter(None, listed.split("\0")):
+            if (tree / name).is_file():
+                (self.clone / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(tree / name, self.clone / name)
+        for overlay in TAGGED:
+            file = self.clone / overlay / "kustomization.yaml"
+            file.write_text(file.read_text().replace("newTag: dev", f"newTag: {tag}"))
+        return self.commit(message)
+
+    def commit(self, message: str) -> str:
+        """Commit and push whatever was changed in the clone; the commit."""
+        _git(self.clone, "add", "--all")
+        if _git(self.clone, "status", "--porcelain"):
+            _git(self.clone, *AUTHOR, "commit", "--quiet", "--message", message)
+        _git(self.clone, "push", "--quiet", "origin", f"HEAD:{BRANCH}")
+        return self.head()
+
+    def revert(self) -> str:
+        """Take back the last commit by a new one, and push it; the commit."""
+        _git(self.clone, *AUTHOR, "revert", "--no-edit", "HEAD")
+        _git(self.clone, "push", "--quiet", "origin", f"HEAD:{BRANCH}")
+        return self.head()
+
+    def head(self) -> str:
+        """The commit that is served."""
+        return _git(self.clone, "rev-parse", "HEAD").strip()
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError(f"git {arguments[0]}: {done.stderr.strip()[-400:]}")
+    return done.stdout

@@ -1,0 +1,3 @@
+module once/tools/pause
+
+go 1.26.0

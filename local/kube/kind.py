@@ -1,0 +1,208 @@
+"""The local cluster: `make kind-up`, `kind-push`, `kind-demo`, `kind-down`.
+
+With Docker and a way to image registries, operators run Kafka and Postgres in it. Where
+there is no engine and no registry, all of it is built here, and Kafka and Postgres run
+beside the cluster (the environment `kind-offline`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from local.errors import StackError
+from local.kube import argo, foreign_images, node_image, own_images, programs, secrets
+from local.kube.api import Api
+from local.kube.cluster import Cluster
+from local.kube.docker import Docker
+from local.kube.git_remote import PORT, GitRemote
+from local.kube.outside import Outside
+from local.kube.rollout import follow
+from local.stack import DEFAULT_STATE_DIR
+
+STATE = DEFAULT_STATE_DIR / "kind"
+JARS = DEFAULT_STATE_DIR / "jars"
+NEEDED = ("kind", "kubectl", "kustomize", "argocd")
+SYNCED_TIMEOUT_S = 900.0
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+console = Console(stderr=True, highlight=False)
+
+
+class Local:
+    """The parts of one local cluster, and the steps of its life."""
+
+    def __init__(self, state: Path = STATE) -> None:
+        state.mkdir(parents=True, exist_ok=True)
+        self.state = state
+        self.docker = Docker(state)
+        self.cluster = Cluster(state, self.docker)
+        self.outside = Outside(state)
+
+    @property
+    def environment(self) -> str:
+        """Which overlay is deployed."""
+        return "kind-offline" if self.cluster.offline else "kind"
+
+    @property
+    def remote(self) -> GitRemote:
+        """The git remote; its address is known once the engine runs."""
+        return GitRemote(self.state, self.cluster.host_address())
+
+    def api(self) -> Api:
+        """A client of the cluster's API."""
+        return Api(self.cluster.kubeconfig)
+
+    def images(self) -> tuple[str | None, list[str]]:
+        """Everything that would else be pulled: the node image's name, and ours."""
+        node = None
+        if self.cluster.offline:
+            images = [
+                *foreign_images.control_plane(_say),
+                *foreign_images.platform(JARS, _say),
+            ]
+            node = node_image.ensure(self.docker, images, _say)
+        return node, own_images.build(self.docker, _say)
+
+    def up(self) -> None:
+        """From nothing to all Applications Synced and Healthy. Raises StackError."""
+        with _step("programs"):
+            programs.ensure(NEEDED, _say)
+        with _step("Docker"):
+            self.docker.start()
+        with _step("images"):
+            node, ours = self.images()
+        if not self.cluster.exists():
+            with _step("kind create cluster"):
+                self.cluster.create(node)
+        with _step("loading our images"):
+            self.cluster.load(*ours)
+        if self.cluster.offline:
+            with _step("Kafka and Postgres beside the cluster"):
+                self.outside.start()
+        with _step("Argo CD and Argo Rollouts"):
+            argo.install(self.cluster)
+            argo.wait_installed(self.cluster)
+        with _step("secrets"):
+            secrets.make(self.cluster, self.state)
+        with _step("git remote"):
+            remote = self.remote
+            remote.start()
+            argo.point_git(self.cluster, self.cluster.host_address(), PORT)
+            revision = remote.push_tree(Path.cwd(), own_images.tag(), "kind-up")
+        if self.cluster.offline:
+            self.outside.stand_in.start()
+        with _step("Argo CD: all that is in git"):
+            argo.bootstrap(self.cluster, remote.clone, self.environment)
+            self.follow(revision)
+
+    def push(self, message: str) -> None:
+        """Deploy the working tree: images, a commit, a sync. Raises StackError."""
+        with _step("images"):
+            self.cluster.load(*own_images.build(self.docker, _say))
+        with _step("git push"):
+            revision = self.remote.push_tree(Path.cwd(), own_images.tag(), message)
+        with _step("Argo CD: what was pushed"):
+            argo.refresh(self.cluster)
+            self.follow(revision)
+
+    def follow(self, revision: str) -> None:
+        """Wait until everything of that commit is Synced and Healthy."""
+        api = self.api()
+        try:
+            follow(api, revision, _say, SYNCED_TIMEOUT_S)
+        finally:
+            api.close()
+
+    def down(self) -> None:
+        """Leave nothing running and no state; what was built stays in the cache."""
+        if self.docker.ours and not self.docker.process.is_running():
+            self.outside.stop()
+        else:
+            self.remote.stop()
+            self.outside.stop()
+            self.cluster.delete()
+        self.docker.stop()
+        secrets.forget(self.state)
+
+
+@app.command()
+def up() -> None:
+    """Create the cluster and deploy this working tree to it."""
+    local = Local()
+    local.up()
+    _show(local)
+
+
+@app.command()
+def push(message: str = "kind-push") -> None:
+    """Deploy this working tree: a push to the remote that Argo CD follows."""
+    Local().push(message)
+
+
+@app.command()
+def demo(seconds: float = 60.0) -> None:
+    """Load, the death of a node, and the audit."""
+    from local.kube.demo import run
+
+    sys.exit(0 if run(Local(), seconds, console) else 1)
+
+
+@app.command()
+def images() -> None:
+    """Build everything that `up` would build, and keep it."""
+    local = Local()
+    programs.ensure(NEEDED, _say)
+    local.docker.start()
+    node, ours = local.images()
+    for name in filter(None, (node, *ours)):
+        typer.echo(name)
+
+
+@app.command()
+def down() -> None:
+    """Delete the cluster and all that runs beside it."""
+    Local().down()
+    console.print("nothing is left")
+
+
+def _show(local: Local) -> None:
+    shown = local.cluster.get("secret", "argocd-initial-admin-secret", "-n", "argocd")
+    assert shown["kind"] == "Secret"
+    password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
+    kubectl = programs.path("kubectl")
+    for line in (
+        f"export KUBECONFIG={local.cluster.kubeconfig}   # and {kubectl}",
+        f"environment    {local.environment}",
+        "Applications   kubectl -n argocd get applications",
+        "Argo CD        kubectl -n argocd port-forward service/argocd-server 8081:443",
+        f"               user admin, password: {password}",
+        "Store          kubectl -n once port-forward service/store 8443:443",
+        f"git remote     {local.remote.bare} (make kind-push)",
+    ):
+        typer.echo(line)
+
+
+def _say(doing: str) -> None:
+    console.print(f"  {doing}")
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    console.print(f"[bold]{name}[/]")
+    began = time.monotonic()
+    yield
+    console.print(f"  [green]done[/] in {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except StackError as error:
+        sys.exit(f"kind: {error}")

@@ -1,0 +1,117 @@
+"""kind's configuration: one control plane and three workers in three zones."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from local.kube import foreign_images
+from local.kube.versions import COREDNS, ETCD
+from local.layout import write_json
+
+NAME = "once"
+ZONES = ("a", "b", "c")
+ENCRYPTION = "/etc/kubernetes/encryption.json"
+POD_SUBNET = "10.244.0.0/16"
+# Ports of every node, reachable at the control plane's address on this machine.
+API_PORT = 6443
+STORE_NODE_PORT, STORE_PORT = 30443, 8443
+DEAD_AFTER = "20s"  # a silent node is unreachable to the scheduler after this
+
+
+def write(target: Path, image: str | None, address: str, encryption: Path) -> None:
+    """Write it; `image` is a node image made here, None lets kind pull its own."""
+    offline = image is not None
+    node = {"image": image} if image else {}
+    control_plane: dict[str, Any] = {
+        "role": "control-plane",
+        "extraMounts": [
+            {"hostPath": str(encryption), "containerPath": ENCRYPTION, "readOnly": True}
+        ],
+        "extraPortMappings": [
+            {
+                "containerPort": STORE_NODE_PORT,
+                "hostPort": STORE_PORT,
+                "listenAddress": address,
+            }
+        ],
+    }
+    workers: list[dict[str, Any]] = [
+        {"role": "worker", "labels": {"topology.kubernetes.io/zone": zone}}
+        for zone in ZONES
+    ]
+    patches = [
+        _cluster(offline),
+        {"kind": "KubeletConfiguration", "failCgroupV1": False},
+    ]
+    write_json(
+        target,
+        {
+            "kind": "Cluster",
+            "apiVersion": "kind.x-k8s.io/v1alpha4",
+            "name": NAME,
+            "networking": {
+                "apiServerAddress": address,
+                "apiServerPort": API_PORT,
+                "podSubnet": POD_SUBNET,
+                "kubeProxyMode": "nftables",
+                # Its own network plug-in is an image that cannot be had offline.
+                "disableDefaultCNI": offline,
+            },
+            "nodes": [{**each, **node} for each in (control_plane, *workers)],
+            "kubeadmConfigPatches": [_yaml(patch) for patch in patches],
+        },
+    )
+
+
+def _cluster(offline: bool) -> dict[str, Any]:
+    """Secrets are encrypted in etcd; a dead node is noticed soon."""
+    patch: dict[str, Any] = {
+        "kind": "ClusterConfiguration",
+        "apiServer": {
+            "extraArgs": [{"name": "encryption-provider-config", "value": ENCRYPTION}],
+            "extraVolumes": [
+                {
+                    "name": "encryption",
+                    "hostPath": ENCRYPTION,
+                    "mountPath": ENCRYPTION,
+                    "readOnly": True,
+                    "pathType": "File",
+                }
+            ],
+        },
+        "controllerManager": {
+            "extraArgs": [
+                {"name": "enable-hostpath-provisioner", "value": "true"},
+                {"name": "node-monitor-grace-period", "value": DEAD_AFTER},
+            ]
+        },
+    }
+    if offline:
+        patch["imageRepository"] = foreign_images.REPOSITORY
+        patch["etcd"] = {"local": {"imageTag": ETCD}}
+        patch["dns"] = {"imageTag": f"v{COREDNS}"}
+    return patch
+
+
+def write_encryption(target: Path) -> None:
+    """The API server's encryption at rest: Secrets under a key made here, once."""
+    if target.exists():
+        return
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    secretbox = {"secretbox": {"keys": [{"name": "first", "secret": key}]}}
+    content = {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [
+            {"resources": ["secrets"], "providers": [secretbox, {"identity": {}}]}
+        ],
+    }
+    write_json(target, content, mode=0o600)
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return json.dumps(content)  # YAML takes JSON

@@ -1,0 +1,70 @@
+"""The few Kubernetes objects that are made here and not in git."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+from local.kube.api import Object
+
+READY = {"type": "Ready", "status": "True", "reason": "StandIn"}
+
+
+def ready(moment: str = "2026-01-01T00:00:00Z") -> Object:
+    """The condition of a resource that has all it asked for."""
+    return {**READY, "message": "by the stand-in", "lastTransitionTime": moment}
+
+
+def secret(
+    namespace: str,
+    name: str,
+    content: Mapping[str, bytes],
+    kind: str = "Opaque",
+    labels: Mapping[str, str] | None = None,
+) -> Object:
+    """A Secret with these keys."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "labels": {"app.kubernetes.io/managed-by": "once-local", **(labels or {})},
+        },
+        "type": kind,
+        "data": {
+            key: base64.b64encode(value).decode() for key, value in content.items()
+        },
+    }
+
+
+def outside_service(
+    namespace: str, name: str, port: int, endpoints: list[tuple[str, int]]
+) -> list[Object]:
+    """A Service whose endpoints are addresses and ports outside the cluster."""
+    meta = {"namespace": namespace, "labels": {"app.kubernetes.io/part-of": "once"}}
+    service: Object = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {**meta, "name": name},
+        "spec": {"ports": [{"name": "tls", "port": port, "protocol": "TCP"}]},
+    }
+    slices: list[Object] = [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "namespace": namespace,
+                "name": f"{name}-{number}",
+                "labels": {
+                    "kubernetes.io/service-name": name,
+                    "endpointslice.kubernetes.io/managed-by": "once-local",
+                },
+            },
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": [{"name": "tls", "port": its_port, "protocol": "TCP"}],
+        }
+        for number, (address, its_port) in enumerate(endpoints)
+    ]
+    return [service, *slices]

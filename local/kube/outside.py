@@ -1,0 +1,84 @@
+"""What runs beside an offline cluster: the local stack, open to pods; the stand-in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from local.exposure import Exposure
+from local.kube import network
+from local.kube.authority import Authority
+from local.kube.stand_in import NAMESPACE
+from local.kube.stand_in_kafka import PORT, broker_name
+from local.process import ManagedProcess, ProcessSpec
+from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
+
+BROKERS = 3
+
+
+class Outside:
+    """Three brokers and a Postgres cluster at the address that pods can reach."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state.resolve()
+        self._folder = self._state / "stack"
+        self.stand_in = ManagedProcess(
+            ProcessSpec(
+                name="stand-in",
+                command=[
+                    *(sys.executable, "-m", "local.kube.stand_in"),
+                    str(self._state),
+                ],
+                directory=Path.cwd(),
+                log=self._state / "stand-in.log",
+                pid_file=self._state / "stand-in.json",
+            )
+        )
+
+    def start(self) -> Stack:
+        """Start the stack, unless it runs, and leave it running. Raises StackError."""
+        if Stack.running(self._folder):
+            return self.attach()
+        authority = Authority(self._state / "authority")
+        names = [f"{broker_name(number)}.{NAMESPACE}.svc" for number in (1, 2, 3)]
+        bootstrap = _names("once-kafka-bootstrap")
+        authority.write("kafka", *bootstrap, *names)
+        authority.write(
+            "ledger", *_names("ledger-primary"), *_names("ledger-pgbouncer")
+        )
+        stack = Stack(
+            StackConfig(
+                state_dir=self._folder,
+                jars_dir=DEFAULT_STATE_DIR / "jars",
+                brokers=BROKERS,
+                postgres=BROKERS,
+                exposure=Exposure(
+                    address=network.HOST,
+                    network=network.CIDR,
+                    certificates=authority.folder,
+                    broker_names=names,
+                    broker_port=PORT,
+                ),
+            )
+        )
+        stack.start()
+        stack.detach()
+        return stack
+
+    def attach(self) -> Stack:
+        """The running stack. Raises StackError."""
+        return Stack.attach(self._folder)
+
+    def stop(self) -> None:
+        """Stop all of it and remove its data."""
+        self.stand_in.terminate()
+        if Stack.running(self._folder):
+            self.attach().stop()
+        if self._folder.exists():
+            Stack(StackConfig(state_dir=self._folder)).wipe()
+
+
+def _names(service: str) -> list[str]:
+    """Every name by which a pod may call a Service."""
+    inside = f"{service}.{NAMESPACE}"
+    return [service, inside, f"{inside}.svc", f"{inside}.svc.cluster.local"]

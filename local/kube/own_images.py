@@ -1,0 +1,134 @@
+"""Our own images: the context that they are built from, and the build.
+
+python -m local.kube.own_images context     build/image/: wheels, ours among them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import typer
+
+from local.errors import StackError
+from local.kube import programs, rootfs
+from local.kube.archive import Image
+from local.kube.docker import Docker
+
+CONTEXT = Path("build/image")
+DOCKERFILES = {
+    "once/store": Path("producers/store/Dockerfile"),
+    "once/bank": Path("consumers/bank/Dockerfile"),
+}
+LOCKS = (Path("requirements-runtime.lock"), Path("requirements.lock"))
+BASE = "once/python:bookworm"
+BASE_PACKAGES = ("ca-certificates", "python3", "tzdata")
+# What the wheel is made of: the tag of an image is the digest of this.
+SOURCES = ("once", "producers", "consumers", "loadtest", "local", "avro", "postgres")
+
+
+def tag() -> str:
+    """The name of what would be built from this working tree: 12 hex digits."""
+    said = hashlib.sha256()
+    files = [Path("pyproject.toml"), LOCKS[0], *DOCKERFILES.values()]
+    for folder in SOURCES:
+        for pattern in ("*.py", "*.sql", "*.avsc", "*.html", "*.css", "*.js", "*.svg"):
+            files += Path(folder).rglob(pattern)
+    for file in sorted(files):
+        said.update(str(file).encode() + b"\0" + file.read_bytes())
+    return said.hexdigest()[:12]
+
+
+def make_context(notify: programs.Notify) -> None:
+    """The wheels of the lock, pip's and ours. Raises StackError."""
+    wheels = CONTEXT / "wheels"
+    wheels.mkdir(parents=True, exist_ok=True)
+    stamp, lock = CONTEXT / "lock.sha256", LOCKS[0].read_bytes()
+    digest = hashlib.sha256(lock).hexdigest()
+    if not stamp.exists() or stamp.read_text() != digest:
+        notify("downloading the wheels of the lock")
+        shutil.rmtree(wheels)
+        wheels.mkdir()
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as pip:
+            pip.write(_requirement("pip", LOCKS[1]))
+            pip.flush()
+            for lock_file in (str(LOCKS[0]), pip.name):
+                _pip("download", "--no-deps", "--require-hashes", "-r", lock_file)
+        stamp.write_text(digest)
+    for old in wheels.glob("once-*.whl"):
+        old.unlink()
+    _pip("wheel", "--no-deps", "--no-build-isolation", ".")
+
+
+def build(docker: Docker, notify: programs.Notify) -> list[str]:
+    """Both images of this working tree, built where missing; their names."""
+    names = [f"{name}:{tag()}" for name in DOCKERFILES]
+    missing = [name for name in names if not docker.has_image(name)]
+    if missing:
+        make_context(notify)
+        base = _base(docker, notify)
+        for name in missing:
+            notify(f"building {name}")
+            dockerfile = DOCKERFILES[name.partition(":")[0]]
+            arguments = ["--file", str(dockerfile), "--build-arg", base]
+            docker.run("build", "--tag", name, *arguments, str(CONTEXT))
+    return names
+
+
+def _base(docker: Docker, notify: programs.Notify) -> str:
+    """The build argument that names the base: where none can be pulled, one of ours."""
+    if not docker.ours:
+        return "BUILDKIT_INLINE_CACHE=0"
+    if not docker.has_image(BASE):
+        layer = rootfs.layer("python", BASE_PACKAGES, notify)
+        with tempfile.TemporaryDirectory(dir=layer.parent) as scratch:
+            archive = Path(scratch) / "python.tar"
+            Image(BASE, (layer,)).write(archive)
+            docker.run("load", "--quiet", "--input", str(archive))
+    return f"BASE_IMAGE={BASE}"
+
+
+def _requirement(name: str, lock: Path) -> str:
+    """One requirement of a lock, with its hashes."""
+    found = re.search(rf"(?m)^{name}==.*\\\n(?:    --hash=.*\n)+", lock.read_text())
+    if found is None:
+        raise StackError(f"{name} is not in {lock}: run 'make lock'.")
+    return found.group()
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", *arguments, "--quiet"]
+    if arguments[0] == "download":
+        command += ["--only-binary", ":all:", "--dest", str(CONTEXT / "wheels")]
+    else:
+        command += ["--wheel-dir", str(CONTEXT / "wheels")]
+    done = subprocess.run(
+        [*command, "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError(f"pip {arguments[0]} failed: {done.stderr.strip()[-600:]}")
+
+
+def main() -> None:
+    """Make the context, for whoever builds the images."""
+    if sys.argv[1:] != ["context"]:
+        raise StackError("usage: python -m local.kube.own_images context")
+    make_context(typer.echo)
+    typer.echo(
+        f"{CONTEXT} is ready: docker build --file {DOCKERFILES['once/store']} ..."
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StackError as error:
+        sys.exit(f"images: {error}")

@@ -1,0 +1,70 @@
+"""Debian root file systems, made by debootstrap and kept in the cache as layers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from local.errors import MissingPart, StackError
+from local.kube import programs
+from local.kube.archive import pack
+
+SUITE = "bookworm"
+# What a container does not need, and what would differ from one day to the next.
+UNNEEDED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/lintian",
+    "var/cache",
+    "var/log",
+    "var/lib/apt/lists",
+)
+
+
+def layer(name: str, packages: tuple[str, ...], notify: programs.Notify) -> Path:
+    """The tar of a minimal Debian with these packages. Raises StackError."""
+    said = hashlib.sha256(" ".join((SUITE, *packages)).encode()).hexdigest()[:12]
+    kept = programs.cache() / "layers" / f"{name}-{said}.tar"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        notify(f"debootstrap {name}")
+        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+            tree = Path(scratch) / "root"
+            _debootstrap(tree, packages)
+            _trim(tree)
+            pack(tree, kept)
+    return kept
+
+
+def _debootstrap(tree: Path, packages: tuple[str, ...]) -> None:
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        raise MissingPart(
+            "Base images are made by debootstrap: run as root, with that package."
+        )
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}"]
+    done = subprocess.run(
+        ["nice", "-n", "10", *command, SUITE, str(tree)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError(f"debootstrap failed: {done.stdout.strip()[-500:]}")
+
+
+def _trim(tree: Path) -> None:
+    for kernel in ("proc", "sys"):  # a debootstrap that failed may leave it mounted
+        if os.path.ismount(tree / kernel):
+            subprocess.run(["umount", str(tree / kernel)], check=True)
+    for unneeded in UNNEEDED:
+        shutil.rmtree(tree / unneeded, ignore_errors=True)
+        (tree / unneeded).mkdir(parents=True)
+    for device in (tree / "dev").iterdir():
+        if not device.is_dir() or device.is_symlink():
+            device.unlink()

@@ -1,0 +1,73 @@
+"""What an environment brings by External Secrets is made up here, for this machine."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from pathlib import Path
+
+from local.credentials import Issuer
+from local.kube import objects
+from local.kube.cluster import Cluster
+from local.kube.stand_in import NAMESPACE
+
+TOKEN_SECONDS = 30 * 24 * 3600
+
+
+def issuer(state: Path) -> Issuer:
+    """Who signs the tokens that the Store in the cluster takes."""
+    return Issuer(state / "auth")
+
+
+def make(cluster: Cluster, state: Path) -> None:
+    """The smoke test's token, the issuer's keys, and the backup's account."""
+    # Bare: whatever else it has comes from git, and waits for that.
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    signs = issuer(state)
+    token = signs.token("smoke", seconds=TOKEN_SECONDS)
+    keys = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"namespace": NAMESPACE, "name": "store-jwks"},
+        "data": {"jwks.json": signs.jwks.read_text()},
+    }
+    cluster.apply(space)
+    cluster.apply(
+        keys,
+        objects.secret(NAMESPACE, "store-smoke", {"token": token.encode()}),
+    )
+    found = cluster.kubectl(
+        *("get", "secret", "ledger-backup", "--namespace", NAMESPACE),
+        *("--ignore-not-found", "--output=name"),
+    )
+    if not found:
+        cluster.apply(objects.secret(NAMESPACE, "ledger-backup", _backup()))
+
+
+def forget(state: Path) -> None:
+    """Remove keys and certificates: the next cluster gets new ones."""
+    for folder in ("auth", "authority"):
+        shutil.rmtree(state / folder, ignore_errors=True)
+    (state / "encryption.json").unlink(missing_ok=True)
+
+
+def _backup() -> dict[str, bytes]:
+    """An account at SeaweedFS, as both sides want it (postgres/README.md)."""
+    access, key, cipher = (secrets.token_hex(16) for _ in range(3))
+    credentials = [{"accessKey": access, "secretKey": key}]
+    identity = {
+        "name": "pgbackrest",
+        "credentials": credentials,
+        "actions": ["Admin"],
+    }
+    lines = (
+        "[global]",
+        f"repo2-s3-key={access}",
+        f"repo2-s3-key-secret={key}",
+        f"repo2-cipher-pass={cipher}",
+    )
+    return {
+        "s3.conf": "\n".join(lines).encode(),
+        "s3.json": json.dumps({"identities": [identity]}).encode(),
+    }
