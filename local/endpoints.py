@@ -53,6 +53,16 @@ def port_names(brokers: int, postgres: int, exposed: bool = False) -> list[str]:
     return names
 
 
+def registry_host(exposure: Exposure | None) -> str:
+    """The one address at which the registry listens."""
+    return exposure.address if exposure and exposure.registry else HOST
+
+
+def registry_url(port: int, exposure: Exposure | None) -> str:
+    """Its Confluent-compatible API."""
+    return f"http://{registry_host(exposure)}:{port}/apis/ccompat/v7"
+
+
 def make_endpoints(
     layout: Layout,
     jars: Path,
@@ -66,7 +76,7 @@ def make_endpoints(
         bootstrap_servers=",".join(
             f"{HOST}:{ports[name]}" for name in broker_names(brokers)
         ),
-        registry_url=f"http://{HOST}:{ports['registry']}/apis/ccompat/v7",
+        registry_url=registry_url(ports["registry"], exposure),
         postgres_hosts=[HOST for _ in nodes],
         postgres_ports=[ports[node] for node in nodes],
         etcd_url=f"http://{HOST}:{ports['etcd']}" if postgres > 1 else None,

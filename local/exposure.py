@@ -19,21 +19,25 @@ class Exposure(BaseModel):
 
     The folder has `ca.pem`, and for each server `<name>.pem` (chain) and
     `<name>-key.pem`; `broker_names` are the names that clients reach brokers by.
+    Without a `broker_port` clients reach them at `address`, where they listen.
     """
 
     address: str
     network: str
     certificates: Path
-    broker_names: list[str]
-    broker_port: int
+    broker_names: list[str] = []
+    broker_port: int | None = None
+    registry: bool = False  # the registry listens there alone, in plain HTTP
 
     def broker_properties(self, number: int, port: int) -> dict[str, object]:
         """What a broker adds to its configuration; `port` is where it listens."""
-        name = self.broker_names[number - 1]
+        reached_at = f"{self.address}:{port}"
+        if self.broker_port is not None:
+            reached_at = f"{self.broker_names[number - 1]}:{self.broker_port}"
         tls = "listener.name.tls.ssl"
         return {
             "listeners": f",TLS://{self.address}:{port}",
-            "advertised.listeners": f",TLS://{name}:{self.broker_port}",
+            "advertised.listeners": f",TLS://{reached_at}",
             "listener.security.protocol.map": (
                 "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL"
             ),

@@ -9,7 +9,8 @@ commit to the file before it is answered, so that ids survive a kill -9.
 import httpx
 
 from local.deadline import Patience
-from local.endpoints import HOST
+from local.endpoints import HOST, registry_host, registry_url
+from local.exposure import Exposure
 from local.java import ClassData, Jvm
 from local.layout import Layout
 from local.parts import Parts
@@ -33,9 +34,10 @@ class Registry:
         patience: Patience,
         *,
         record_classes: bool = False,
+        exposure: Exposure | None = None,
     ) -> None:
         self._patience = patience
-        self.url = f"http://{HOST}:{port}/apis/ccompat/v7"
+        self.url = registry_url(port, exposure)
         home = layout.data(NAME)
         database = f"jdbc:h2:file:{home}/schemas;WRITE_DELAY=0"
         jvm = Jvm(
@@ -48,7 +50,7 @@ class Registry:
         )
         command = jvm.command(
             {
-                "quarkus.http.host": HOST,
+                "quarkus.http.host": registry_host(exposure),
                 "quarkus.http.port": str(port),
                 "quarkus.management.host": HOST,
                 "quarkus.management.port": str(management_port),

@@ -331,6 +331,7 @@ class Stack:
                 ports["registry"],
                 ports["registry-management"],
                 patience,
+                exposure=config.exposure,
             ),
             etcd=etcd,
             postgres=postgres,

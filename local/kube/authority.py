@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -53,6 +55,14 @@ class Authority:
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()  # Java reads no other
         )
         return Pair(chain, key, self._ca.cert_pem.bytes())
+
+    @staticmethod
+    def covers(chain: bytes, names: Sequence[str]) -> bool:
+        """Whether a server with this certificate may call itself all these names."""
+        certificate = x509.load_pem_x509_certificate(chain)
+        kind = x509.SubjectAlternativeName
+        said = certificate.extensions.get_extension_for_class(kind).value
+        return set(names) <= {str(name.value) for name in said}
 
     def write(self, name: str, *names: str) -> None:
         """A server's certificate as files `<name>.pem` and `<name>-key.pem`, kept.

@@ -79,8 +79,13 @@ class Cluster:
         self.docker.run("kill", "--signal", "KILL", name)
 
     def start_node(self, name: str) -> None:
-        """Power is back."""
+        """Power is back; returns when all nodes are ready. Raises StackError."""
         self.docker.run("start", name)
+        if self.offline:
+            self._connect_pods()  # its routes died with it
+        Patience().wait_until(
+            self._nodes_ready, what="the nodes", timeout_s=NODES_READY_S
+        )
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator; what it prints. Raises StackError."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from local.kube import objects
 from local.kube.api import Api, Object
 from local.kube.authority import Authority
@@ -28,9 +30,12 @@ class Certificates:
 
     def _issue(self, namespace: str, spec: Object) -> None:
         name = spec["secretName"]
-        if self._api.get("Secret", namespace, name) is not None:
-            return
         names = [*spec.get("dnsNames", []), *spec.get("ipAddresses", [])]
+        kept = self._api.get("Secret", namespace, name)
+        if kept is not None:
+            chain = base64.b64decode(kept["data"]["tls.crt"])
+            if self._authority.covers(chain, names):
+                return
         common = spec.get("commonName") or (names[0] if names else name)
         pair = self._authority.issue(common, *names)
         content = {

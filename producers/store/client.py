@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Self
 from uuid import UUID
@@ -62,9 +62,17 @@ class StoreClient:
         token: str | None = None,
         deadline_s: float = DEADLINE_SECONDS,
         trust: ssl.SSLContext | None = None,
+        name: str | None = None,
+        on_repeat: Callable[[str], None] = lambda why: None,
     ) -> None:
-        """`trust` has the authorities that may vouch for the Store; None: the usual."""
+        """`trust` has the authorities that may vouch for the Store; None: the usual.
+
+        `name` is the Store's in its certificate, where `url` has another (a tunnel, an
+        address). `on_repeat` is told why an attempt was not the last.
+        """
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._extensions = {} if name is None else {"sni_hostname": name}
+        self._on_repeat = on_repeat
         self._http = httpx.Client(
             base_url=url,
             headers=headers,
@@ -139,7 +147,9 @@ class StoreClient:
 
     def _events(self, transfer_id: UUID) -> Iterator[TransferStatus]:
         path = f"/v1/transfers/{transfer_id}/events"
-        with self._http.stream("GET", path, timeout=DEADLINE_SECONDS) as answer:
+        with self._http.stream(
+            "GET", path, timeout=DEADLINE_SECONDS, extensions=self._extensions
+        ) as answer:
             if answer.is_error:
                 answer.read()
                 raise _refused(answer)
@@ -157,7 +167,8 @@ class StoreClient:
                 yield BatchAnswer.model_validate(found)
 
     def _attempts(self) -> _Attempts:
-        return _Attempts(str(self._http.base_url), self._deadline_s)
+        url = str(self._http.base_url)
+        return _Attempts(url, self._deadline_s, self._on_repeat)
 
     def _repeat(
         self, method: str, path: str, attempts: _Attempts | None = None, **request: Any
@@ -166,7 +177,9 @@ class StoreClient:
         attempts = attempts or self._attempts()
         while True:
             try:
-                answer = self._http.request(method, path, **request)
+                answer = self._http.request(
+                    method, path, **request, extensions=self._extensions
+                )
             except httpx.TransportError as error:
                 attempts.rest(f"{type(error).__name__}: {error}")
                 continue
@@ -181,14 +194,18 @@ class StoreClient:
 class _Attempts:
     """The pauses between the attempts of one call, and its deadline."""
 
-    def __init__(self, url: str, deadline_s: float) -> None:
+    def __init__(
+        self, url: str, deadline_s: float, on_repeat: Callable[[str], None]
+    ) -> None:
         self._url = url
+        self._on_repeat = on_repeat
         self._deadline_s = deadline_s
         self._end = time.monotonic() + deadline_s
         self._pauses = pauses()
 
     def rest(self, why: str, at_least_s: float = 0.0) -> None:
         """Wait before the next attempt. Raises DeadlineExceeded when there is none."""
+        self._on_repeat(why)
         pause = max(next(self._pauses), at_least_s)
         if time.monotonic() + pause > self._end:
             raise DeadlineExceeded(

@@ -1,0 +1,106 @@
+"""The demo on the cluster: payments flow, a node dies, the audit has the last word."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from consumers.bank.audit.__main__ import show
+from local.deadline import Patience
+from local.errors import StackError
+from local.kube import proof
+from local.kube.api import Object
+from local.kube.cluster import Cluster
+from local.kube.stand_in import NAMESPACE
+from local.kube.traffic import store_url, traffic
+
+if TYPE_CHECKING:
+    from local.kube.kind import Local
+
+REPORT = Path("build/reports/kind-demo.json")
+MOVED_TIMEOUT_S = 180.0
+OURS = ("bank", "store")
+
+
+def run(local: Local, seconds: float, console: Console) -> bool:
+    """Half the time before the node dies, half after; whether all invariants hold."""
+    if not local.cluster.offline:
+        raise StackError(
+            "kind-demo audits from beside the cluster: it needs kind-offline; with "
+            "operators, start the audit inside: kubectl -n once create job "
+            "--from=cronjob/audit audit-now"
+        )
+    cluster, acknowledged = local.cluster, local.state / "acknowledged.log"
+    before = proof.platform(local.outside, local.state).applied()
+    address = cluster.get("service", "store", "-n", NAMESPACE)["spec"]["clusterIP"]
+    waiting = threading.Event()
+    with traffic(local.state, store_url(address), acknowledged) as sent:
+        waiting.wait(seconds / 2)
+        node = busiest_node(cluster)
+        console.print(f"{sent.acknowledged:,} acknowledged; {node} dies now")
+        cluster.kill_node(node)
+        try:
+            wait_moved(cluster, node)
+            console.print(f"its pods run elsewhere; {len(sent.repeats)} attempts again")
+            waiting.wait(seconds / 2)
+        finally:
+            cluster.start_node(node)
+    if sent.failures:
+        raise StackError(f"a client gave up: {sent.failures[0]}")
+    console.print(f"{sent.acknowledged:,} acknowledged in all; auditing ...")
+    promised = before + sent.acknowledged
+    report = proof.prove(local.outside, local.state, acknowledged, promised)
+    show(report, console)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    result = {
+        "node": node,
+        "acknowledged": sent.acknowledged,
+        "attempts_again": len(sent.repeats),
+        "lost": report.invariants["I1"].violations,
+        "duplicated": report.invariants["I2"].violations,
+        "invariants_ok": report.invariants_ok,
+    }
+    REPORT.write_text(json.dumps(result, indent=2) + "\n")
+    console.print_json(data=result)
+    return report.invariants_ok
+
+
+def our_pods(cluster: Cluster) -> list[Object]:
+    """The pods of Store and Bank that are to stay, whatever their state."""
+    names = f"app.kubernetes.io/name in ({','.join(OURS)})"
+    parts = "app.kubernetes.io/component in (api,worker)"
+    selector = f"--selector={names},{parts}"
+    pods = cluster.get("pods", "--namespace", NAMESPACE, selector)["items"]
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def busiest_node(cluster: Cluster) -> str:
+    """A worker with as many pods of ours as any."""
+    nodes: list[str] = [pod["spec"].get("nodeName", "") for pod in our_pods(cluster)]
+    return max(set(nodes), key=nodes.count)
+
+
+def wait_moved(cluster: Cluster, dead: str) -> None:
+    """Until every pod of ours is ready, and none on that node. Raises StackError."""
+
+    def moved() -> bool:
+        pods = our_pods(cluster)
+        return bool(pods) and all(
+            pod["spec"].get("nodeName") != dead and is_ready(pod) for pod in pods
+        )
+
+    Patience().wait_until(
+        moved, what=f"pods to leave {dead}", timeout_s=MOVED_TIMEOUT_S, interval_s=1.0
+    )
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether it takes work."""
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for condition in pod.get("status", {}).get("conditions", [])
+    )
