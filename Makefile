@@ -72,16 +72,27 @@ endif
 
 # In this order, so that a mistake shows before the stack is started.
 FAST_TESTS := $(wildcard tests/house tests/unit tests/property tests/contract)
-SLOW_TESTS := $(filter-out $(FAST_TESTS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+KIND_TESTS := $(wildcard tests/images tests/kind)
+SLOW_TESTS := $(filter-out $(FAST_TESTS) $(KIND_TESTS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 .PHONY: test
-test: prerequisites lint ## everything: lint, then all tests, the fast ones first
-	@local/prerequisites browser
+test: prerequisites lint ## lint, then all tests but test-kind's, the fast ones first
+	@local/prerequisites browser kube
 	$(PY) -m pytest $(FAST_TESTS) $(SLOW_TESTS) $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(VENV)/.installed ## the tests that need no service (ARGS="-k word")
 	$(PY) -m pytest $(FAST_TESTS) $(ARGS)
+
+.PHONY: test-manifests
+test-manifests: $(VENV)/.installed ## every manifest against a real API server, and our policies
+	@local/prerequisites kube
+	$(PY) -m pytest tests/manifests $(ARGS)
+
+.PHONY: test-kind
+test-kind: prerequisites $(VENV)/.installed ## images, and the platform on a real cluster (30 min at first)
+	@local/prerequisites kube
+	$(PY) -m pytest $(KIND_TESTS) $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built (not .venv, not the state in .local)
@@ -166,6 +177,35 @@ audit: $(VENV)/.installed ## check all ten invariants now (ARGS="--ack-log FILE"
 .PHONY: peek
 peek: $(VENV)/.installed ## tail a topic, decoded (TOPIC=transfers ARGS="--count 5")
 	@$(RUN) consumers.console peek $(TOPIC) $(ARGS)
+
+# -- the platform on a local Kubernetes ----------------------------------------------------
+KIND := $(PY) -m local.kube.kind
+
+.PHONY: kind-up
+kind-up: prerequisites $(VENV)/.installed ## a cluster that Argo CD fills from this working tree
+	@local/prerequisites kube
+	@$(KIND) up
+
+.PHONY: kind-push
+kind-push: $(VENV)/.installed ## deploy this working tree: a commit to the cluster's git remote
+	@$(KIND) push
+
+.PHONY: kind-demo
+kind-demo: $(VENV)/.installed ## payments, the death of a node, the audit
+	@$(KIND) demo
+
+.PHONY: kind-down
+kind-down: $(VENV)/.installed ## delete the cluster; nothing is left but the cache
+	@$(KIND) down
+
+.PHONY: kind-images
+kind-images: prerequisites $(VENV)/.installed ## build what kind-up would build or pull
+	@local/prerequisites kube
+	@$(KIND) images
+
+.PHONY: image-context
+image-context: $(VENV)/.installed ## build/image: what our images are built from
+	@$(PY) -m local.kube.own_images context
 
 .PHONY: loadtest
 loadtest: prerequisites $(VENV)/.installed ## measure (SCENARIO=drain|stream|telemetry|http)

@@ -40,9 +40,9 @@ def load(kind: type[S]) -> S:
 def required(name: str) -> str:
     """One setting by its full name, from the environment or a file. Raises Defect."""
     _refuse_root()
-    value = os.environ.get(name, "")
+    value = os.environ.get(name)
     folder = _secrets_dir()
-    if not value and folder is not None and (folder / name.lower()).is_file():
+    if value is None and folder is not None and (folder / name.lower()).is_file():
         value = (folder / name.lower()).read_text().strip()
     if not value:
         raise Defect(f"{name} is not set; see docs/operations.md")

@@ -120,6 +120,13 @@ def refresh(cluster: Cluster) -> None:
     cluster.kubectl("annotate", "applications", "--all", "--overwrite", note, *spaced)
 
 
+def terminate(cluster: Cluster, name: str) -> None:
+    """End the sync that runs, as `argocd app terminate-op` does."""
+    phase = '{"status": {"operationState": {"phase": "Terminating"}}}'
+    patch = ("patch", f"application/{name}", "--type=merge", f"--patch={phase}")
+    cluster.kubectl(*patch, "--namespace", ARGO_CD_NAMESPACE)
+
+
 def _state(found: Object) -> AppState:
     status = found.get("status", {})
     operation = status.get("operationState", {})

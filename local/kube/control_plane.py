@@ -166,7 +166,7 @@ def established(plane: ControlPlane) -> bool:
     """Whether the API serves every custom kind that was defined."""
     listed = plane.kubectl("get", "crd", "-o", "json").stdout
     for definition in json.loads(listed)["items"]:
-        states = definition.get("status", {}).get("conditions", [])
+        states = definition.get("status", {}).get("conditions") or []
         if not any(
             s["type"] == "Established" and s["status"] == "True" for s in states
         ):

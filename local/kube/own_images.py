@@ -29,7 +29,7 @@ LOCKS = (Path("requirements-runtime.lock"), Path("requirements.lock"))
 BASE = "once/python:bookworm"
 BASE_PACKAGES = ("ca-certificates", "python3", "tzdata")
 # What the wheel is made of: the tag of an image is the digest of this.
-SOURCES = ("once", "producers", "consumers", "loadtest", "local", "avro", "postgres")
+SOURCES = ("once", "producers", "consumers", "avro", "postgres/migrations")
 
 
 def tag() -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 
-from once.errors import OnceError
+from once.errors import Defect, OnceError
 from producers.store.api.models import TransferStatus
 from producers.store.client import StoreClient, StoreRefused
 from producers.store.ids import uuid7s
@@ -30,10 +31,7 @@ class Smoke:
 
     def __init__(self, settings: SmokeSettings) -> None:
         self._settings = settings
-        trust = None
-        if settings.ca is not None:
-            trust = ssl.create_default_context(cafile=str(settings.ca))
-        self._trust = trust
+        self._trust = None if settings.ca is None else _trust(settings.ca)
 
     def run(self, say: Callable[[str], None]) -> None:
         """Ask all of them, and say what held."""
@@ -103,6 +101,13 @@ class Smoke:
             currency=self._settings.currency,
             memo="smoke test",
         )
+
+
+def _trust(ca: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(ca))
+    except OSError as error:
+        raise Defect(f"SMOKE_CA, {ca}, cannot be read: {error}") from None
 
 
 def _expect(found: object, wanted: object, what: str) -> None:

@@ -1,0 +1,93 @@
+"""One real cluster for the session: nodes, Argo CD, Rollouts, Store and Bank in pods.
+
+A cluster that `make kind-up` left is used, and left again; else one is made and removed.
+Where no image registry can be reached it is the environment kind-offline: Kafka and
+Postgres are real and run beside it, a stand-in answers for the operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.deadline import Patience
+from local.kube import argo
+from local.kube.api import Api, Object
+from local.kube.kind import Local
+from local.kube.rollout import follow
+
+STORE, BANK = "producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind"
+LIVE_SECONDS_MAX = 30.0  # a push, by polling alone: nobody tells Argo CD to look
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The cluster, and the git clone whose pushes it follows."""
+
+    local: Local
+    api: Api
+
+    @property
+    def clone(self) -> Path:
+        """The working tree of the remote."""
+        return self.local.remote.clone
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Change one text in the clone, which must be there once."""
+        path = self.clone / file
+        content = path.read_text()
+        assert content.count(old) == 1, f"{old!r} is not once in {file}"
+        path.write_text(content.replace(old, new))
+
+    def push(self, message: str) -> str:
+        """Commit and push what was edited; the commit."""
+        return self.local.remote.commit(message)
+
+    def revert(self) -> None:
+        """`git revert` of the last push, and wait until all is well again."""
+        self.settle(self.local.remote.revert())
+
+    def settle(self, revision: str, timeout_s: float = 300.0) -> None:
+        """Until everything of this commit is Synced and Healthy."""
+        follow(self.api, revision, lambda text: None, timeout_s)
+
+    def app(self, name: str) -> argo.AppState:
+        """One Application as it is now."""
+        (found,) = (app for app in argo.applications(self.api) if app.name == name)
+        return found
+
+    def one(self, kind: str, name: str) -> Object:
+        """One object of namespace once."""
+        found: Object = self.local.cluster.get(kind, name, "--namespace", "once")
+        return found
+
+
+def until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+    """Wait until it holds. Raises StackError."""
+
+    def holds() -> bool:
+        return bool(condition())
+
+    Patience().wait_until(holds, what=what, timeout_s=timeout_s, interval_s=0.5)
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[Deployed]:
+    """A cluster on which this working tree is deployed."""
+    local = Local()
+    there = local.docker.process.is_running() and local.cluster.exists()
+    if there:
+        local.push("tests begin")
+    else:
+        local.down()  # whatever a killed session has left
+        local.up()
+    api = local.api()
+    try:
+        yield Deployed(local, api)
+    finally:
+        api.close()
+        if not there:
+            local.down()

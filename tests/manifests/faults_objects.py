@@ -1,0 +1,309 @@
+"""A fault for each thing that the policies of operated objects look for."""
+
+from typing import Any
+
+from tests.manifests import policies_argocd as argocd
+from tests.manifests import policies_kafka as kafka
+from tests.manifests import policies_operated as operated
+from tests.manifests.planting import BANK, REMOVED, Fault
+
+SCALED = "ScaledObject/bank"
+
+
+def right(operation: str, kind: str, name: str, pattern: str = "literal") -> Any:
+    resource = {"type": kind, "name": name, "patternType": pattern}
+    return {"operations": [operation], "resource": resource}
+
+
+KAFKA = [
+    *(
+        Fault(
+            kafka.every_record_is_kept_three_times,
+            target,
+            way,
+            value,
+            f"{target}: {said}",
+        )
+        for target, way, value, said in (
+            ("KafkaTopic/transfers", "spec.replicas", 2, "set replicas to 3"),
+            (
+                "KafkaTopic/transfer-results",
+                "spec.config",
+                {"min.insync.replicas": 1},
+                "set min.insync.replicas to 2",
+            ),
+            (
+                "KafkaNodePool/controller",
+                "spec.replicas",
+                1,
+                "set replicas to 3 or more",
+            ),
+        )
+    ),
+    Fault(
+        kafka.every_record_is_kept_three_times,
+        "Kafka/once",
+        "spec.kafka.config",
+        {**kafka.BROKER_CONFIG, "transaction.state.log.min.isr": 1},
+        "Kafka/once: set transaction.state.log.min.isr to 2",
+    ),
+    Fault(
+        kafka.listeners_know_their_clients,
+        "Kafka/once",
+        "spec.kafka.listeners.1",
+        {"name": "plain", "port": 9092, "type": "internal", "tls": False},
+        (
+            "Kafka/once: listener plain: set tls",
+            "Kafka/once: listener plain: let clients show a certificate",
+        ),
+    ),
+    Fault(
+        kafka.listeners_know_their_clients,
+        "Kafka/once",
+        "spec.kafka.authorization",
+        REMOVED,
+        "Kafka/once: set authorization simple, without superusers",
+    ),
+    Fault(
+        kafka.listeners_know_their_clients,
+        "Kafka/once",
+        "spec.kafka.authorization.superUsers",
+        ["CN=store"],
+        "Kafka/once: set authorization simple, without superusers",
+    ),
+    *(
+        Fault(
+            kafka.users_may_do_what_they_need_and_no_more,
+            f"KafkaUser/{user}",
+            "spec.authorization.acls.5",
+            acl,
+            tuple(f"KafkaUser/{user}: {each}" for each in said),
+        )
+        for user, acl, said in (
+            (
+                "store",
+                right("Read", "group", "bank"),
+                ["do not allow Read group bank"],
+            ),
+            (
+                "store",
+                right("Write", "transactionalId", "b", "prefix"),
+                ["do not allow Write transactionalId bank-1"],
+            ),
+            (
+                "store",
+                right("All", "cluster", ""),
+                [
+                    "name the operations on cluster one by one",
+                    "do not allow AlterConfigs cluster",
+                ],
+            ),
+            (
+                "tools",
+                right("Read", "group", "*"),
+                ["name the group instead of *", "do not allow Read group bank"],
+            ),
+            (
+                "tools",
+                right("Delete", "topic", "transfers"),
+                ["do not allow Delete topic transfers"],
+            ),
+        )
+    ),
+    Fault(
+        kafka.users_may_do_what_they_need_and_no_more,
+        "KafkaUser/bank",
+        "spec.authorization.acls.3",
+        REMOVED,
+        "KafkaUser/bank: allow Read group bank",
+    ),
+    Fault(
+        kafka.workers_do_not_outnumber_partitions,
+        SCALED,
+        "spec.maxReplicaCount",
+        25,
+        f"{SCALED}: maxReplicaCount is above the 24 partitions",
+    ),
+    Fault(
+        kafka.workers_do_not_outnumber_partitions,
+        "KafkaTopic/transfers",
+        "spec.partitions",
+        5,
+        (
+            f"{SCALED}: maxReplicaCount is above the 5 partitions",
+            f"{SCALED}: fallback.replicas is above the 5 partitions",
+        ),
+    ),
+    Fault(
+        kafka.who_is_scaled_says_no_number,
+        BANK,
+        "spec.replicas",
+        3,
+        f"{BANK}: take replicas out, KEDA sets it",
+    ),
+]
+
+ARGO_CD = [
+    *(
+        Fault(
+            argocd.stateful_objects_ask_first,
+            target,
+            "metadata.annotations",
+            {argocd.OPTIONS: f"{argocd.SKIP},{given}"},
+            f"{target}: add {missing} to its sync options",
+        )
+        for target, given, missing in (
+            ("Kafka/once", *argocd.CONFIRM),
+            ("PostgresCluster/ledger", *argocd.CONFIRM[::-1]),
+        )
+    ),
+    Fault(
+        argocd.stateful_objects_ask_first,
+        "PersistentVolumeClaim/seaweedfs",
+        "metadata.annotations",
+        {},
+        tuple(
+            f"PersistentVolumeClaim/seaweedfs: add {option} to its sync options"
+            for option in argocd.CONFIRM
+        ),
+        where="kind",
+    ),
+    Fault(
+        argocd.custom_objects_wait_for_their_kind,
+        "Rollout/store",
+        "metadata.annotations",
+        REMOVED,
+        f"Rollout/store: add {argocd.SKIP} to its sync options",
+    ),
+    *(
+        Fault(
+            argocd.applications_have_a_project_of_ours,
+            "Application/bank",
+            "spec.project",
+            project,
+            f"Application/bank: project {project} is none of ours",
+        )
+        for project in ("default", "twice")
+    ),
+    *(
+        Fault(
+            argocd.projects_allow_nothing_by_a_star,
+            "AppProject/once",
+            f"spec.{way}",
+            value,
+            f"AppProject/once: write {way} out instead of *",
+        )
+        for way, value in (
+            ("sourceRepos", ["*"]),
+            ("destinations", [{"server": "*", "namespace": "once"}]),
+            ("clusterResourceWhitelist", [{"group": "*", "kind": "Namespace"}]),
+            ("namespaceResourceWhitelist", [{"group": "apps", "kind": "*"}]),
+        )
+    ),
+    Fault(
+        argocd.applications_come_from_known_sources,
+        "Application/keda",
+        "spec.source.repoURL",
+        "https://charts.example",
+        "Application/keda: AppProject/platform does not list https://charts.example",
+    ),
+    Fault(
+        argocd.applications_come_from_known_sources,
+        "Application/store",
+        "spec.destination.namespace",
+        "kube-system",
+        "Application/store: AppProject/once does not list its target",
+    ),
+    Fault(
+        argocd.projects_list_what_their_paths_hold,
+        "AppProject/once",
+        "spec.clusterResourceWhitelist",
+        [],
+        tuple(
+            f"Application/{app}: {kind} is not in its project's"
+            " clusterResourceWhitelist"
+            for app, kind in (
+                ("edge", "ClusterIssuer"),
+                ("edge", "GatewayClass"),
+                ("namespace", "Namespace"),
+                ("namespace", "PriorityClass"),
+                ("namespace", "StorageClass"),
+            )
+        ),
+    ),
+    Fault(
+        argocd.projects_list_what_their_paths_hold,
+        "Application/argocd-secrets",
+        "spec.project",
+        "platform",
+        tuple(
+            f"Application/argocd-secrets: {each}"
+            for each in (
+                "ExternalSecret is not in its project's namespaceResourceWhitelist",
+                "ExternalSecret/argocd-notifications goes to argocd, which its project"
+                " does not list",
+                "ExternalSecret/argocd-oidc goes to argocd, which its project does not"
+                " list",
+                "SecretStore is not in its project's namespaceResourceWhitelist",
+                "SecretStore/argocd goes to argocd, which its project does not list",
+                "ServiceAccount/secrets-reader goes to argocd, which its project does"
+                " not list",
+            )
+        ),
+    ),
+    Fault(
+        argocd.every_path_of_ours_exists,
+        "Application/bank",
+        "spec.source.path",
+        "consumers/bank/k8s/overlays/prod",
+        "Application/bank: there is no overlay consumers/bank/k8s/overlays/prod",
+    ),
+]
+
+LEDGER, BROKER = "PostgresCluster/ledger", "KafkaNodePool/broker"
+OPERATED = [
+    Fault(
+        operated.operated_containers_are_bounded,
+        BROKER,
+        "spec.resources.limits.memory",
+        REMOVED,
+        f"{BROKER}: set limits.memory",
+    ),
+    Fault(
+        operated.operated_containers_are_bounded,
+        LEDGER,
+        "spec.proxy.pgBouncer.sidecars.pgbouncerConfig.resources.requests.cpu",
+        REMOVED,
+        f"{LEDGER}: proxy.pgBouncer.sidecars.pgbouncerConfig: set requests.cpu",
+    ),
+    Fault(
+        operated.operated_pods_have_a_priority,
+        "Kafka/once",
+        "spec.cruiseControl.template.pod.priorityClassName",
+        "first",
+        "Kafka/once: cruiseControl: set a priorityClassName that exists",
+    ),
+    Fault(
+        operated.operated_pods_have_a_priority,
+        LEDGER,
+        "spec.instances.0.priorityClassName",
+        REMOVED,
+        f"{LEDGER}: main: set a priorityClassName that exists",
+    ),
+    Fault(
+        operated.operated_data_is_spread,
+        BROKER,
+        "spec.template.pod.affinity",
+        REMOVED,
+        f"{BROKER}: keep its pods on different nodes",
+    ),
+    Fault(
+        operated.operated_data_is_spread,
+        LEDGER,
+        "spec.instances.0.topologySpreadConstraints",
+        [],
+        f"{LEDGER}: main: spread it over the zones",
+    ),
+]
+
+FAULTS = [*KAFKA, *ARGO_CD, *OPERATED]

@@ -1,0 +1,100 @@
+"""What we tell the operators about the pods that they make for us."""
+
+from collections.abc import Iterator
+
+from tests.manifests.overlays import Object, dig, kinds, named
+
+KAFKA_PARTS = ("cruiseControl", "entityOperator", "kafkaExporter")
+KAFKA_CONTAINERS = (
+    ("cruiseControl",),
+    ("kafkaExporter",),
+    ("entityOperator", "topicOperator"),
+    ("entityOperator", "userOperator"),
+)
+PGO_PARTS = (
+    ("proxy", "pgBouncer"),
+    ("backups", "pgbackrest", "repoHost"),
+    ("backups", "pgbackrest", "jobs"),
+)
+SIDECARS = (
+    ("proxy", "pgBouncer", "sidecars", "pgbouncerConfig"),
+    ("backups", "pgbackrest", "sidecars", "pgbackrest"),
+    ("backups", "pgbackrest", "sidecars", "pgbackrestConfig"),
+)
+HOST = "kubernetes.io/hostname"
+
+
+def operated_containers_are_bounded(objects: list[Object]) -> list[str]:
+    """Requests and limits, for processor and memory."""
+    return [
+        f"{where}: set {bound}.{what}"
+        for where, said in _containers(objects)
+        for bound in ("requests", "limits")
+        for what in ("cpu", "memory")
+        if dig(said, "resources", bound, what) is None
+    ]
+
+
+def operated_pods_have_a_priority(objects: list[Object]) -> list[str]:
+    """A class that exists; without one they give way to everybody."""
+    known = {each["metadata"]["name"] for each in kinds(objects, "PriorityClass")}
+    return [
+        f"{where}: set a priorityClassName that exists"
+        for where, said in _pods(objects)
+        if said.get("priorityClassName") not in known
+    ]
+
+
+def operated_data_is_spread(objects: list[Object]) -> list[str]:
+    """Two copies on one node are one copy."""
+    spread = [
+        (named(pool), dig(pool, "spec", "template", "pod") or {})
+        for pool in kinds(objects, "KafkaNodePool")
+    ]
+    spread += _instances(objects)
+    return [
+        f"{where}: {remedy}"
+        for where, said in spread
+        for key, remedy in (
+            ("topologySpreadConstraints", "spread it over the zones"),
+            ("affinity", "keep its pods on different nodes"),
+        )
+        if not said.get(key) or (key == "affinity" and HOST not in str(said[key]))
+    ]
+
+
+def _containers(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    for pool in kinds(objects, "KafkaNodePool"):
+        yield named(pool), pool["spec"]
+    for kafka in kinds(objects, "Kafka"):
+        yield from _parts(kafka, KAFKA_CONTAINERS)
+    for cluster in kinds(objects, "PostgresCluster"):
+        yield from _parts(cluster, (*PGO_PARTS, *SIDECARS))
+    yield from _instances(objects)
+
+
+def _pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    for pool in kinds(objects, "KafkaNodePool"):
+        yield named(pool), dig(pool, "spec", "template", "pod") or {}
+    for kafka in kinds(objects, "Kafka"):
+        for part in KAFKA_PARTS:
+            where = f"{named(kafka)}: {part}"
+            yield where, dig(kafka, "spec", part, "template", "pod") or {}
+    for cluster in kinds(objects, "PostgresCluster"):
+        yield from _parts(cluster, PGO_PARTS)
+    yield from _instances(objects)
+
+
+def _instances(objects: list[Object]) -> list[tuple[str, Object]]:
+    return [
+        (f"{named(cluster)}: {instance['name']}", instance)
+        for cluster in kinds(objects, "PostgresCluster")
+        for instance in cluster["spec"]["instances"]
+    ]
+
+
+def _parts(
+    obj: Object, ways: tuple[tuple[str, ...], ...]
+) -> Iterator[tuple[str, Object]]:
+    for way in ways:
+        yield f"{named(obj)}: {'.'.join(way)}", dig(obj, "spec", *way) or {}
