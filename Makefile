@@ -90,6 +90,7 @@ test-manifests: $(VENV)/.installed ## every manifest against a real API server, 
 	$(PY) -m pytest tests/manifests $(ARGS)
 
 .PHONY: test-kind
+test-kind: export KIND_OFFLINE := 1
 test-kind: prerequisites $(VENV)/.installed ## images, and the platform on a real cluster (30 min at first)
 	@local/prerequisites kube
 	$(PY) -m pytest $(KIND_TESTS) $(ARGS)
@@ -180,6 +181,7 @@ peek: $(VENV)/.installed ## tail a topic, decoded (TOPIC=transfers ARGS="--count
 
 # -- the platform on a local Kubernetes ----------------------------------------------------
 KIND := $(PY) -m local.kube.kind
+export KIND_OFFLINE
 
 .PHONY: kind-up
 kind-up: prerequisites $(VENV)/.installed ## a cluster that Argo CD fills from this working tree

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class Cluster:
         self._kind("create", "cluster", "--config", str(config), "--retain")
         if self.offline:
             self._connect_pods()
+            self._isolate_names()
         Patience().wait_until(
             self._nodes_ready, what="the nodes", timeout_s=NODES_READY_S
         )
@@ -146,6 +148,16 @@ class Cluster:
                     self.docker.run("exec", name, *route)
         control_plane = next(name for name in nodes if "control-plane" in name)
         network.reach_services(nodes[control_plane][1])
+
+    def _isolate_names(self) -> None:
+        """No name server answers outside, and waiting for one costs 4 s each time."""
+        spaced = ("--namespace", "kube-system")
+        found = self.get("configmap", "coredns", *spaced)
+        core = found["data"]["Corefile"]
+        inside = re.sub(r"\n *forward [^{]*\{[^}]*\}", "", core)
+        patch = json.dumps({"data": {"Corefile": inside}})
+        self.kubectl("patch", "configmap/coredns", f"--patch={patch}", *spaced)
+        self.kubectl("rollout", "restart", "deployment/coredns", *spaced)
 
     def _kind(self, *arguments: str) -> str:
         command = [str(programs.path("kind")), *arguments]

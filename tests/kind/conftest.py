@@ -1,6 +1,7 @@
 """One real cluster for the session: nodes, Argo CD, Rollouts, Store and Bank in pods.
 
-A cluster that `make kind-up` left is used, and left again; else one is made and removed.
+A cluster that `make kind-up` left is used, and left again; else one is made, and
+removed at the end.
 Where no image registry can be reached it is the environment kind-offline: Kafka and
 Postgres are real and run beside it, a stand-in answers for the operators.
 """
