@@ -78,22 +78,28 @@ SLOW_TESTS := $(filter-out $(FAST_TESTS) $(KIND_TESTS) tests/__pycache__,$(patsu
 .PHONY: test
 test: prerequisites lint ## lint, then all tests but test-kind's, the fast ones first
 	@local/prerequisites browser kube
+	@$(PY) -m local.kube.programs $(JUDGES)
 	$(PY) -m pytest $(FAST_TESTS) $(SLOW_TESTS) $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(VENV)/.installed ## the tests that need no service (ARGS="-k word")
 	$(PY) -m pytest $(FAST_TESTS) $(ARGS)
 
+# Built before the tests, which have little time each.
+JUDGES := etcd kube-apiserver kubectl
+
 .PHONY: test-manifests
 test-manifests: $(VENV)/.installed ## every manifest against a real API server, and our policies
 	@local/prerequisites kube
+	@$(PY) -m local.kube.programs $(JUDGES)
 	$(PY) -m pytest tests/manifests $(ARGS)
 
 .PHONY: test-kind
 test-kind: export KIND_OFFLINE := 1
 test-kind: prerequisites $(VENV)/.installed ## images, and the platform on a real cluster (30 min at first)
 	@local/prerequisites kube
-	$(PY) -m pytest $(KIND_TESTS) $(ARGS)
+	@$(KIND) images
+	$(PY) -m pytest --timeout 1200 $(KIND_TESTS) $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built (not .venv, not the state in .local)
