@@ -7,6 +7,7 @@ beside the cluster (the environment `kind-offline`).
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -129,7 +130,7 @@ class Local:
             self.outside.stop()
             self.cluster.delete()
         self.docker.stop()
-        secrets.forget(self.state)
+        shutil.rmtree(self.state)  # keys, certificates, logs: the next one has its own
 
 
 @app.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 from pathlib import Path
 
 from local.credentials import Issuer
@@ -43,13 +42,6 @@ def make(cluster: Cluster, state: Path) -> None:
     )
     if not found:
         cluster.apply(objects.secret(NAMESPACE, "ledger-backup", _backup()))
-
-
-def forget(state: Path) -> None:
-    """Remove keys and certificates: the next cluster gets new ones."""
-    for folder in ("auth", "authority"):
-        shutil.rmtree(state / folder, ignore_errors=True)
-    (state / "encryption.json").unlink(missing_ok=True)
 
 
 def _backup() -> dict[str, bytes]:
