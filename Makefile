@@ -77,7 +77,7 @@ SLOW_TESTS := $(filter-out $(FAST_TESTS) $(KIND_TESTS) tests/__pycache__,$(patsu
 
 .PHONY: test
 test: prerequisites lint ## lint, then all tests but test-kind's, the fast ones first
-	@local/prerequisites browser kube
+	@local/prerequisites browser go
 	@$(PY) -m local.kube.programs $(JUDGES)
 	$(PY) -m pytest $(FAST_TESTS) $(SLOW_TESTS) $(ARGS)
 
@@ -90,7 +90,7 @@ JUDGES := etcd kube-apiserver kubectl
 
 .PHONY: test-manifests
 test-manifests: $(VENV)/.installed ## every manifest against a real API server, and our policies
-	@local/prerequisites kube
+	@local/prerequisites go
 	@$(PY) -m local.kube.programs $(JUDGES)
 	$(PY) -m pytest tests/manifests $(ARGS)
 

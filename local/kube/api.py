@@ -21,7 +21,6 @@ Object = dict[str, Any]
 
 # Where objects of a kind live: group and version, and the word in the path.
 PLURALS = {
-    "ConfigMap": ("v1", "configmaps"),
     "Namespace": ("v1", "namespaces"),
     "Secret": ("v1", "secrets"),
     "Service": ("v1", "services"),
@@ -38,8 +37,6 @@ PLURALS = {
     ),
     "Certificate": ("cert-manager.io/v1", "certificates"),
     "Issuer": ("cert-manager.io/v1", "issuers"),
-    "Gateway": ("gateway.networking.k8s.io/v1", "gateways"),
-    "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
 }
 CLUSTER_WIDE = {"Namespace"}
 
@@ -65,10 +62,9 @@ class Api:
         """Close the connection."""
         self._http.close()
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
+    def list(self, kind: str, namespace: str) -> list[Object]:
         """All of a kind; none where the kind is unknown. Raises StackError."""
-        query = {"labelSelector": selector} if selector else {}
-        answer = self._http.get(_path(kind, namespace), params=query)
+        answer = self._send("GET", _path(kind, namespace))
         if answer.status_code == httpx.codes.NOT_FOUND:
             return []
         items: list[Object] = _content(answer)["items"]
@@ -76,17 +72,17 @@ class Api:
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """One object, or None. Raises StackError."""
-        answer = self._http.get(_path(kind, namespace, name))
+        answer = self._send("GET", _path(kind, namespace, name))
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         return _content(answer)
 
-    def apply(self, made: Object, subresource: str = "") -> Object:
+    def apply(self, made: Object) -> Object:
         """Make it so, server-side, whoever else owns the fields. Raises StackError."""
         meta = made["metadata"]
         path = _path(made["kind"], meta.get("namespace", ""), meta["name"])
-        answer = self._http.patch(
-            f"{path}/{subresource}" if subresource else path,
+        answer = self._send(
+            *("PATCH", path),
             params={"fieldManager": MANAGER, "force": "true"},
             headers={"Content-Type": "application/apply-patch+yaml"},
             content=json.dumps(made),
@@ -97,13 +93,19 @@ class Api:
         """Replace these fields of its status. Raises StackError."""
         meta = of["metadata"]
         path = _path(of["kind"], meta["namespace"], meta["name"])
-        answer = self._http.patch(
-            f"{path}/status",
+        answer = self._send(
+            *("PATCH", f"{path}/status"),
             headers={"Content-Type": "application/merge-patch+json"},
             content=json.dumps({"status": status}),
         )
         if answer.status_code != httpx.codes.NOT_FOUND:  # it may have been deleted
             _content(answer)
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **request)
+        except httpx.HTTPError as error:
+            raise StackError(f"{method} {path}: {error!r}") from error
 
 
 def _path(kind: str, namespace: str, name: str = "") -> str:

@@ -99,6 +99,7 @@ class AppState:
     sync: str
     health: str
     revision: str
+    repository: str
     message: str
 
     @property
@@ -136,6 +137,7 @@ def _state(found: Object) -> AppState:
         sync=status.get("sync", {}).get("status", "Unknown"),
         health=status.get("health", {}).get("status", "Missing"),
         revision=status.get("sync", {}).get("revision", ""),
+        repository=found["spec"].get("source", {}).get("repoURL", ""),
         message=" | ".join([*conditions, operation.get("message", "")]).strip(" |"),
     )
 

@@ -52,16 +52,22 @@ class Cluster:
         encryption, config = self._state / "encryption.json", self._state / "kind.json"
         kind_config.write_encryption(encryption)
         kind_config.write(config, node_image, self.address, encryption)
-        self._kind("create", "cluster", "--config", str(config), "--retain")
-        if self.offline:
-            self._connect_pods()
-            self._isolate_names()
-        Patience().wait_until(
-            self._nodes_ready, what="the nodes", timeout_s=NODES_READY_S
-        )
+        try:
+            self._kind("create", "cluster", "--config", str(config))
+            if self.offline:
+                self._connect_pods()
+                self._isolate_names()
+            Patience().wait_until(
+                self._nodes_ready, what="the nodes", timeout_s=NODES_READY_S
+            )
+        except BaseException:
+            self.delete()
+            raise
 
     def delete(self) -> None:
         """Delete it; nothing when it is not there."""
+        if not programs.path("kind").exists():
+            return
         self._kind("delete", "cluster", "--name", kind_config.NAME)
         self.kubeconfig.unlink(missing_ok=True)
 

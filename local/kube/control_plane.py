@@ -6,7 +6,6 @@ with ControlPlane(Path("build/control-plane")) as plane:
 
 from __future__ import annotations
 
-import json
 import secrets
 import ssl
 import subprocess
@@ -18,9 +17,9 @@ from urllib.error import URLError
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from local.credentials import write_secret
 from local.deadline import Patience
 from local.kube import programs
-from local.kube.versions import PROGRAMS
 from local.layout import write_json
 from local.ports import choose_ports
 from local.process import ManagedProcess, ProcessSpec
@@ -60,13 +59,17 @@ class ControlPlane:
         """Start both and return when the API is ready. Raises StackError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         _write_key(self.folder / "service-account.pem")
-        tokens = self.folder / "tokens.csv"
-        tokens.write_text(f'{self._token},admin,admin,"system:masters"\n')
-        for process in self.processes.values():
-            process.start()
-        Patience().wait_until(
-            self._is_ready, what="the API server", timeout_s=READY_TIMEOUT_S
-        )
+        rights = f'{self._token},admin,admin,"system:masters"\n'
+        write_secret(self.folder / "tokens.csv", rights.encode())
+        try:
+            for process in self.processes.values():
+                process.start()
+            Patience().wait_until(
+                self._is_ready, what="the API server", timeout_s=READY_TIMEOUT_S
+            )
+        except BaseException:
+            self.stop()
+            raise
         self._write_kubeconfig()
 
     def stop(self) -> None:
@@ -150,7 +153,6 @@ class ControlPlane:
         ]
 
     def _process(self, name: str, command: list[str]) -> ManagedProcess:
-        assert name in PROGRAMS
         return ManagedProcess(
             ProcessSpec(
                 name=name,
@@ -160,18 +162,6 @@ class ControlPlane:
                 pid_file=self.folder / f"{name}.pid.json",
             )
         )
-
-
-def established(plane: ControlPlane) -> bool:
-    """Whether the API serves every custom kind that was defined."""
-    listed = plane.kubectl("get", "crd", "-o", "json").stdout
-    for definition in json.loads(listed)["items"]:
-        states = definition.get("status", {}).get("conditions") or []
-        if not any(
-            s["type"] == "Established" and s["status"] == "True" for s in states
-        ):
-            return False
-    return True
 
 
 def _write_key(path: Path) -> None:

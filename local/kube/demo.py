@@ -80,7 +80,10 @@ def our_pods(cluster: Cluster) -> list[Object]:
 
 def busiest_node(cluster: Cluster) -> str:
     """A worker with as many pods of ours as any."""
-    nodes: list[str] = [pod["spec"].get("nodeName", "") for pod in our_pods(cluster)]
+    found = [pod["spec"].get("nodeName", "") for pod in our_pods(cluster)]
+    nodes: list[str] = [node for node in found if node]
+    if not nodes:
+        raise StackError("no pod of Store or Bank runs: is 'make kind-up' done?")
     return max(set(nodes), key=nodes.count)
 
 

@@ -25,13 +25,12 @@ OWN = "KIND_OFFLINE"  # an engine of our own, also where another one runs
 class Docker:
     """How to reach the engine, and whether we own it."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, ours: bool) -> None:
         """`state` is a folder for the socket and the log of an engine of our own."""
         self._state = state.resolve()
         self._socket = self._state / "docker.sock"
         self.process = self._engine()
-        wanted = bool(os.environ.get(OWN)) or self.process.is_running()
-        self.ours = wanted or not _answers({})
+        self.ours = ours
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,23 +46,34 @@ class Docker:
                 "No Docker engine answers: start one, or run as root with the package "
                 "docker.io, and one is started here."
             )
+        network.require_unused()
+        network.remove()  # what a killed start has left
         network.create()
         self._state.mkdir(parents=True, exist_ok=True)
         _write_wrapper(self._state / "runc")
-        self.process.start()
 
         def ready() -> bool:
             self.process.require_running()
             return _answers(self.environment)
 
-        Patience().wait_until(ready, what="dockerd", timeout_s=READY_TIMEOUT_S)
+        try:
+            self.process.start()
+            Patience().wait_until(ready, what="dockerd", timeout_s=READY_TIMEOUT_S)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop ours, with all it runs, and take its network away."""
         if self.process.is_running():
             self.process.terminate()
-        if self.ours:
             network.remove()
+
+    def left_containers(self) -> bool:
+        """Whether our stopped engine has containers that it would start again."""
+        folder = programs.cache() / "docker" / "containers"
+        stopped = not self.process.is_running()
+        return stopped and folder.exists() and any(folder.iterdir())
 
     def run(
         self, *arguments: str, stdin: bytes | None = None, check: bool = True
@@ -109,17 +119,25 @@ class Docker:
         )
 
 
+def offline_is_wanted() -> bool:
+    """Whether an engine of our own is to be used: asked for, or none else answers."""
+    return bool(os.environ.get(OWN)) or not _answers({})
+
+
 def _answers(environment: Mapping[str, str]) -> bool:
     """Whether an engine answers this client."""
     if shutil.which("docker") is None:
         return False
-    done = subprocess.run(
-        ["docker", "info", "--format", "{{.ServerVersion}}"],
-        env={**os.environ, **environment},
-        capture_output=True,
-        check=False,
-        timeout=20,
-    )
+    try:
+        done = subprocess.run(
+            ["docker", "info", "--format", "{{.ServerVersion}}"],
+            env={**os.environ, **environment},
+            capture_output=True,
+            check=False,
+            timeout=20,
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0 and bool(done.stdout.strip())
 
 

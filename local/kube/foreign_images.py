@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from local.kube import programs, rootfs
@@ -176,13 +176,3 @@ def _programs_layer(
         if more is not None:
             more(tree)
         return pack(tree, kept)
-
-
-def write_all(images: Iterable[Image], folder: Path) -> list[Path]:
-    """Write each as an archive into the folder; their paths."""
-    written = []
-    for image in images:
-        target = folder / f"{image.name.replace('/', '_').replace(':', '_')}.tar"
-        image.write(target)
-        written.append(target)
-    return written

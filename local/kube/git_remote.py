@@ -15,7 +15,11 @@ from local.process import ManagedProcess, ProcessSpec
 
 BRANCH = "main"
 PORT = 9418
-AUTHOR = ("-c", "user.name=once", "-c", "user.email=once@localhost")
+AUTHOR = {
+    "user.name": "once",
+    "user.email": "once@localhost",
+    "commit.gpgsign": "false",
+}
 # Where the overlays of a local cluster name our images.
 TAGGED = ("producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind")
 
@@ -23,10 +27,14 @@ TAGGED = ("producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind
 class GitRemote:
     """The repository, its clone to commit in, and the daemon that serves it."""
 
-    def __init__(self, state: Path, address: str) -> None:
-        state = state.resolve()
+    def __init__(self, state: Path) -> None:
+        self._state = state = state.resolve()
         self.bare, self.clone = state / "git" / "once.git", state / "clone"
-        self.daemon = ManagedProcess(
+        self.daemon = self._daemon("")
+
+    def _daemon(self, address: str) -> ManagedProcess:
+        state = self._state
+        return ManagedProcess(
             ProcessSpec(
                 name="git",
                 command=[
@@ -42,13 +50,17 @@ class GitRemote:
             )
         )
 
-    def start(self) -> None:
-        """Make the repository, unless it is there, and serve it."""
-        if not self.bare.exists():
+    def start(self, address: str) -> None:
+        """Make the repository, unless it is there, and serve it at the address."""
+        if not self.clone.exists():
+            shutil.rmtree(self.bare, ignore_errors=True)
             self.bare.parent.mkdir(parents=True, exist_ok=True)
             made = ("init", "--quiet", "--bare", f"--initial-branch={BRANCH}")
             _git(Path.cwd(), *made, str(self.bare))
             _git(Path.cwd(), "clone", "--quiet", str(self.bare), str(self.clone))
+            for key, value in AUTHOR.items():
+                _git(self.clone, "config", key, value)
+        self.daemon = self._daemon(address)
         self.daemon.start()
 
     def stop(self) -> None:
@@ -71,20 +83,23 @@ class GitRemote:
                 shutil.copy2(tree / name, self.clone / name)
         for overlay in TAGGED:
             file = self.clone / overlay / "kustomization.yaml"
-            file.write_text(file.read_text().replace("newTag: dev", f"newTag: {tag}"))
+            named = file.read_text()
+            if "newTag: dev" not in named:
+                raise StackError(f"{overlay} does not name our image by 'newTag: dev'")
+            file.write_text(named.replace("newTag: dev", f"newTag: {tag}"))
         return self.commit(message)
 
     def commit(self, message: str) -> str:
         """Commit and push whatever was changed in the clone; the commit."""
         _git(self.clone, "add", "--all")
         if _git(self.clone, "status", "--porcelain"):
-            _git(self.clone, *AUTHOR, "commit", "--quiet", "--message", message)
+            _git(self.clone, "commit", "--quiet", "--message", message)
         _git(self.clone, "push", "--quiet", "origin", f"HEAD:{BRANCH}")
         return self.head()
 
     def revert(self) -> str:
         """Take back the last commit by a new one, and push it; the commit."""
-        _git(self.clone, *AUTHOR, "revert", "--no-edit", "HEAD")
+        _git(self.clone, "revert", "--no-edit", "HEAD")
         _git(self.clone, "push", "--quiet", "origin", f"HEAD:{BRANCH}")
         return self.head()
 

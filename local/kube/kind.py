@@ -21,40 +21,42 @@ from local.errors import StackError
 from local.kube import argo, foreign_images, node_image, own_images, programs, secrets
 from local.kube.api import Api
 from local.kube.cluster import Cluster
-from local.kube.docker import Docker
+from local.kube.docker import Docker, offline_is_wanted
 from local.kube.git_remote import PORT, GitRemote
 from local.kube.outside import Outside
 from local.kube.rollout import follow
 from local.stack import DEFAULT_STATE_DIR
 
-STATE = DEFAULT_STATE_DIR / "kind"
 JARS = DEFAULT_STATE_DIR / "jars"
-NEEDED = ("kind", "kubectl", "kustomize", "argocd")
+LOGS = Path("build/reports/kind")
+NEEDED = ("kind", "kubectl")
 SYNCED_TIMEOUT_S = 900.0
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 console = Console(stderr=True, highlight=False)
 
 
+def state_folder(offline: bool) -> Path:
+    """One for each environment: neither may take the other's cluster for its own."""
+    return DEFAULT_STATE_DIR / ("kind-offline" if offline else "kind")
+
+
 class Local:
     """The parts of one local cluster, and the steps of its life."""
 
-    def __init__(self, state: Path = STATE) -> None:
-        state.mkdir(parents=True, exist_ok=True)
+    def __init__(self) -> None:
+        offline = offline_is_wanted()
+        state = state_folder(offline)
         self.state = state
-        self.docker = Docker(state)
+        self.docker = Docker(state, offline)
         self.cluster = Cluster(state, self.docker)
         self.outside = Outside(state)
+        self.remote = GitRemote(state)
 
     @property
     def environment(self) -> str:
         """Which overlay is deployed."""
         return "kind-offline" if self.cluster.offline else "kind"
-
-    @property
-    def remote(self) -> GitRemote:
-        """The git remote; its address is known once the engine runs."""
-        return GitRemote(self.state, self.cluster.host_address())
 
     def api(self) -> Api:
         """A client of the cluster's API."""
@@ -79,8 +81,9 @@ class Local:
             self.docker.start()
         with _step("images"):
             node, ours = self.images()
-        if not self.cluster.exists():
+        if not self.is_up():
             with _step("kind create cluster"):
+                self.cluster.delete()  # one that was never finished
                 self.cluster.create(node)
         with _step("loading our images"):
             self.cluster.load(*ours)
@@ -93,15 +96,26 @@ class Local:
         with _step("secrets"):
             secrets.make(self.cluster, self.state)
         with _step("git remote"):
-            remote = self.remote
-            remote.start()
-            argo.point_git(self.cluster, self.cluster.host_address(), PORT)
-            revision = remote.push_tree(Path.cwd(), own_images.tag(), "kind-up")
+            address = self.cluster.host_address()
+            self.remote.start(address)
+            argo.point_git(self.cluster, address, PORT)
+            revision = self.remote.push_tree(Path.cwd(), own_images.tag(), "kind-up")
         if self.cluster.offline:
             self.outside.stand_in.start()
         with _step("Argo CD: all that is in git"):
-            argo.bootstrap(self.cluster, remote.clone, self.environment)
+            argo.bootstrap(self.cluster, self.remote.clone, self.environment)
             self.follow(revision)
+
+    def is_up(self) -> bool:
+        """Whether the cluster was made, and its engine runs."""
+        runs = not self.docker.ours or self.docker.process.is_running()
+        made = self.cluster.kubeconfig.exists()
+        return runs and made and self.cluster.exists()
+
+    def require_up(self) -> None:
+        """Raises StackError when there is no cluster."""
+        if not self.is_up():
+            raise StackError("there is no cluster here: run 'make kind-up' first")
 
     def push(self, message: str) -> None:
         """Deploy the working tree: images, a commit, a sync. Raises StackError."""
@@ -122,15 +136,22 @@ class Local:
             api.close()
 
     def down(self) -> None:
-        """Leave nothing running and no state; what was built stays in the cache."""
-        if self.docker.ours and not self.docker.process.is_running():
-            self.outside.stop()
-        else:
-            self.remote.stop()
-            self.outside.stop()
+        """Leave nothing running and no state; what was built stays in the cache.
+
+        The logs are kept in build/reports/kind.
+        """
+        self.remote.stop()
+        self.outside.stop()
+        if self.docker.ours and self.docker.left_containers():
+            self.docker.start()  # killed, it could not take its containers along
+        if not self.docker.ours or self.docker.process.is_running():
             self.cluster.delete()
         self.docker.stop()
-        shutil.rmtree(self.state)  # keys, certificates, logs: the next one has its own
+        for log in self.state.rglob("*.log"):
+            kept = LOGS / log.relative_to(self.state)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(log, kept)
+        shutil.rmtree(self.state, ignore_errors=True)
 
 
 @app.command()
@@ -144,7 +165,9 @@ def up() -> None:
 @app.command()
 def push(message: str = "kind-push") -> None:
     """Deploy this working tree: a push to the remote that Argo CD follows."""
-    Local().push(message)
+    local = Local()
+    local.require_up()
+    local.push(message)
 
 
 @app.command()
@@ -152,7 +175,9 @@ def demo(seconds: float = 60.0) -> None:
     """Load, the death of a node, and the audit."""
     from local.kube.demo import run
 
-    sys.exit(0 if run(Local(), seconds, console) else 1)
+    local = Local()
+    local.require_up()
+    sys.exit(0 if run(local, seconds, console) else 1)
 
 
 @app.command()
@@ -160,8 +185,11 @@ def images() -> None:
     """Build everything that `up` would build, and keep it."""
     local = Local()
     programs.ensure(NEEDED, _say)
+    ran = local.docker.process.is_running()
     local.docker.start()
     node, ours = local.images()
+    if not ran:
+        local.docker.stop()
     for name in filter(None, (node, *ours)):
         typer.echo(name)
 
@@ -174,8 +202,6 @@ def down() -> None:
 
 
 def _show(local: Local) -> None:
-    shown = local.cluster.get("secret", "argocd-initial-admin-secret", "-n", "argocd")
-    assert shown["kind"] == "Secret"
     password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
     kubectl = programs.path("kubectl")
     for line in (

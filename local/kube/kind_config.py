@@ -16,9 +16,7 @@ NAME = "once"
 ZONES = ("a", "b", "c")
 ENCRYPTION = "/etc/kubernetes/encryption.json"
 POD_SUBNET = "10.244.0.0/16"
-# Ports of every node, reachable at the control plane's address on this machine.
 API_PORT = 6443
-STORE_NODE_PORT, STORE_PORT = 30443, 8443
 DEAD_AFTER = "20s"  # a silent node is unreachable to the scheduler after this
 
 
@@ -30,13 +28,6 @@ def write(target: Path, image: str | None, address: str, encryption: Path) -> No
         "role": "control-plane",
         "extraMounts": [
             {"hostPath": str(encryption), "containerPath": ENCRYPTION, "readOnly": True}
-        ],
-        "extraPortMappings": [
-            {
-                "containerPort": STORE_NODE_PORT,
-                "hostPort": STORE_PORT,
-                "listenAddress": address,
-            }
         ],
     }
     workers: list[dict[str, Any]] = [

@@ -3,8 +3,8 @@
     this machine: 10.79.0.1 ======== 10.79.0.2, once-kind: dockerd, kind's nodes
     brokers, Postgres, git                      pods, the API server
 
-The namespace has no way to any other network. Nothing of the machine's own network is
-changed, and `remove` leaves nothing of it.
+The namespace has no way to any other network. This machine gets one route more, to the
+cluster's Services; `remove` leaves nothing of either.
 """
 
 from __future__ import annotations
@@ -44,10 +44,26 @@ def create() -> None:
 
 
 def reach_services(node: str) -> None:
-    """Let this machine reach the cluster's Services, through that node."""
+    """Let this machine reach the cluster's Services, through that node.
+
+    Raises StackError where the machine has such Services of its own.
+    """
+    known = _run("ip", "route", "show", SERVICES)
+    if known and CABLE not in known:
+        raise StackError(f"this machine has a route to {SERVICES} already: {known}")
     inside = ["ip", "netns", "exec", NAMESPACE]
     _run(*inside, "ip", "route", "replace", SERVICES, "via", node)
     _run("ip", "route", "replace", SERVICES, "via", INSIDE, "dev", CABLE)
+
+
+def require_unused() -> None:
+    """Raises StackError while somebody works in the namespace."""
+    pids = _run("ip", "netns", "pids", NAMESPACE).split() if exists() else []
+    if pids:
+        raise StackError(
+            f"network namespace {NAMESPACE} is in use by {', '.join(pids)}: run "
+            "'make kind-down' in the checkout that made it, or end them"
+        )
 
 
 def exists() -> bool:
@@ -68,7 +84,8 @@ def enter(*command: str) -> list[str]:
     return ["nsenter", f"--net=/run/netns/{NAMESPACE}", *command]
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StackError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout.strip()

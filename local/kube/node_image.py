@@ -37,7 +37,7 @@ ENABLED = ("kubelet", "containerd", "undo-mount-hacks")
 
 def ensure(docker: Docker, images: Sequence[Image], notify: programs.Notify) -> str:
     """The name of the node image with these images in it; made when it is missing."""
-    said = " ".join(sorted(f"{image.name} {image.layers}" for image in images))
+    said = " ".join(sorted(f"{image}" for image in images))
     said += Path(__file__).read_text() + Path(rootfs.__file__).read_text()
     digest = hashlib.sha256(said.encode()).hexdigest()[:12]
     name = f"once/kind-node:v{KUBERNETES}-{digest}"

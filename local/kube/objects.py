@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from local.kube.api import Object
 
+MOMENT = "2026-01-01T00:00:00Z"  # the same each time: a status is not news
 READY = {"type": "Ready", "status": "True", "reason": "StandIn"}
 
 
-def ready(moment: str = "2026-01-01T00:00:00Z") -> Object:
+def ready() -> Object:
     """The condition of a resource that has all it asked for."""
-    return {**READY, "message": "by the stand-in", "lastTransitionTime": moment}
+    return {**READY, "message": "by the stand-in", "lastTransitionTime": MOMENT}
 
 
 def secret(
@@ -20,7 +21,6 @@ def secret(
     name: str,
     content: Mapping[str, bytes],
     kind: str = "Opaque",
-    labels: Mapping[str, str] | None = None,
 ) -> Object:
     """A Secret with these keys."""
     return {
@@ -29,7 +29,7 @@ def secret(
         "metadata": {
             "namespace": namespace,
             "name": name,
-            "labels": {"app.kubernetes.io/managed-by": "once-local", **(labels or {})},
+            "labels": {"app.kubernetes.io/managed-by": "once-local"},
         },
         "type": kind,
         "data": {

@@ -40,7 +40,9 @@ class Outside:
         if Stack.running(self._folder):
             return self.attach()
         authority = Authority(self._state / "authority")
-        names = [f"{broker_name(number)}.{NAMESPACE}.svc" for number in (1, 2, 3)]
+        names = [
+            f"{broker_name(number)}.{NAMESPACE}.svc" for number in range(1, BROKERS + 1)
+        ]
         bootstrap = _names("once-kafka-bootstrap")
         authority.write("kafka", *bootstrap, *names)
         authority.write(

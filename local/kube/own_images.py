@@ -26,6 +26,7 @@ DOCKERFILES = {
     "once/bank": Path("consumers/bank/Dockerfile"),
 }
 LOCKS = (Path("requirements-runtime.lock"), Path("requirements.lock"))
+PYTHON = "3.11"
 BASE = "once/python:bookworm"
 BASE_PACKAGES = ("ca-certificates", "python3", "tzdata")
 # What the wheel is made of: the tag of an image is the digest of this.
@@ -105,6 +106,8 @@ def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", *arguments, "--quiet"]
     if arguments[0] == "download":
         command += ["--only-binary", ":all:", "--dest", str(CONTEXT / "wheels")]
+        # Of the images, whichever Python this is.
+        command += ["--python-version", PYTHON, "--implementation", "cp"]
     else:
         command += ["--wheel-dir", str(CONTEXT / "wheels")]
     done = subprocess.run(

@@ -22,24 +22,39 @@ def follow(
     shown: dict[str, str] = {}
 
     def settled() -> bool:
-        apps = argo.applications(api)
+        try:
+            apps = argo.applications(api)
+        except StackError:
+            return False  # a busy API server may be late with one answer
         for app in apps:
             state = f"{app.sync}, {app.health}"
             if shown.get(app.name) != state:
                 shown[app.name] = state
                 say(f"{app.name:10} {state}")
-        return any(app.name == ROOT for app in apps) and all(
-            app.done and app.revision == revision for app in apps
-        )
+        return bool(apps) and not _late(apps, revision)
 
     try:
         Patience().wait_until(
             settled, what="the Applications", timeout_s=timeout_s, interval_s=1.0
         )
     except StackError:
-        late = [app for app in argo.applications(api) if not app.done]
-        said = "; ".join(
-            f"{app.name} is {app.sync}, {app.health} ({app.message[:300]})"
-            for app in late
-        )
-        raise StackError(f"not all is Synced and Healthy: {said or revision}") from None
+        said = _late(argo.applications(api), revision)
+        raise StackError(f"not all is Synced and Healthy: {'; '.join(said)}") from None
+
+
+def _late(apps: list[argo.AppState], revision: str) -> list[str]:
+    """What is still missing, in words. A chart has a version of its own, no commit."""
+    ours = {app.repository for app in apps if app.name == ROOT}
+    if not ours:
+        return [f"there is no Application {ROOT}"]
+    late = [
+        f"{app.name} is {app.sync}, {app.health} ({app.message[:300]})"
+        for app in apps
+        if not app.done
+    ]
+    old = [
+        f"{app.name} is still at {app.revision[:8] or 'no commit'}"
+        for app in apps
+        if app.done and app.repository in ours and app.revision != revision
+    ]
+    return late + old

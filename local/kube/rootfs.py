@@ -36,7 +36,10 @@ def layer(name: str, packages: tuple[str, ...], notify: programs.Notify) -> Path
         notify(f"debootstrap {name}")
         with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
             tree = Path(scratch) / "root"
-            _debootstrap(tree, packages)
+            try:
+                _debootstrap(tree, packages)
+            finally:
+                _unmount(tree)
             _trim(tree)
             pack(tree, kept)
     return kept
@@ -58,10 +61,14 @@ def _debootstrap(tree: Path, packages: tuple[str, ...]) -> None:
         raise StackError(f"debootstrap failed: {done.stdout.strip()[-500:]}")
 
 
-def _trim(tree: Path) -> None:
-    for kernel in ("proc", "sys"):  # a debootstrap that failed may leave it mounted
+def _unmount(tree: Path) -> None:
+    """A debootstrap that failed may leave the kernel's file systems mounted there."""
+    for kernel in ("proc", "sys"):
         if os.path.ismount(tree / kernel):
             subprocess.run(["umount", str(tree / kernel)], check=True)
+
+
+def _trim(tree: Path) -> None:
     for unneeded in UNNEEDED:
         shutil.rmtree(tree / unneeded, ignore_errors=True)
         (tree / unneeded).mkdir(parents=True)

@@ -14,8 +14,8 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.network import Network
 
 from local.kube import network
-from local.kube.docker import Docker
-from local.kube.kind import STATE
+from local.kube.docker import Docker, offline_is_wanted
+from local.kube.kind import state_folder
 from tests.fix_stack import ROOT
 
 LABEL = {"once.tests": "images"}  # of all that is made here
@@ -41,7 +41,8 @@ def running_engine() -> Iterator[Engine]:
     """One that runs, with a network for these tests; it is left as it was found."""
     # It removes what a killed session left behind, by an image that is not to be had.
     testcontainers_config.ryuk_disabled = True
-    docker = Docker(ROOT / STATE)
+    offline = offline_is_wanted()
+    docker = Docker(ROOT / state_folder(offline), offline)
     was_running = docker.process.is_running() or not docker.ours
     docker.start()
     os.environ.update(docker.environment)

@@ -79,16 +79,16 @@ def until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -
 def deployed() -> Iterator[Deployed]:
     """A cluster on which this working tree is deployed."""
     local = Local()
-    there = local.docker.process.is_running() and local.cluster.exists()
-    if there:
-        local.push("tests begin")
-    else:
-        local.down()  # whatever a killed session has left
-        local.up()
-    api = local.api()
+    there = local.is_up()
     try:
+        if there:
+            local.push("tests begin")
+        else:
+            local.down()  # whatever a killed session has left
+            local.up()
+        api = local.api()
         yield Deployed(local, api)
-    finally:
         api.close()
+    finally:
         if not there:
             local.down()

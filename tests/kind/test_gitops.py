@@ -6,6 +6,7 @@ a stand-in; Argo CD, Rollouts, the API server, the nodes and our pods are real.
 
 from __future__ import annotations
 
+import base64
 import time
 from datetime import datetime
 
@@ -117,7 +118,8 @@ def test_secrets_lie_encrypted_in_etcd(deployed: Deployed) -> None:
     local = deployed.local
     (node,) = (name for name in local.cluster.nodes() if "control-plane" in name)
     files = "/var/lib/etcd/member/snap/db"
-    password = deployed.one("secret", "ledger-pguser-bank")["data"]["password"]
+    kept = deployed.one("secret", "ledger-pguser-bank")["data"]["password"]
+    password = base64.b64decode(kept).decode()
     found = local.docker.run(
         *("exec", node, "grep", "--text", "--count", "--fixed-strings", password),
         files,
@@ -133,7 +135,10 @@ def _first_deployed(deployed: Deployed, name: str) -> datetime:
     """When the first sync of an Application ended."""
     found = deployed.api.get("Application", argo.ARGO_CD_NAMESPACE, name)
     assert found is not None
-    return datetime.fromisoformat(found["status"]["history"][0]["deployedAt"])
+    history = found["status"]["history"]
+    if history[0]["id"] != 0:
+        pytest.skip("this cluster has been at work too long to remember its first sync")
+    return datetime.fromisoformat(history[0]["deployedAt"])
 
 
 def _created(deployed: Deployed, name: str) -> datetime:
