@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Self
 
 import psycopg
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from psycopg import sql
@@ -272,7 +272,10 @@ class Platform:
         def done() -> bool:
             if self.applied() < records:
                 return False
-            return self.positions() == self.published()
+            try:
+                return self.positions() == self.published()
+            except KafkaException:  # the group's coordinator has just died, or moves
+                return False
 
         what = f"{records} records to be applied and published"
         Patience().wait_until(done, what=what, timeout_s=timeout_s, interval_s=0.2)
