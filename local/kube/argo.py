@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +124,18 @@ def refresh(cluster: Cluster) -> None:
 
 def terminate(cluster: Cluster, name: str) -> None:
     """End the sync that runs, as `argocd app terminate-op` does."""
-    phase = '{"status": {"operationState": {"phase": "Terminating"}}}'
-    patch = ("patch", f"application/{name}", "--type=merge", f"--patch={phase}")
-    cluster.kubectl(*patch, "--namespace", ARGO_CD_NAMESPACE)
+    _patch(cluster, name, {"status": {"operationState": {"phase": "Terminating"}}})
+
+
+def sync(cluster: Cluster, name: str) -> None:
+    """Sync once more, as `argocd app sync`: one that was ended counts as failed."""
+    _patch(cluster, name, {"operation": {"sync": {}}})
+
+
+def _patch(cluster: Cluster, name: str, change: Object) -> None:
+    patch = ("patch", f"application/{name}", "--type=merge")
+    said = f"--patch={json.dumps(change)}"
+    cluster.kubectl(*patch, said, "--namespace", ARGO_CD_NAMESPACE)
 
 
 def _state(found: Object) -> AppState:

@@ -108,8 +108,13 @@ def test_a_stateful_thing_is_not_pruned_before_somebody_confirms(
         lambda: "confirmation" in deployed.app("kafka").message.lower(),
     )
     assert deployed.one("kafkatopic", "transfer-receipts")
-    argo.terminate(deployed.local.cluster, "kafka")  # nobody says yes
-    deployed.revert()
+    cluster, kafka = deployed.local.cluster, "kafka"
+    argo.terminate(cluster, kafka)  # nobody says yes
+    until("the sync to end", lambda: "terminated" in deployed.app(kafka).message)
+    reverted = deployed.local.remote.revert()
+    until("the revert", lambda: deployed.app(kafka).revision == reverted)
+    argo.sync(cluster, kafka)
+    deployed.settle(reverted)
     assert deployed.one("kafkatopic", "transfer-receipts")
 
 
