@@ -99,7 +99,8 @@ test-kind: export KIND_OFFLINE := 1
 test-kind: prerequisites $(VENV)/.installed ## images, and the platform on a real cluster (30 min at first)
 	@local/prerequisites kube
 	@$(KIND) images
-	$(PY) -m pytest --timeout 1200 $(KIND_TESTS) $(ARGS)
+	$(PY) -m pytest --timeout 1200 tests/images $(ARGS)
+	$(PY) -m pytest --timeout 1200 tests/kind $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built (not .venv, not the state in .local)
