@@ -30,14 +30,17 @@ class Exposure(BaseModel):
     registry: bool = False  # the registry listens there alone, in plain HTTP
 
     def broker_properties(self, number: int, port: int) -> dict[str, object]:
-        """What a broker adds to its configuration; `port` is where it listens."""
+        """What a broker adds to its configuration; `port` is where it listens.
+
+        Both lists of listeners are for it to append to its own.
+        """
         reached_at = f"{self.address}:{port}"
         if self.broker_port is not None:
             reached_at = f"{self.broker_names[number - 1]}:{self.broker_port}"
         tls = "listener.name.tls.ssl"
         return {
-            "listeners": f",TLS://{self.address}:{port}",
-            "advertised.listeners": f",TLS://{reached_at}",
+            "listeners": f"TLS://{self.address}:{port}",
+            "advertised.listeners": f"TLS://{reached_at}",
             "listener.security.protocol.map": (
                 "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL"
             ),

@@ -50,41 +50,39 @@ class KafkaConfig:
             f"{node}@{HOST}:{self.ports[f'kafka-{node}-controller']}"
             for node in range(1, self.brokers + 1)
         ]
-        return self._exposed(
-            number,
-            {
-                "node.id": number,
-                "process.roles": "broker,controller",
-                "controller.quorum.voters": ",".join(voters),
-                "controller.listener.names": "CONTROLLER",
-                "listeners": f"PLAINTEXT://{HOST}:{self.ports[name]},"
-                f"CONTROLLER://{HOST}:{self.ports[f'{name}-controller']}",
-                "advertised.listeners": f"PLAINTEXT://{HOST}:{self.ports[name]}",
-                "inter.broker.listener.name": "PLAINTEXT",
-                "log.dirs": self.layout.data(name) / "log",
-                "auto.create.topics.enable": "false",
-                "default.replication.factor": copies,
-                "min.insync.replicas": in_sync,
-                "offsets.topic.replication.factor": copies,
-                "transaction.state.log.replication.factor": copies,
-                "transaction.state.log.min.isr": in_sync,
-                "share.coordinator.state.topic.replication.factor": copies,
-                "share.coordinator.state.topic.min.isr": in_sync,
-                **_SMALL,
-                **_PROMPT,
-                **_ACLS,
-            },
-        )
+        own: dict[str, object] = {
+            "node.id": number,
+            "process.roles": "broker,controller",
+            "controller.quorum.voters": ",".join(voters),
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{HOST}:{self.ports[name]},"
+            f"CONTROLLER://{HOST}:{self.ports[f'{name}-controller']}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.ports[name]}",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "log.dirs": self.layout.data(name) / "log",
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": copies,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": in_sync,
+            **_SMALL,
+            **_PROMPT,
+            **_ACLS,
+        }
+        return {**own, **self._exposed(number, own)}
 
     def _exposed(self, number: int, own: dict[str, object]) -> dict[str, object]:
-        """With one more listener, when there is one."""
+        """What one more listener changes, when there is one."""
         if self.exposure is None:
-            return own
+            return {}
         port = self.ports[tls_port(f"kafka-{number}")]
         added = self.exposure.broker_properties(number, port)
         for listed in ("listeners", "advertised.listeners"):
-            added[listed] = f"{own[listed]}{added[listed]}"
-        return {**own, **added}
+            added[listed] = f"{own[listed]},{added[listed]}"
+        return added
 
 
 # Fewer threads, partitions and buffers than the defaults, which expect a machine of

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import subprocess
 import tarfile
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.errors import StackError
+from local.kube import commands, programs
 
 CREATED = "2026-01-01T00:00:00Z"  # the same input, the same image
 
@@ -71,14 +72,28 @@ class Image:
         }
 
 
+def layer(name: str, make: Callable[[Path], None]) -> Path:
+    """The layer of this name in the cache; `make` fills a folder for it, once.
+
+    The name says all that the content depends on.
+    """
+    kept = programs.cache() / "layers" / f"{name}.tar"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+            tree = Path(scratch) / "root"
+            tree.mkdir(mode=0o755)
+            make(tree)
+            pack(tree, kept)
+    return kept
+
+
 def pack(folder: Path, target: Path) -> Path:
     """A tar of the folder's content, owners and modes as they are; the tar's path."""
     unfinished = target.with_suffix(".part")
     command = ["tar", "--create", "--sort=name", "--numeric-owner", "--xattrs"]
     command += [f"--mtime={CREATED}", f"--file={unfinished}", f"--directory={folder}"]
-    done = subprocess.run([*command, "."], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StackError(f"packing {folder} failed: {done.stderr.strip()[-300:]}")
+    commands.run([*command, "."], f"packing {folder}")
     unfinished.replace(target)
     return target
 

@@ -41,16 +41,9 @@ def install(cluster: Cluster) -> None:
         (ARGO_CD_NAMESPACE, cd / "manifests/install.yaml"),
         (ROLLOUTS_NAMESPACE, rollouts / "manifests/install.yaml"),
     ):
-        space = {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": namespace},
-        }
-        documents = list(_adapted(manifest, cluster.offline))
-        cluster.apply(space)
-        command = ["apply", "--server-side", "--force-conflicts", "--filename=-"]
-        text = yaml.safe_dump_all(documents)
-        cluster.kubectl(*command, "--namespace", namespace, stdin=text)
+        cluster.apply(objects.namespace(namespace))
+        adapted = _adapted(manifest, cluster.offline)
+        cluster.apply(*adapted, namespace=namespace)
     if cluster.offline:  # the kinds of the operators that are not there
         crds = ["apply", "--server-side", "--recursive", "--filename", str(CRDS)]
         cluster.kubectl(*crds)

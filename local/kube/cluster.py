@@ -11,7 +11,7 @@ from typing import Any
 
 from local.deadline import Patience
 from local.errors import StackError
-from local.kube import kind_config, network, programs
+from local.kube import commands, kind_config, network, programs
 from local.kube.docker import Docker
 
 LOOPBACK = "127.0.0.1"
@@ -97,28 +97,25 @@ class Cluster:
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator; what it prints. Raises StackError."""
-        done = subprocess.run(
+        return commands.run(
             [str(programs.path("kubectl")), *arguments],
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
+            f"kubectl {' '.join(arguments[:4])}",
+            environment={"KUBECONFIG": str(self.kubeconfig)},
+            stdin=stdin,
         )
-        if done.returncode != 0:
-            said = done.stderr.strip()[-800:]
-            raise StackError(f"kubectl {' '.join(arguments[:4])}: {said}")
-        return done.stdout
 
     def get(self, *arguments: str) -> Any:
         """`kubectl get` as Python data. Raises StackError."""
         return json.loads(self.kubectl("get", *arguments, "--output=json"))
 
-    def apply(self, *documents: dict[str, Any]) -> None:
-        """Apply these, whoever else owns their fields. Raises StackError."""
+    def apply(self, *documents: dict[str, Any], namespace: str = "default") -> None:
+        """Apply these, whoever else owns their fields. Raises StackError.
+
+        `namespace` is that of objects which name none.
+        """
         listed = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         command = ["apply", "--server-side", "--force-conflicts", "--filename=-"]
-        self.kubectl(*command, stdin=json.dumps(listed))
+        self.kubectl(*command, "--namespace", namespace, stdin=json.dumps(listed))
 
     def _nodes_ready(self) -> bool:
         return all(

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from local.credentials import write_secret
 from local.deadline import Patience
 from local.kube import programs
+from local.kube.network import SERVICES
 from local.layout import write_json
 from local.ports import choose_ports
 from local.process import ManagedProcess, ProcessSpec
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
 READY_TIMEOUT_S = 60.0
-SERVICE_CIDR = "10.96.0.0/16"
 NAMES = ("etcd", "etcd-peer", "api")
 
 
@@ -145,7 +145,7 @@ class ControlPlane:
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            f"--service-cluster-ip-range={SERVICE_CIDR}",
+            f"--service-cluster-ip-range={SERVICES}",
             # Nobody reaches it by the Service, and loopback may not be advertised.
             "--endpoint-reconciler-type=none",
             # There are no controllers here that would make a namespace's account.

@@ -16,7 +16,7 @@ from local.kube import proof
 from local.kube.api import Object
 from local.kube.cluster import Cluster
 from local.kube.stand_in import NAMESPACE
-from local.kube.traffic import store_url, traffic
+from local.kube.traffic import traffic
 
 if TYPE_CHECKING:
     from local.kube.kind import Local
@@ -36,9 +36,8 @@ def run(local: Local, seconds: float, console: Console) -> bool:
         )
     cluster, acknowledged = local.cluster, local.state / "acknowledged.log"
     before = proof.platform(local.outside, local.state).applied()
-    address = cluster.get("service", "store", "-n", NAMESPACE)["spec"]["clusterIP"]
     waiting = threading.Event()
-    with traffic(local.state, store_url(address), acknowledged) as sent:
+    with traffic(cluster, local.state, acknowledged) as sent:
         waiting.wait(seconds / 2)
         node = busiest_node(cluster)
         console.print(f"{sent.acknowledged:,} acknowledged; {node} dies now")

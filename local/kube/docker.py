@@ -10,12 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from local.deadline import Patience
 from local.errors import MissingPart, StackError
 from local.kube import network, programs
+from local.kube.archive import Image
 from local.process import ManagedProcess, ProcessSpec
 
 READY_TIMEOUT_S = 60.0
@@ -90,6 +92,13 @@ class Docker:
             said = done.stderr.decode(errors="replace").strip()[-800:]
             raise StackError(f"docker {' '.join(arguments[:3])}: {said}")
         return done.stdout.decode(errors="replace")
+
+    def load(self, image: Image) -> None:
+        """Give the engine an image made from files. Raises StackError."""
+        with tempfile.TemporaryDirectory(dir=image.layers[0].parent) as scratch:
+            archive = Path(scratch) / "image.tar"
+            image.write(archive)
+            self.run("load", "--quiet", "--input", str(archive))
 
     def has_image(self, name: str) -> bool:
         """Whether the engine has it."""

@@ -7,12 +7,11 @@ that these were not: all begin with "once/".
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from local.kube import programs, rootfs
-from local.kube.archive import Image, pack
+from local.kube import archive, programs, rootfs
+from local.kube.archive import Image
 from local.kube.versions import (
     ARGO_CD,
     ARGO_ROLLOUTS,
@@ -131,18 +130,16 @@ def _registry(jars: Path, notify: programs.Notify) -> Image:
     """Apicurio and a Java runtime, the very ones of the local stack."""
     parts = find_or_fetch(jars.resolve(), notify)
     base = rootfs.layer("java", JAVA_NEEDS, notify)
-    kept = programs.cache() / "layers" / f"registry-{APICURIO}.tar"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-            tree = Path(scratch)
-            tree.chmod(0o755)
-            shutil.copytree(parts.java.parents[1], tree / "opt/java", symlinks=True)
-            shutil.copytree(parts.registry_home, tree / "opt/registry", symlinks=True)
-            pack(tree, kept)
+
+    def make(tree: Path) -> None:
+        shutil.copytree(parts.java.parents[1], tree / "opt/java", symlinks=True)
+        shutil.copytree(parts.registry_home, tree / "opt/registry", symlinks=True)
+
+    home = archive.layer(f"registry-{APICURIO}", make)
     run = ("-jar", "/opt/registry/quarkus-run.jar")
     return Image(
         f"{REPOSITORY}/registry:{APICURIO}",
-        (base, kept),
+        (base, home),
         ("/opt/java/bin/java", *run),
         NOBODY,
     )
@@ -157,16 +154,11 @@ def _programs_layer(
     """A layer with these programs in /usr/local/bin, and links to them."""
     programs.ensure(names, notify)
     said = "-".join(f"{name}-{PROGRAMS[name].version}" for name in names)
-    kept = programs.cache() / "layers" / f"{said}.tar"
-    if kept.exists():
-        return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-        tree = Path(scratch)
-        tree.chmod(0o755)
+
+    def make(tree: Path) -> None:
         home = tree / "usr/local/bin"
         home.mkdir(parents=True)
-        (tree / "tmp").mkdir(mode=0o777)
+        (tree / "tmp").mkdir()
         (tree / "tmp").chmod(0o1777)
         for name in names:
             shutil.copyfile(programs.path(name), home / name)
@@ -175,4 +167,5 @@ def _programs_layer(
             (home / link).symlink_to(target)
         if more is not None:
             more(tree)
-        return pack(tree, kept)
+
+    return archive.layer(said, make)

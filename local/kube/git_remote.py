@@ -7,10 +7,10 @@ is made in a clone of its own, and the checkout's own history is not touched.
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from local.errors import StackError
+from local.kube import commands
 from local.process import ManagedProcess, ProcessSpec
 
 BRANCH = "main"
@@ -109,13 +109,4 @@ class GitRemote:
 
 
 def _git(directory: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise StackError(f"git {arguments[0]}: {done.stderr.strip()[-400:]}")
-    return done.stdout
+    return commands.run(["git", *arguments], f"git {arguments[0]}", directory=directory)

@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import typer
@@ -25,9 +25,8 @@ from local.kube.docker import Docker, offline_is_wanted
 from local.kube.git_remote import PORT, GitRemote
 from local.kube.outside import Outside
 from local.kube.rollout import follow
-from local.stack import DEFAULT_STATE_DIR
+from local.stack import DEFAULT_STATE_DIR, StackConfig
 
-JARS = DEFAULT_STATE_DIR / "jars"
 LOGS = Path("build/reports/kind")
 NEEDED = ("kind", "kubectl")
 SYNCED_TIMEOUT_S = 900.0
@@ -68,7 +67,7 @@ class Local:
         if self.cluster.offline:
             images = [
                 *foreign_images.control_plane(_say),
-                *foreign_images.platform(JARS, _say),
+                *foreign_images.platform(StackConfig.jars_dir, _say),
             ]
             node = node_image.ensure(self.docker, images, _say)
         return node, own_images.build(self.docker, _say)
@@ -129,11 +128,8 @@ class Local:
 
     def follow(self, revision: str) -> None:
         """Wait until everything of that commit is Synced and Healthy."""
-        api = self.api()
-        try:
+        with closing(self.api()) as api:
             follow(api, revision, _say, SYNCED_TIMEOUT_S)
-        finally:
-            api.close()
 
     def down(self) -> None:
         """Leave nothing running and no state; what was built stays in the cache.

@@ -9,10 +9,10 @@ cluster's Services; `remove` leaves nothing of either.
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from local.errors import StackError
+from local.kube import commands
 
 NAMESPACE = "once-kind"
 CABLE = "once-kind0"  # this machine's end
@@ -85,7 +85,4 @@ def enter(*command: str) -> list[str]:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StackError(f"{' '.join(command)}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    return commands.run(command, " ".join(command)).strip()

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from local.deadline import Patience
-from local.errors import StackError
-from local.kube import foreign_images, programs, rootfs
+from local.kube import commands, foreign_images, programs, rootfs
 from local.kube.archive import Image, pack
 from local.kube.docker import Docker
 from local.kube.versions import KIND, KUBERNETES
@@ -56,7 +55,7 @@ def _make(
         tree = Path(scratch) / "root"
         tree.mkdir()
         unpacked = ["tar", "--extract", f"--file={base}", f"--directory={tree}"]
-        subprocess.run([*unpacked, "--xattrs", "--numeric-owner"], check=True)
+        commands.run([*unpacked, "--xattrs", "--numeric-owner"], "unpacking Debian")
         _lay_out(tree)
         _preload(tree, Path(scratch), images)
         layer = pack(tree, Path(scratch) / "node.tar")
@@ -67,10 +66,7 @@ def _make(
             environment=(*Image("", ()).environment, "container=docker"),
             extra={"StopSignal": "SIGRTMIN+3"},
         )
-        archive = Path(scratch) / "image.tar"
-        image.write(archive)
-        layer.unlink()
-        docker.run("load", "--quiet", "--input", str(archive))
+        docker.load(image)
 
 
 def _lay_out(tree: Path) -> None:
@@ -107,8 +103,8 @@ def _configure_containerd(tree: Path) -> None:
         "restrict_oom_score_adj = false", "restrict_oom_score_adj = true"
     )
     config.write_text(said)
-    spec = subprocess.run(["ctr", "oci", "spec"], capture_output=True, check=True)
-    content: dict[str, Any] = json.loads(spec.stdout)
+    spec = commands.run(["ctr", "oci", "spec"], "ctr oci spec")
+    content: dict[str, Any] = json.loads(spec)
     content["process"].pop("rlimits", None)
     (tree / "etc/containerd/cri-base.json").write_text(json.dumps(content))
     unit = tree / "etc/systemd/system/containerd.service"
@@ -186,8 +182,5 @@ def _preload(tree: Path, scratch: Path, images: Sequence[Image]) -> None:
     os.sync()
 
 
-def _ctr(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StackError(f"{' '.join(command[:7])}: {done.stderr.strip()[-400:]}")
-    return done.stdout
+def _ctr(*command: str) -> None:
+    commands.run(command, " ".join(command[:7]))

@@ -16,6 +16,11 @@ def ready() -> Object:
     return {**READY, "message": "by the stand-in", "lastTransitionTime": MOMENT}
 
 
+def namespace(name: str) -> Object:
+    """A bare one: whatever else it has comes from git."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
 def secret(
     namespace: str,
     name: str,

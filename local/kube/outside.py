@@ -11,7 +11,7 @@ from local.kube.authority import Authority
 from local.kube.stand_in import NAMESPACE
 from local.kube.stand_in_kafka import PORT, broker_name
 from local.process import ManagedProcess, ProcessSpec
-from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
+from local.stack import Stack, StackConfig
 
 BROKERS = 3
 
@@ -51,7 +51,6 @@ class Outside:
         stack = Stack(
             StackConfig(
                 state_dir=self._folder,
-                jars_dir=DEFAULT_STATE_DIR / "jars",
                 brokers=BROKERS,
                 postgres=BROKERS,
                 exposure=Exposure(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import typer
 
 from local.errors import StackError
-from local.kube import programs, rootfs
+from local.kube import commands, programs, rootfs
 from local.kube.archive import Image
 from local.kube.docker import Docker
 
@@ -76,22 +75,19 @@ def build(docker: Docker, notify: programs.Notify) -> list[str]:
         for name in missing:
             notify(f"building {name}")
             dockerfile = DOCKERFILES[name.partition(":")[0]]
-            arguments = ["--file", str(dockerfile), "--build-arg", base]
-            docker.run("build", "--tag", name, *arguments, str(CONTEXT))
+            arguments = ["--tag", name, "--file", str(dockerfile), *base]
+            docker.run("build", *arguments, str(CONTEXT))
     return names
 
 
-def _base(docker: Docker, notify: programs.Notify) -> str:
-    """The build argument that names the base: where none can be pulled, one of ours."""
+def _base(docker: Docker, notify: programs.Notify) -> list[str]:
+    """Options that name the base: where none can be pulled, it is one of ours."""
     if not docker.ours:
-        return "BUILDKIT_INLINE_CACHE=0"
+        return []
     if not docker.has_image(BASE):
         layer = rootfs.layer("python", BASE_PACKAGES, notify)
-        with tempfile.TemporaryDirectory(dir=layer.parent) as scratch:
-            archive = Path(scratch) / "python.tar"
-            Image(BASE, (layer,)).write(archive)
-            docker.run("load", "--quiet", "--input", str(archive))
-    return f"BASE_IMAGE={BASE}"
+        docker.load(Image(BASE, (layer,)))
+    return ["--build-arg", f"BASE_IMAGE={BASE}"]
 
 
 def _requirement(name: str, lock: Path) -> str:
@@ -110,14 +106,7 @@ def _pip(*arguments: str) -> None:
         command += ["--python-version", PYTHON, "--implementation", "cp"]
     else:
         command += ["--wheel-dir", str(CONTEXT / "wheels")]
-    done = subprocess.run(
-        [*command, "--disable-pip-version-check"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise StackError(f"pip {arguments[0]} failed: {done.stderr.strip()[-600:]}")
+    commands.run([*command, "--disable-pip-version-check"], f"pip {arguments[0]}")
 
 
 def main() -> None:

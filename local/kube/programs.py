@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import typer
 
 from local.errors import MissingPart, StackError
+from local.kube import commands
 from local.kube.versions import MODULES, PROGRAMS, Program
 
 GO_MIN = (1, 26)
@@ -74,31 +74,23 @@ def _go(
 ) -> str:
     """Run Go there; what it prints."""
     _require_go()
-    done = subprocess.run(
+    return commands.run(
         ["nice", "-n", "10", "go", *arguments],
-        cwd=directory,
-        env={
-            **os.environ,
+        f"go {arguments[0]}",
+        directory=directory,
+        environment={
             "CGO_ENABLED": "0",
             "GOFLAGS": "-buildvcs=false",
             **(environment or {}),
         },
-        capture_output=True,
-        text=True,
-        check=False,
     )
-    if done.returncode != 0:
-        raise StackError(f"go {arguments[0]} failed: {done.stderr.strip()[-800:]}")
-    return done.stdout
 
 
 def _require_go() -> None:
     wanted = ".".join(map(str, GO_MIN))
     if shutil.which("go") is None:
         raise MissingPart(f"Go {wanted} or newer is needed to build Kubernetes here.")
-    said = subprocess.run(
-        ["go", "env", "GOVERSION"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    said = commands.run(["go", "env", "GOVERSION"], "go env").strip()
     version = tuple(int(part) for part in said.removeprefix("go").split(".")[:2])
     if version < GO_MIN:
         raise MissingPart(f"Go {wanted} or newer is needed to build, not {said}.")

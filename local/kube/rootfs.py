@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
-from local.errors import MissingPart, StackError
-from local.kube import programs
-from local.kube.archive import pack
+from local.errors import MissingPart
+from local.kube import archive, commands, programs
 
 SUITE = "bookworm"
 # What a container does not need, and what would differ from one day to the next.
@@ -30,19 +27,16 @@ UNNEEDED = (
 def layer(name: str, packages: tuple[str, ...], notify: programs.Notify) -> Path:
     """The tar of a minimal Debian with these packages. Raises StackError."""
     said = hashlib.sha256(" ".join((SUITE, *packages)).encode()).hexdigest()[:12]
-    kept = programs.cache() / "layers" / f"{name}-{said}.tar"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
+
+    def make(tree: Path) -> None:
         notify(f"debootstrap {name}")
-        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-            tree = Path(scratch) / "root"
-            try:
-                _debootstrap(tree, packages)
-            finally:
-                _unmount(tree)
-            _trim(tree)
-            pack(tree, kept)
-    return kept
+        try:
+            _debootstrap(tree, packages)
+        finally:
+            _unmount(tree)
+        _trim(tree)
+
+    return archive.layer(f"{name}-{said}", make)
 
 
 def _debootstrap(tree: Path, packages: tuple[str, ...]) -> None:
@@ -51,21 +45,14 @@ def _debootstrap(tree: Path, packages: tuple[str, ...]) -> None:
             "Base images are made by debootstrap: run as root, with that package."
         )
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}"]
-    done = subprocess.run(
-        ["nice", "-n", "10", *command, SUITE, str(tree)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise StackError(f"debootstrap failed: {done.stdout.strip()[-500:]}")
+    commands.run(["nice", "-n", "10", *command, SUITE, str(tree)], "debootstrap")
 
 
 def _unmount(tree: Path) -> None:
     """A debootstrap that failed may leave the kernel's file systems mounted there."""
     for kernel in ("proc", "sys"):
         if os.path.ismount(tree / kernel):
-            subprocess.run(["umount", str(tree / kernel)], check=True)
+            commands.run(["umount", str(tree / kernel)], "umount")
 
 
 def _trim(tree: Path) -> None:

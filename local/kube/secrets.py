@@ -21,8 +21,6 @@ def issuer(state: Path) -> Issuer:
 
 def make(cluster: Cluster, state: Path) -> None:
     """The smoke test's token, the issuer's keys, and the backup's account."""
-    # Bare: whatever else it has comes from git, and waits for that.
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     signs = issuer(state)
     token = signs.token("smoke", seconds=TOKEN_SECONDS)
     keys = {
@@ -31,7 +29,7 @@ def make(cluster: Cluster, state: Path) -> None:
         "metadata": {"namespace": NAMESPACE, "name": "store-jwks"},
         "data": {"jwks.json": signs.jwks.read_text()},
     }
-    cluster.apply(space)
+    cluster.apply(objects.namespace(NAMESPACE))
     cluster.apply(
         keys,
         objects.secret(NAMESPACE, "store-smoke", {"token": token.encode()}),

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Protocol
 
 import typer
 
@@ -29,12 +30,24 @@ NAMESPACE = "once"
 PAUSE_S = 1.0
 
 
+class Operator(Protocol):
+    """What each part of the stand-in does."""
+
+    kinds: tuple[str, ...]
+
+    def reconcile(self, found: Object) -> Object:
+        """Do what this resource asks for; its status."""
+
+    def services(self, namespace: str) -> None:
+        """Make the Services that clients look for."""
+
+
 class StandIn:
     """One round looks at every custom resource and does what is missing."""
 
     def __init__(self, api: Api, stack: Stack, authority: Authority) -> None:
         self._api = api
-        self._operators = (
+        self._operators: tuple[Operator, ...] = (
             Certificates(api, authority),
             KafkaOperator(api, stack, authority),
             PostgresOperator(api, stack),
@@ -50,9 +63,7 @@ class StandIn:
                     self._reconcile(operator, found)
             operator.services(NAMESPACE)
 
-    def _reconcile(
-        self, operator: Certificates | KafkaOperator | PostgresOperator, found: Object
-    ) -> None:
+    def _reconcile(self, operator: Operator, found: Object) -> None:
         generation = found["metadata"]["generation"]
         status = operator.reconcile(found)
         wanted = {**status, "observedGeneration": generation}

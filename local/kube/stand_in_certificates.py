@@ -12,7 +12,7 @@ from local.kube.authority import Authority
 class Certificates:
     """Issuers are ready; a Certificate gets its Secret, once."""
 
-    kinds = ("Issuer", "Certificate")
+    kinds: tuple[str, ...] = ("Issuer", "Certificate")
 
     def __init__(self, api: Api, authority: Authority) -> None:
         self._api = api

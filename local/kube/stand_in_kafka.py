@@ -46,7 +46,13 @@ def broker_name(number: int) -> str:
 class KafkaOperator:
     """Topics, and users with their rights and certificates, on the real brokers."""
 
-    kinds = ("Kafka", "KafkaNodePool", "KafkaRebalance", "KafkaTopic", "KafkaUser")
+    kinds: tuple[str, ...] = (
+        "Kafka",
+        "KafkaNodePool",
+        "KafkaRebalance",
+        "KafkaTopic",
+        "KafkaUser",
+    )
 
     def __init__(self, api: Api, stack: Stack, authority: Authority) -> None:
         self._api = api

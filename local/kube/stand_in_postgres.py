@@ -21,7 +21,7 @@ SHARED = ("migrator", "audit")
 class PostgresOperator:
     """Users with their databases and Secrets; a Service that follows the primary."""
 
-    kinds = ("PostgresCluster",)
+    kinds: tuple[str, ...] = ("PostgresCluster",)
 
     def __init__(self, api: Api, stack: Stack) -> None:
         self._api = api

@@ -18,6 +18,8 @@ import numpy as np
 from local.deadline import Patience
 from local.kube import secrets
 from local.kube.authority import Authority
+from local.kube.cluster import Cluster
+from local.kube.stand_in import NAMESPACE
 from once.errors import OnceError
 from producers.store.client import StoreClient
 from producers.store.ids import uuid7s
@@ -97,20 +99,16 @@ class Traffic:
 
 
 @contextmanager
-def traffic(state: Path, url: str, acknowledged: Path) -> Iterator[Traffic]:
-    """Traffic with a token of its own, until the block ends."""
+def traffic(cluster: Cluster, state: Path, acknowledged: Path) -> Iterator[Traffic]:
+    """Traffic to the Store's Service, with a token of its own, until the block ends."""
+    address = cluster.get("service", "store", "-n", NAMESPACE)["spec"]["clusterIP"]
     token = secrets.issuer(state).token("traffic")
     authority = Authority(state / "authority").certificate
     trust = ssl.create_default_context(cafile=str(authority))
     acknowledged.parent.mkdir(parents=True, exist_ok=True)
     acknowledged.unlink(missing_ok=True)
-    with Traffic(url, token, trust, acknowledged) as running:
+    with Traffic(f"https://{address}", token, trust, acknowledged) as running:
         yield running
-
-
-def store_url(cluster_ip: str) -> str:
-    """The Store's Service, by its address in the cluster."""
-    return f"https://{cluster_ip}"
 
 
 def _transfers(chosen: random.Random, ids: np.random.Generator) -> list[TransferLine]:

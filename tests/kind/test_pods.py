@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local.kube import demo, proof
-from local.kube.traffic import Traffic, store_url, traffic
+from local.kube.traffic import Traffic, traffic
 from tests.kind.conftest import Deployed, until
 
 STORE_SETTINGS = "producers/store/k8s/base/settings.env"
@@ -24,9 +24,8 @@ def _proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
     """Traffic while the block runs; after it, the audit."""
     local = deployed.local
     before = proof.platform(local.outside, local.state).applied()
-    address = deployed.one("service", "store")["spec"]["clusterIP"]
     acknowledged = folder / "acknowledged.log"
-    with traffic(local.state, store_url(address), acknowledged) as sent:
+    with traffic(local.cluster, local.state, acknowledged) as sent:
         sent.wait(200)
         yield sent
         sent.wait(200)

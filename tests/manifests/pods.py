@@ -1,9 +1,9 @@
 """The pods that our objects ask for, whatever kind asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.manifests.overlays import Object, kinds, named
+from tests.manifests.overlays import Object, dig, kinds, named
 
 LONG_RUNNING = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
 
@@ -71,3 +71,14 @@ def _templates(obj: Object) -> Iterator[Object]:
         for metric in spec["metrics"]:
             if "job" in metric["provider"]:
                 yield metric["provider"]["job"]["spec"]["template"]
+
+
+def bounds_missing(containers: Iterable[tuple[str, Object]]) -> list[str]:
+    """What is not said of each container; the first of a pair says where it is."""
+    return [
+        f"{where}: set {bound}.{what}"
+        for where, container in containers
+        for bound in ("requests", "limits")
+        for what in ("cpu", "memory")
+        if dig(container, "resources", bound, what) is None
+    ]

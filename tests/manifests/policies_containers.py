@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from tests.manifests.overlays import Object, dig
-from tests.manifests.pods import Pod, pods
+from tests.manifests.pods import Pod, bounds_missing, pods
 
 OURS = re.compile(r"(^|/)once(-platform)?/(once-)?(store|bank)([:@]|$)")
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
@@ -35,13 +35,7 @@ def our_images_have_a_digest(objects: list[Object]) -> list[str]:
 
 def containers_are_bounded(objects: list[Object]) -> list[str]:
     """Requests and limits, for processor and memory."""
-    return [
-        f"{where}: set {bound}.{what}"
-        for where, container in _containers(objects)
-        for bound in ("requests", "limits")
-        for what in ("cpu", "memory")
-        if dig(container, "resources", bound, what) is None
-    ]
+    return bounds_missing(_containers(objects))
 
 
 def long_running_containers_are_probed(objects: list[Object]) -> list[str]:

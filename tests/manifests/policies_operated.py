@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tests.manifests.overlays import Object, dig, kinds, named
+from tests.manifests.pods import bounds_missing
 
 KAFKA_PARTS = ("cruiseControl", "entityOperator", "kafkaExporter")
 KAFKA_CONTAINERS = (
@@ -26,13 +27,7 @@ HOST = "kubernetes.io/hostname"
 
 def operated_containers_are_bounded(objects: list[Object]) -> list[str]:
     """Requests and limits, for processor and memory."""
-    return [
-        f"{where}: set {bound}.{what}"
-        for where, said in _containers(objects)
-        for bound in ("requests", "limits")
-        for what in ("cpu", "memory")
-        if dig(said, "resources", bound, what) is None
-    ]
+    return bounds_missing(_containers(objects))
 
 
 def operated_pods_have_a_priority(objects: list[Object]) -> list[str]:
