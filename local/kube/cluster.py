@@ -108,14 +108,15 @@ class Cluster:
         """`kubectl get` as Python data. Raises StackError."""
         return json.loads(self.kubectl("get", *arguments, "--output=json"))
 
-    def apply(self, *documents: dict[str, Any], namespace: str = "default") -> None:
+    def apply(self, *documents: dict[str, Any], namespace: str = "") -> None:
         """Apply these, whoever else owns their fields. Raises StackError.
 
-        `namespace` is that of objects which name none.
+        `namespace`, if given, is that of all which have one.
         """
         listed = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         command = ["apply", "--server-side", "--force-conflicts", "--filename=-"]
-        self.kubectl(*command, "--namespace", namespace, stdin=json.dumps(listed))
+        spaced = ["--namespace", namespace] if namespace else []
+        self.kubectl(*command, *spaced, stdin=json.dumps(listed))
 
     def _nodes_ready(self) -> bool:
         return all(
