@@ -74,10 +74,16 @@ _KAFKA_DEPLOYMENT = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
-    KafkaError.MSG_SIZE_TOO_LARGE,
+}
+
+# The broker refuses a whole batch for its size, however small its records are, and the
+# client sends the same one again: without end, if it counted as a reason to abort.
+_KAFKA_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
+
+_KAFKA_RETRIABLE = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,  # also what a broker says that has just started
 }
 
 
@@ -92,10 +98,17 @@ def from_kafka(raised: KafkaException | KafkaError, doing: str) -> OnceError:
     code = error.code()
     if code in _KAFKA_FENCED:
         return Fenced(message)
+    if code in _KAFKA_TOO_LARGE:
+        return Defect(
+            f"{message}; raise the topic's max.message.bytes above the producer's "
+            "batch.size (1,000,000), or set a smaller batch.size in ..._KAFKA"
+        )
     if error.txn_requires_abort():
         return Abortable(message)
     if code in _KAFKA_DEPLOYMENT:
         return Defect(message)
+    if code in _KAFKA_RETRIABLE:
+        return Retriable(message)
     return Indeterminate(message)
 
 
@@ -107,10 +120,15 @@ _POSTGRES_CONFLICT = {
 
 _POSTGRES_RETRIABLE = (
     "08",  # connection exception
+    "25P03",  # idle in transaction for too long: this process was frozen, and woke up
+    "25P04",  # the same for the whole transaction
+    "26000",  # a prepared statement that the server does not know
+    "40",  # rolled back for a reason of its own: 40003, and Conflict's two
     "53",  # insufficient resources
     "55",  # object not in prerequisite state, lock not available
     "57",  # operator intervention: shutdown, crash, cannot connect now
     "58",  # system error
+    "XX000",  # internal error: a bug or a bad page there; the next try may pass
     "25006",  # read-only transaction: a demoted primary; reconnect finds the new one
 )
 

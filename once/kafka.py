@@ -1,0 +1,95 @@
+"""Kafka clients are made here, so that what is wrong with a connection has a name.
+
+librdkafka tells of a refused handshake or a wrong password in a callback only; the call
+that waits for it ends with "timed out". `Trouble` keeps what the callback said, and
+belongs into every sentence about such a call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from once import logs
+from once.errors import Defect
+
+log = logs.get(__name__)
+C = TypeVar("C")
+
+SAID_AGAIN_SECONDS = 30.0
+
+# What a person must know of a connection. The rest heals by itself.
+_TELLING = {
+    KafkaError._SSL: "the TLS handshake fails",
+    KafkaError._AUTHENTICATION: "the broker refuses our credentials",
+    KafkaError.SASL_AUTHENTICATION_FAILED: "the broker refuses our credentials",
+    KafkaError._RESOLVE: "a broker's name cannot be resolved",
+    KafkaError._ALL_BROKERS_DOWN: "no broker can be reached",
+    KafkaError._TRANSPORT: "a broker cannot be reached",
+}
+
+
+class Trouble:
+    """What the clients of one program last said of their connections."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: dict[str, float] = {}
+        self._last: tuple[float, str] | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """Take what librdkafka reports, as its `error_cb`."""
+        meaning = _TELLING.get(error.code())
+        if meaning is None:
+            return
+        sentence = f"{meaning}: {error.str()}"
+        now = self._clock()
+        if now - self._said.get(meaning, float("-inf")) > SAID_AGAIN_SECONDS:
+            self._said[meaning] = now
+            log.warning("trouble with Kafka", error=sentence)
+        # "All brokers are down" follows every refusal and must not hide it.
+        if self._last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._last = (now, sentence)
+
+    def __str__(self) -> str:
+        """` (the TLS handshake fails: ...)`, or nothing when all was well lately."""
+        if self._last is None or self._clock() - self._last[0] > SAID_AGAIN_SECONDS:
+            return ""
+        return f" ({self._last[1]})"
+
+
+def client(
+    kind: Callable[[dict[str, Any]], C],
+    settings: Mapping[str, Any],
+    trouble: Trouble | None = None,
+) -> C:
+    """A Producer, Consumer or AdminClient. Raises Defect for a setting that is wrong.
+
+    Wrong is what librdkafka refuses at once: a property that it does not know, a value
+    out of range, a certificate file that is not there.
+    """
+    noted = {} if trouble is None else {"error_cb": trouble.note}
+    reason = _missing_file(settings)
+    try:
+        if reason is None:
+            return kind({**settings, **noted})
+    except KafkaException as error:
+        reason = error.args[0].str()
+    except (TypeError, ValueError) as error:
+        reason = str(error)
+    raise Defect(
+        f"the settings of the Kafka client are wrong: {reason}; look at ..._KAFKA and "
+        "..._BOOTSTRAP_SERVERS (docs/operations.md)"
+    )
+
+
+def _missing_file(settings: Mapping[str, Any]) -> str | None:
+    """The client's own words for a file that is not there do not name it."""
+    for name, value in settings.items():
+        if name.endswith((".location", ".keytab")) and not Path(value).exists():
+            return f"{name} is {value}, which is not there"
+    return None
