@@ -1,7 +1,8 @@
 """The schema registry, by its Confluent-compatible API, and the wire format it implies.
 
 Wire format: one zero byte, the schema id as 4 bytes big-endian, the Avro body.
-Reading a schema by id never changes its answer, so ids are remembered for ever.
+Reading a schema by id never changes its answer, so ids are remembered for ever. What a
+schema says is judged (schemas.py) before a byte is read with it.
 Registration is an explicit step (`make register`), never done by a producer in passing.
 """
 
@@ -9,14 +10,18 @@ from __future__ import annotations
 
 import json
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from once.errors import Defect, Refused, Retriable
+from once.schemas import UnusableSchema, bounded, parse_json
 
 FRAME_BYTES = 5
+REFERENCES_MAX = 32  # of one schema, those of its references included
 COMPATIBILITY = "FULL_TRANSITIVE"
 
 
@@ -49,6 +54,37 @@ class UnknownSchema(LookupError):
     """The registry answered: no schema has this id."""
 
 
+# Not known, or not fit to be an id: with an error code of the registry's own.
+_UNKNOWN = (404, 422)
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    """A schema as the registry has it: its kind, its text and what it refers to."""
+
+    kind: str
+    text: str
+    references: tuple[tuple[str, str, int], ...]  # name, subject, version
+
+    @classmethod
+    def of(cls, body: Any) -> _Registered:
+        """From an answer. Raises ValueError, KeyError, TypeError, AttributeError."""
+        references = tuple(
+            (str(each["name"]), str(each["subject"]), int(each["version"]))
+            for each in body.get("references") or ()
+        )
+        text = body["schema"]
+        if not isinstance(text, str):
+            raise TypeError("a schema is a text")
+        return cls(str(body.get("schemaType") or "AVRO"), text, references)
+
+    def avro(self) -> Any:
+        """The parsed JSON. Raises UnusableSchema when it is of another kind."""
+        if self.kind.upper() != "AVRO":
+            raise UnusableSchema(f"it is a schema of kind {self.kind}, not Avro")
+        return parse_json(self.text)
+
+
 class Registry:
     """A client of one registry. Raises Retriable whenever it cannot be reached."""
 
@@ -63,33 +99,68 @@ class Registry:
         self._http = httpx.Client(
             base_url=url, timeout=timeout_seconds, verify=_trust(ca)
         )
-        self._by_id: dict[int, dict[str, Any]] = {}
+        self._by_id: dict[int, _Registered] = {}
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def schema(self, schema_id: int) -> dict[str, Any]:
-        """The schema with this id, as parsed JSON. Raises UnknownSchema, Retriable."""
+    def schema(self, schema_id: int) -> Any:
+        """The schema with this id as it was registered, as parsed JSON.
+
+        Raises UnknownSchema, UnusableSchema (it is no Avro schema), Retriable.
+        """
+        return self._registered(schema_id).avro()
+
+    def usable_schema(self, schema_id: int, logical: bool = False) -> Any:
+        """The schema with this id, `bounded` and with what it refers to.
+
+        Raises UnknownSchema, UnusableSchema, Retriable.
+        """
+        found = self._registered(schema_id)
+        named: dict[str, Any] = {}
+        self._collect(found, named)
+        return bounded(found.avro(), named, logical)
+
+    def _collect(self, found: _Registered, named: dict[str, Any]) -> None:
+        """Everything that a schema refers to, by name."""
+        for name, subject, version in found.references:
+            if name in named:
+                continue
+            if len(named) == REFERENCES_MAX:
+                raise UnusableSchema(f"it has more than {REFERENCES_MAX} references")
+            here = f"it refers to {name} (version {version} of subject {subject})"
+            try:
+                path = f"/subjects/{quote(subject, safe='')}/versions/{version}"
+                referred = self._fetch(path, here)
+                named[name] = referred.avro()
+            except UnknownSchema:
+                raise UnusableSchema(
+                    f"{here}, which the registry does not have"
+                ) from None
+            self._collect(referred, named)
+
+    def _registered(self, schema_id: int) -> _Registered:
         if schema_id not in self._by_id:
-            self._by_id[schema_id] = self._fetch(schema_id)
+            path = f"/schemas/ids/{schema_id}"
+            self._by_id[schema_id] = self._fetch(path, f"schema id {schema_id}")
         return self._by_id[schema_id]
 
-    def _fetch(self, schema_id: int) -> dict[str, Any]:
+    def _fetch(self, path: str, what: str) -> _Registered:
         """Only the registry's own word counts: a proxy's 404 condemns no record."""
-        answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        answer = self._call("GET", path)
         try:
             body = answer.json()
-            if answer.status_code == 404 and str(body["error_code"]).startswith("404"):
-                raise UnknownSchema(f"schema id {schema_id} is not in {self.url}")
-            text = body["schema"]
-        except (ValueError, KeyError, TypeError) as error:
+            if answer.status_code in _UNKNOWN and str(body["error_code"]).startswith(
+                str(answer.status_code)
+            ):
+                raise UnknownSchema(f"{what} is not in {self.url}")
+            return _Registered.of(body)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Retriable(
                 f"schema registry {answer.request.url}: HTTP {answer.status_code}, and "
                 "no answer of a registry"
             ) from error
-        schema: dict[str, Any] = json.loads(text)
-        return schema
 
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         """The id under which `schema` was registered. Raises Defect if it was not."""

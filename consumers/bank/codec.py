@@ -7,7 +7,6 @@ and a sentence, and goes to quarantine. Only the registry's troubles raise (Once
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,8 +16,9 @@ import fastavro
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
+from consumers.bank.schema_ids import SchemaIds
 from once import resources
-from once.columns import ColumnReader
+from once.columns import ColumnReader, flat_fields
 from once.errors import OnceError
 from once.registry import (
     FRAME_BYTES,
@@ -28,11 +28,13 @@ from once.registry import (
     load_schema,
     schema_id_of,
 )
+from once.schemas import UnusableSchema
 
 RECORD_BYTES_MAX = 64 * 1024
 MEMO_BYTES_MAX = 140
 CREATED_AT_MS_MAX = 253_402_300_799_999  # the end of year 9999
 INT64_MAX = 2**63 - 1
+NIL = bytes(16)  # a transfer_id that nobody has set
 
 Columns = dict[str, list[Any]]
 
@@ -52,10 +54,15 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why one row of a batch is no transfer."""
+    """Why one row of a batch is no transfer.
+
+    `doubtful`: only the registry stands between this record and a payment. Its body
+    reads as a transfer of ours, under the key that it must have.
+    """
 
     reason: Reason
     detail: str
+    doubtful: bool = False
 
 
 class TransferCodec:
@@ -66,22 +73,22 @@ class TransferCodec:
         registry: Registry,
         subject: str,
         beat: Callable[[], None] = lambda: None,
+        patience_seconds: float = 0.0,
     ) -> None:
         """Raises Retriable, and Defect while the schema is not registered.
 
         `beat()` is called before the registry is asked: a flood of records with as many
-        schema ids is slow, but no stall.
+        schema ids is slow, but no stall. `patience_seconds`: see schema_ids.py.
         """
-        self._registry = registry
-        self._beat = beat
-        self._schema = load_schema(resources.find("avro/transfer.avsc"))
-        self._names = [field["name"] for field in self._schema["fields"]]
-        self._frame = frame(registry.id_of(subject, self._schema))
-        self._columns = ColumnReader(self._schema)
-        self._parsed = fastavro.parse_schema(self._schema)
-        self._writers: dict[int, Any] = {}
-        # Asked once per batch: a flood of such records must not become one of requests.
-        self._useless: dict[int, Exception] = {}
+        schema = load_schema(resources.find("avro/transfer.avsc"))
+        self._types = {
+            field.name: _TYPES[field.kind] | ({None} if field.nullable else set())
+            for field in flat_fields(schema)
+        }
+        self._frame = frame(registry.id_of(subject, schema))
+        self._columns = ColumnReader(schema)
+        self._parsed = fastavro.parse_schema(schema)
+        self._schemas = SchemaIds(registry, schema, beat, patience_seconds)
 
     def decode(
         self, values: Sequence[bytes | None], keys: Sequence[bytes | None]
@@ -89,9 +96,8 @@ class TransferCodec:
         """Columns by field name, and the faults by row.
 
         Rows with a fault hold placeholders in every column. Raises Retriable when a
-        schema must be fetched and the registry is away.
+        schema must be fetched and the registry is away, or may yet learn an id.
         """
-        self._useless.clear()
         ours = self._frame
         plain = [
             (
@@ -105,16 +111,17 @@ class TransferCodec:
         ]
         columns, odd = self._columns.read(plain, FRAME_BYTES)
         faults: dict[int, Fault] = {}
-        for row in odd:
-            fault = self._decode_alone(values[row], columns, row)
-            if fault is not None:
-                faults[row] = fault
+        with self._schemas.asking():
+            for row in odd:
+                fault = self._decode_alone(values[row], keys[row], columns, row)
+                if fault is not None:
+                    faults[row] = fault
         _check_form(columns, faults)
         _check_keys(columns, keys, faults)
         return columns, faults
 
     def _decode_alone(
-        self, value: bytes | None, columns: Columns, row: int
+        self, value: bytes | None, key: bytes | None, columns: Columns, row: int
     ) -> Fault | None:
         """Decode a record of another schema into its row, or say what is wrong."""
         fault = _unreadable(value)
@@ -122,11 +129,13 @@ class TransferCodec:
             return fault
         assert value is not None, "a null is unreadable"
         try:
-            record = self._read(self._writer(schema_id_of(value)), value)
+            record = self._read(self._schemas.writer(_id_in(value)), value)
         except UnknownSchema as error:
-            return Fault(Reason.UNKNOWN_SCHEMA, str(error))
-        except (SchemaParseException, SchemaResolutionError) as error:
-            return Fault(Reason.INCOMPATIBLE_SCHEMA, _sentence(error))
+            return Fault(Reason.UNKNOWN_SCHEMA, str(error), self._ours(value, key))
+        except (UnusableSchema, SchemaParseException, SchemaResolutionError) as error:
+            detail = f"schema id {_id_in(value)}: {_sentence(error)}"
+            doubtful = self._ours(value, key)
+            return Fault(Reason.INCOMPATIBLE_SCHEMA, detail, doubtful)
         except OnceError:
             raise  # away, or refusing us: that says nothing about the record
         except Exception as error:  # fastavro raises whatever the bytes provoke
@@ -134,38 +143,43 @@ class TransferCodec:
         if value.startswith(self._frame):
             # The column reader refused it, an ordinary reader does not: a lax encoding.
             return Fault(Reason.BAD_BYTES, "not the one encoding of a record")
-        for name in self._names:
+        for name in self._types:
             columns[name][row] = record[name]
         return None
 
     def _read(self, writer: Any, value: bytes) -> dict[str, Any]:
+        """One record as ints, bytes, strs and None. Raises anything."""
         body = io.BytesIO(value[FRAME_BYTES:])
         record: Any = fastavro.schemaless_reader(body, writer, self._parsed)
         if body.read(1):
             raise ValueError("more bytes than one record")
-        numbers = [number for number in record.values() if isinstance(number, int)]
-        if numbers and not -INT64_MAX - 1 <= min(numbers) <= max(numbers) <= INT64_MAX:
-            raise ValueError("an integer has more than 64 bits")
+        for name, types in self._types.items():
+            given = record[name]
+            if (None if given is None else type(given)) not in types:
+                raise TypeError(f"{name} is read as {type(given).__name__}")
+            if type(given) is int and not -INT64_MAX - 1 <= given <= INT64_MAX:
+                raise ValueError(f"{name} has more than 64 bits")
         return dict(record)
 
-    def _writer(self, schema_id: int | None) -> Any:
-        assert schema_id is not None, "not framed: see _unreadable"
-        if schema_id in self._useless:
-            raise self._useless[schema_id].with_traceback(None)
-        if schema_id not in self._writers:
-            try:
-                self._writers[schema_id] = self._fetch(schema_id)
-            except (UnknownSchema, SchemaParseException) as error:
-                self._useless[schema_id] = error
-                raise
-        return self._writers[schema_id]
-
-    def _fetch(self, schema_id: int) -> Any:
-        self._beat()
+    def _ours(self, value: bytes, key: bytes | None) -> bool:
+        """Whether the body begins like a transfer of our own schema, rightly keyed."""
+        body = io.BytesIO(value[FRAME_BYTES:])
         try:
-            return fastavro.parse_schema(self._registry.schema(schema_id))
-        except json.JSONDecodeError as error:
-            raise SchemaParseException(f"schema {schema_id} is not Avro") from error
+            record: Any = fastavro.schemaless_reader(body, self._parsed, None)
+            return key == b"%d" % record["debit_account"]
+        except Exception:  # fastavro raises whatever the bytes provoke
+            return False
+
+
+_TYPES: dict[str, set[type | None]] = {
+    **{"int": {int}, "long": {int}, "string": {str}, "fixed": {bytes}}
+}
+
+
+def _id_in(value: bytes) -> int:
+    schema_id = schema_id_of(value)
+    assert schema_id is not None, "not framed: see _unreadable"
+    return schema_id
 
 
 def _unreadable(value: bytes | None) -> Fault | None:
@@ -175,9 +189,26 @@ def _unreadable(value: bytes | None) -> Fault | None:
     if len(value) > RECORD_BYTES_MAX:
         sizes = f"{len(value)} bytes, allowed are {RECORD_BYTES_MAX}"
         return Fault(Reason.OVERSIZED, sizes)
-    if schema_id_of(value) is None:
-        return Fault(Reason.NOT_FRAMED, f"begins with {value[:5].hex() or 'nothing'}")
+    schema_id = schema_id_of(value)
+    if schema_id is None:
+        return Fault(
+            Reason.NOT_FRAMED,
+            f"begins with {value[:5].hex() or 'nothing'}, not with 00 and a schema id "
+            "of 4 bytes (is the id in a header?)",
+        )
+    if schema_id == 0:
+        return Fault(Reason.UNKNOWN_SCHEMA, _long_id(value))
     return None
+
+
+def _long_id(value: bytes) -> str:
+    """No registry gives the id 0: it is the upper half of one of 8 bytes."""
+    given = int.from_bytes(value[1:9], "big")
+    return (
+        f"the schema id takes 8 bytes here (id {given}) and not 4: with Apicurio's "
+        "serializers set apicurio.registry.use-id=contentId and the id handler "
+        "io.apicurio.registry.serde.Legacy4ByteIdHandler"
+    )
 
 
 def _sentence(error: Exception) -> str:
@@ -194,6 +225,10 @@ def _check_form(columns: Columns, faults: dict[int, Fault]) -> None:
             detail = wrong(value)
             if detail is not None and row not in faults:
                 faults[row] = Fault(Reason.BAD_FORM, f"{name} {detail}")
+
+
+def _wrong_id(transfer_id: bytes) -> str | None:
+    return "is nil: nobody has set it" if transfer_id == NIL else None
 
 
 def _wrong_memo(memo: str) -> str | None:
@@ -221,6 +256,7 @@ def _wrong_currency(code: bytes) -> str | None:
 
 # By column: a quick look at all rows, and what is wrong with one.
 _FORM: dict[str, tuple[Callable[[Any], bool], Callable[[Any], str | None]]] = {
+    "transfer_id": (lambda column: NIL not in column, _wrong_id),
     "memo": (lambda column: not any(column), _wrong_memo),
     "created_at_ms": (
         lambda column: 0 <= min(column) <= max(column) <= CREATED_AT_MS_MAX,
@@ -241,5 +277,11 @@ def _check_keys(
         return
     for row, (account, key) in enumerate(zip(accounts, keys, strict=True)):
         if key != b"%d" % account:
-            detail = f"key {key!r} is not debit_account {account}"[:500]
-            faults.setdefault(row, Fault(Reason.KEY_MISMATCH, detail))
+            faults.setdefault(row, Fault(Reason.KEY_MISMATCH, _wrong_key(key, account)))
+
+
+def _wrong_key(key: bytes | None, account: int) -> str:
+    detail = f"key {key!r} is not debit_account {account}"[:300]
+    if key is not None and key == account.to_bytes(8, "big", signed=True):
+        return f"{detail} as text: use a string serializer for keys, not one of longs"
+    return f"{detail} in decimal digits"
