@@ -18,7 +18,7 @@ from fastavro.schema import SchemaParseException
 
 from consumers.bank.schema_ids import SchemaIds
 from once import resources
-from once.columns import ColumnReader, flat_fields
+from once.columns import ColumnReader, Field
 from once.errors import OnceError
 from once.registry import (
     FRAME_BYTES,
@@ -81,9 +81,10 @@ class TransferCodec:
         schema ids is slow, but no stall. `patience_seconds`: see schema_ids.py.
         """
         schema = load_schema(resources.find("avro/transfer.avsc"))
-        self._types = {
-            field.name: _TYPES[field.kind] | ({None} if field.nullable else set())
-            for field in flat_fields(schema)
+        self._defaults = {
+            field["name"]: field["default"]
+            for field in schema["fields"]
+            if "default" in field
         }
         self._frame = frame(registry.id_of(subject, schema))
         self._columns = ColumnReader(schema)
@@ -143,23 +144,28 @@ class TransferCodec:
         if value.startswith(self._frame):
             # The column reader refused it, an ordinary reader does not: a lax encoding.
             return Fault(Reason.BAD_BYTES, "not the one encoding of a record")
-        for name in self._types:
-            columns[name][row] = record[name]
+        for name, resolved in record.items():
+            columns[name][row] = resolved
         return None
 
     def _read(self, writer: Any, value: bytes) -> dict[str, Any]:
-        """One record as ints, bytes, strs and None. Raises anything."""
+        """One record as ints, bytes, strs and None. Raises anything.
+
+        Every field is read, ours or not: fastavro does not notice that a field which
+        it skips is cut short.
+        """
         body = io.BytesIO(value[FRAME_BYTES:])
-        record: Any = fastavro.schemaless_reader(body, writer, self._parsed)
+        there: Any = fastavro.schemaless_reader(body, writer, None)
         if body.read(1):
             raise ValueError("more bytes than one record")
-        for name, types in self._types.items():
-            given = record[name]
-            if (None if given is None else type(given)) not in types:
-                raise TypeError(f"{name} is read as {type(given).__name__}")
-            if type(given) is int and not -INT64_MAX - 1 <= given <= INT64_MAX:
-                raise ValueError(f"{name} has more than 64 bits")
-        return dict(record)
+        return {
+            field.name: (
+                _resolved(field, there[field.name])
+                if field.name in there
+                else self._defaults[field.name]
+            )
+            for field in self._columns.fields
+        }
 
     def _ours(self, value: bytes, key: bytes | None) -> bool:
         """Whether the body begins like a transfer of our own schema, rightly keyed."""
@@ -171,9 +177,26 @@ class TransferCodec:
             return False
 
 
-_TYPES: dict[str, set[type | None]] = {
-    **{"int": {int}, "long": {int}, "string": {str}, "fixed": {bytes}}
-}
+def _resolved(field: Field, value: Any) -> int | bytes | str | None:
+    """A field's value as one of ours. Raises SchemaResolutionError, ValueError."""
+    if value is None and field.nullable:
+        return None
+    if field.kind == "string":
+        if isinstance(value, bytes):
+            value = value.decode()
+        if isinstance(value, str):
+            return value
+    elif field.kind == "fixed":
+        if isinstance(value, bytes) and len(value) == field.size:
+            return value
+    elif type(value) is int:  # a bool is one, too
+        if not -INT64_MAX - 1 <= value <= INT64_MAX:
+            raise ValueError(f"{field.name} has more than 64 bits")
+        return value
+    size = f" of {field.size} bytes" if field.size else ""
+    raise SchemaResolutionError(
+        f"{field.name} is {value!r:.40} here, and no {field.kind}{size}"
+    )
 
 
 def _id_in(value: bytes) -> int:
