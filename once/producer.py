@@ -11,6 +11,7 @@ One call, one Kafka transaction; the cost is per transaction, not per record.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -18,20 +19,28 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
+from once import kafka
 from once.errors import (
     Abortable,
     Fenced,
     Indeterminate,
     OnceError,
     Retriable,
+    Rival,
     from_kafka,
 )
+from once.watchdog import Within, unwatched
 
 log = logging.getLogger(__name__)
 
 TRANSACTION_TIMEOUT_MS = 10_000  # an open transaction blocks every committed reader
 INIT_TIMEOUT_SECONDS = 30.0
 COMMIT_TIMEOUT_SECONDS = 15.0
+# Some calls ignore their timeout (confluentinc/librdkafka#5456: the coordinator's
+# broker died). What has not come back after so long never will.
+SEND_SECONDS_MAX = 2 * COMMIT_TIMEOUT_SECONDS + 5
+INIT_SECONDS_MAX = INIT_TIMEOUT_SECONDS + 15
+CLOSE_SECONDS_MAX = 20.0
 
 Headers = Sequence[tuple[str, str | bytes | None]]
 Record = dict[str, Any]  # as Producer.produce_batch takes it: key and value
@@ -48,10 +57,13 @@ class TransactionalProducer:
         transactional_id: str,
         name: str = "",
         make_incarnation: Callable[[], bytes] = lambda: uuid.uuid4().bytes,
+        within: Within = unwatched,
+        trouble: kafka.Trouble | None = None,
     ) -> None:
         """`transactional_id` is stable per instance: a random one fences nobody.
 
         `make_incarnation` gives each incarnation its UUID, never the same one twice.
+        `within` ends the process when a call does not come back (watchdog.py).
         """
         self._settings: dict[str, str | int | float | bool] = {
             "linger.ms": 5,
@@ -68,21 +80,27 @@ class TransactionalProducer:
         self.name = name or transactional_id
         self.recycles = -1
         self._make_incarnation = make_incarnation
+        self._within = within
+        self._trouble = trouble or kafka.Trouble()
         self._producer: Producer | None = None
         self.incarnation = b""
 
     def recycle(self) -> None:
         """A new incarnation: what the old one left open is aborted.
 
-        Raises Retriable when the brokers cannot be reached; call it again then.
+        Raises Retriable when the brokers cannot be reached; call it again then. Raises
+        Defect when the settings are wrong.
         """
         self.close()
-        producer = Producer(self._settings)
+        producer = kafka.client(Producer, self._settings, self._trouble)
         try:
-            producer.init_transactions(INIT_TIMEOUT_SECONDS)
+            with self._within(INIT_SECONDS_MAX, "starting transactions"):
+                producer.init_transactions(INIT_TIMEOUT_SECONDS)
         except KafkaException as error:
-            _discard(producer)
-            raise _as_retriable(error, "starting transactions") from error
+            producer.poll(0)  # serves what is said of the connection
+            self._discard(producer)
+            doing = f"starting transactions{self._trouble}"
+            raise _as_retriable(error, doing) from error
         self._producer = producer
         self.incarnation = self._make_incarnation()
         self.recycles += 1
@@ -92,6 +110,10 @@ class TransactionalProducer:
         producer, self._producer = self._producer, None
         self.incarnation = b""
         if producer is not None:
+            self._discard(producer)
+
+    def _discard(self, producer: Producer) -> None:
+        with self._within(CLOSE_SECONDS_MAX, "closing a producer"):
             _discard(producer)
 
     @property
@@ -119,25 +141,33 @@ class TransactionalProducer:
         """
         producer = self._producer
         assert producer is not None, "recycle() comes before send()"
+        began = time.monotonic()
         try:
             producer.begin_transaction()
             for partition, mine in records.items():
                 _produce(producer, topic, partition, mine, headers.get(partition, {}))
             for other, theirs in also.items():
                 _produce_run(producer, other, ANY, theirs)
-            if group is not None:
-                producer.send_offsets_to_transaction(
-                    list(group[0]), group[1], COMMIT_TIMEOUT_SECONDS
-                )
-            producer.commit_transaction(COMMIT_TIMEOUT_SECONDS)
+            with self._within(SEND_SECONDS_MAX, "committing a Kafka transaction"):
+                if group is not None:
+                    producer.send_offsets_to_transaction(
+                        list(group[0]), group[1], COMMIT_TIMEOUT_SECONDS
+                    )
+                producer.commit_transaction(COMMIT_TIMEOUT_SECONDS)
         except KafkaException as error:
-            raise self._failed(producer, error) from error
+            raise self._failed(producer, error, time.monotonic() - began) from error
 
-    def _failed(self, producer: Producer, raised: KafkaException) -> OnceError:
+    def _failed(
+        self, producer: Producer, raised: KafkaException, seconds: float
+    ) -> OnceError:
         error = from_kafka(raised, f"sending as {self.transactional_id}")
+        if isinstance(error, Rival) and seconds * 1000 > 0.9 * TRANSACTION_TIMEOUT_MS:
+            # The broker gives up on a transaction that is too old in the same words.
+            error = Fenced(f"{error} (after {seconds:.1f} s: it took too long)")
         if isinstance(error, Abortable):
             try:
-                producer.abort_transaction(COMMIT_TIMEOUT_SECONDS)
+                with self._within(SEND_SECONDS_MAX, "aborting a Kafka transaction"):
+                    producer.abort_transaction(COMMIT_TIMEOUT_SECONDS)
                 return error
             except KafkaException as again:
                 error = Indeterminate(f"aborting after {error}: {again}")

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from consumers.bank import accounts, supervisor, worker
+from consumers.bank.accounts import CREDIT_LIMIT_MAX
 from consumers.bank.settings import BankSettings
 from once.errors import OnceError, exit_status
 from once.settings import load, required
@@ -23,13 +24,14 @@ def run(
         int, typer.Option(min=1, help="processes that share the partitions")
     ] = 1,
     leashed: Annotated[bool, typer.Option(hidden=True)] = False,
+    pulse: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Apply transfers until SIGTERM, which drains and leaves cleanly."""
     settings = load(BankSettings)
     if leashed:
         supervisor.follow_leash()
     if workers == 1:
-        worker.run(settings)
+        worker.run(settings, pulse)
     else:
         raise typer.Exit(supervisor.run(settings, workers))
 
@@ -39,7 +41,9 @@ def open_accounts(
     first: Annotated[int, typer.Option(min=1)] = 1,
     count: Annotated[int, typer.Option(min=1)] = 1,
     currency: Annotated[str, typer.Option(help="ISO 4217")] = "EUR",
-    credit_limit: Annotated[int, typer.Option(min=0, help="minor units")] = 0,
+    credit_limit: Annotated[
+        int, typer.Option(min=0, max=CREDIT_LIMIT_MAX, help="minor units")
+    ] = 0,
 ) -> None:
     """Open accounts FIRST..FIRST+COUNT-1; those that exist stay as they are.
 

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +46,14 @@ class Publisher:
         producer: TransactionalProducer,
         topic: str,
         membership: Callable[[], Any],
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """`membership()` is the newest consumer group metadata."""
+        """`membership()` is the newest consumer group metadata.
+
+        `beat()` is called while `submit` waits for the one before.
+        """
+        self._beat = beat
+        self._closing = False
         self._producer = producer
         self._membership = membership
         self._topic = topic
@@ -62,7 +69,13 @@ class Publisher:
         self.check()
         with self._idle:
             self._open += 1
-        self._waiting.put(publication)
+        while True:
+            try:
+                self._waiting.put(publication, timeout=1.0)
+                return
+            except queue.Full:
+                # Not for ever: the producer's calls end, or the process does.
+                self._beat()
 
     def check(self) -> None:
         """Raise what went wrong, if anything did."""
@@ -77,11 +90,16 @@ class Publisher:
     def close(self) -> None:
         """End the thread after what is being sent now; what waits is not sent."""
         self._failure = self._failure or Fenced("the session is over")
-        self._waiting.put(None)
+        self._closing = True
+        with suppress(queue.Full):  # then the thread will see that we are closing
+            self._waiting.put_nowait(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (publication := self._waiting.get()) is not None:
+        while not self._closing:
+            publication = self._waiting.get()
+            if publication is None:
+                return
             if self._failure is None:
                 try:
                     self._publish(publication)

@@ -1,4 +1,8 @@
-"""Runs several workers as processes of one command, and keeps them running."""
+"""Runs several workers as processes of one command, and keeps them running.
+
+A worker that ended is started again; so is one that lives and does nothing: each writes
+to a pipe while it makes progress, and one that was silent for too long is killed.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from types import FrameType
 
 from consumers.bank.settings import BankSettings
@@ -17,6 +23,10 @@ from once.backoff import pauses
 log = logs.get(__name__)
 
 EXITS_FOR_A_PERSON = (65, 78)  # Refused, Defect: starting again would change nothing
+START_SECONDS_MAX = 30.0  # until a worker's first pulse
+HEALTHY_SECONDS = 60.0  # one that lived so long is started again without a pause
+# A call into a client library ends within a minute, or the worker does.
+LEAVE_SECONDS_MAX = 90.0
 
 
 class _Child:
@@ -24,21 +34,71 @@ class _Child:
 
     def __init__(self, settings: BankSettings, index: int) -> None:
         self.instance = f"{settings.instance}-{index}"
+        self._silence_seconds_max = settings.stall_seconds_max + 5
         port = settings.health_port and settings.health_port + index
         self._environment = {
             **os.environ,
             "BANK_INSTANCE": self.instance,
             "BANK_HEALTH_PORT": str(port),
         }
+        self._delays = self._fresh_delays()
+        self._start_at = 0.0
+        self._pulse = -1
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
         """A process that ends with this one, however this one ends."""
+        self._pulse, theirs = os.pipe()
+        os.set_blocking(self._pulse, False)
         command = [sys.executable, "-m", "consumers.bank", "run", "--leashed"]
         self.process = subprocess.Popen(
-            command, env=self._environment, stdin=subprocess.PIPE
+            [*command, "--pulse", str(theirs)],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            pass_fds=[theirs],
         )
+        os.close(theirs)
+        self._began = time.monotonic()
+        self._heard = self._began + START_SECONDS_MAX
+        self._start_at = 0.0
         return self.process
+
+    def watch(self) -> int | None:
+        """Start it again if it ended, end it if it hangs; a status for a person."""
+        now = time.monotonic()
+        if self._start_at:
+            if now >= self._start_at:
+                self.start()
+            return None
+        ended = self.process.poll()
+        if ended is None:
+            self._listen(now)
+            return None
+        if ended in EXITS_FOR_A_PERSON:
+            return ended
+        if now - self._began > HEALTHY_SECONDS:
+            self._delays = self._fresh_delays()
+        log.error("worker died", instance=self.instance, status=ended)
+        os.close(self._pulse)
+        self._start_at = now + next(self._delays)  # no hot loop when it dies at once
+        return None
+
+    def _listen(self, now: float) -> None:
+        with suppress(BlockingIOError):
+            if os.read(self._pulse, 4096):
+                self._heard = max(self._heard, now)
+        if now - self._heard > self._silence_seconds_max:
+            log.error(
+                "worker makes no progress and is killed",
+                instance=self.instance,
+                seconds=round(now - self._heard),
+            )
+            self.process.kill()
+            self._heard = now
+
+    @staticmethod
+    def _fresh_delays() -> Iterator[float]:
+        return pauses(first_seconds=0.5)
 
 
 def follow_leash() -> None:
@@ -50,6 +110,8 @@ def follow_leash() -> None:
             pass
         log.warning("the parent has gone, leaving too")
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LEAVE_SECONDS_MAX)  # the time that leaving in order may take
+        os._exit(70)
 
     threading.Thread(target=wait, name="leash", daemon=True).start()
 
@@ -66,20 +128,24 @@ def run(settings: BankSettings, workers: int) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    delays = pauses(first_seconds=0.5)
-    status = 0
+    status: int | None = None
     while not stopping and not status:
         time.sleep(0.1)  # wakes for a signal at once; children are looked at in turn
         for child in children:
-            ended = child.process.poll()
-            if ended in EXITS_FOR_A_PERSON:
-                status = ended
-            elif ended is not None and not stopping:
-                log.error("worker died", instance=child.instance, status=ended)
-                time.sleep(next(delays))  # not in a hot loop when it dies at once
-                child.start()
+            status = status or child.watch()
     for child in children:
         child.process.terminate()
+    _wait(children)
+    return status or 0
+
+
+def _wait(children: list[_Child]) -> None:
+    """Until all have left; what hangs is killed, which loses nothing."""
+    until = time.monotonic() + LEAVE_SECONDS_MAX
     for child in children:
-        child.process.wait()
-    return status
+        try:
+            child.process.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("worker does not leave and is killed", instance=child.instance)
+            child.process.kill()
+            child.process.wait()
