@@ -2,11 +2,14 @@
 
     OnceError
     ├── Retriable        nothing happened; try again after a pause
-    │   └── Conflict     another writer was there first; redo from a fresh read
+    │   ├── Conflict     another writer was there first; redo from a fresh read
+    │   └── Denied       we are not let in: a wrong name or password, or a new one
     ├── Abortable        the Kafka transaction was aborted; the same records may be sent
     ├── Indeterminate    the outcome is unknown: never failed, never done; look it up
     ├── Fenced           somebody else owns the work now; drop all state
+    │   └── Rival        somebody sends under our name
     ├── Refused          a person must decide; the message says what to do
+    ├── Stumbled         these records broke the work; others may not: find out which
     └── Defect           a mistake in this program or its deployment; stop
 
 Adapters translate what their library raises with `from_kafka` and `from_postgres`; the
@@ -31,6 +34,10 @@ class Conflict(Retriable):
     """Another writer was there first; decide again from a fresh read."""
 
 
+class Denied(Retriable):
+    """The server does not let us in; a rotated password may be read in a moment."""
+
+
 class Abortable(OnceError):
     """The Kafka transaction has no effect; its records may be sent again."""
 
@@ -43,8 +50,23 @@ class Fenced(OnceError):
     """Another process owns the partitions or the transactional id."""
 
 
+class Rival(Fenced):
+    """Another process sends under our transactional id."""
+
+
 class Refused(OnceError):
-    """Going on could lose or repeat money; a person must decide."""
+    """Going on could lose or repeat money; a person must decide.
+
+    `partition` is the one that it is about; None: everything.
+    """
+
+    def __init__(self, message: str, partition: int | None = None) -> None:
+        super().__init__(message)
+        self.partition = partition
+
+
+class Stumbled(OnceError):
+    """The work failed over the records it was given, in a way that nobody foresaw."""
 
 
 class Defect(OnceError):
@@ -58,10 +80,13 @@ def exit_status(error: OnceError) -> int:
     return 78 if isinstance(error, Defect) else 70
 
 
-_KAFKA_FENCED = {
+_KAFKA_RIVAL = {
     KafkaError._FENCED,
     KafkaError.PRODUCER_FENCED,
     KafkaError.INVALID_PRODUCER_EPOCH,
+}
+
+_KAFKA_FENCED = {
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.UNKNOWN_MEMBER_ID,
 }
@@ -96,6 +121,8 @@ def from_kafka(raised: KafkaException | KafkaError, doing: str) -> OnceError:
     error: KafkaError = raised.args[0] if isinstance(raised, KafkaException) else raised
     message = f"while {doing}: {error.name()}: {error.str()}"
     code = error.code()
+    if code in _KAFKA_RIVAL:
+        return Rival(message)
     if code in _KAFKA_FENCED:
         return Fenced(message)
     if code in _KAFKA_TOO_LARGE:
@@ -133,17 +160,35 @@ _POSTGRES_RETRIABLE = (
 )
 
 
+# An answer to a connection attempt has a text, and no SQLSTATE that a client is given.
+_POSTGRES_DENIED = (
+    "password authentication failed",
+    "no password supplied",
+    'FATAL:  role "',
+    'FATAL:  database "',
+    "no pg_hba.conf entry",
+    "permission denied for database",
+    "certificate verify failed",
+    "server does not support SSL",
+    "certificate authentication failed",
+)
+
+
 def from_postgres(raised: psycopg.Error, doing: str) -> OnceError:
     """What a psycopg error means for the caller, before COMMIT was sent."""
     state = raised.sqlstate
-    reason = str(raised).strip().splitlines()[0] if str(raised).strip() else "no text"
+    reason = "; ".join(map(str.strip, str(raised).strip().splitlines()))[:500]
     message = f"while {doing}: {state or type(raised).__name__}: {reason}"
     if state in _POSTGRES_CONFLICT:
         return Conflict(message)
     if state is None:
         # The connection broke or could not be made: no answer carries no state.
         broken = isinstance(raised, psycopg.OperationalError | psycopg.InterfaceError)
+        if broken and any(words in reason for words in _POSTGRES_DENIED):
+            return Denied(message)
         return Retriable(message) if broken else Defect(message)
+    if state == "0A000" and "cached plan" in reason:
+        return Retriable(message)  # a migration under a running program
     if state.startswith(_POSTGRES_RETRIABLE):
         return Retriable(message)
     if state.startswith("42P01"):

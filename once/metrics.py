@@ -6,7 +6,7 @@ a handful of latencies, at about 0.1 ms for the whole batch.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from opentelemetry.metrics import (
@@ -133,6 +133,7 @@ class ApplyMetrics:
         )
         for system in (names.KAFKA, names.POSTGRESQL):
             self._indeterminate.add(system, 0)
+        self._meter = meter
         meter.create_observable_gauge(
             names.LAG_RECORDS,
             [self._observe_lag_records],
@@ -167,6 +168,16 @@ class ApplyMetrics:
         self.stages(stages)
         for latency in latencies_s:
             self._latency.record(latency)
+
+    def watch_refused(self, refused: Callable[[], Sequence[int]]) -> None:
+        """Report the partitions that a person must decide about, by number."""
+
+        def observe(_: CallbackOptions) -> list[Observation]:
+            return [Observation(1, self._partition(each)) for each in refused()]
+
+        self._meter.create_observable_gauge(
+            names.REFUSED, [observe], "{partition}", "partitions that stand still"
+        )
 
     def stages(self, seconds: Mapping[str, float]) -> None:
         """Report stage times alone, e.g. of publishing that overlaps the next batch."""

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
 from once.errors import Defect
@@ -35,6 +35,20 @@ def load(kind: type[S]) -> S:
     except SettingsError as error:
         wrong = str(error)
     raise Defect(f"settings missing or wrong: {wrong}; see docs/operations.md")
+
+
+def secret_now(settings: BaseSettings, field: str) -> str:
+    """A secret as its file has it now; what was loaded, where no file gave it.
+
+    A password that was rotated is in the file some seconds later. Raises Defect.
+    """
+    loaded: SecretStr = getattr(settings, field)
+    name = f"{settings.model_config.get('env_prefix', '')}{field}"
+    folder = _secrets_dir()
+    if folder is None or os.environ.get(name.upper()) is not None:
+        return loaded.get_secret_value()
+    file = folder / name.lower()
+    return file.read_text().strip() if file.is_file() else loaded.get_secret_value()
 
 
 def required(name: str) -> str:

@@ -6,6 +6,8 @@ import psycopg
 
 from once.errors import from_postgres
 
+CREDIT_LIMIT_MAX = 10**18  # as in the ledger's own check: sums must fit beside it
+
 
 def open_accounts(
     conninfo: str, first: int, count: int, currency: str, credit_limit: int
