@@ -1,11 +1,19 @@
-"""The Bank's connection to the primary: how it is made, and made again."""
+"""The Bank's connection to the primary: how it is made, and what it must be like.
+
+Whatever role, database, environment or server set as a default, the session sets what
+the promise rests on itself, and a database that cannot keep it is refused.
+"""
 
 from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from once.errors import Retriable, from_postgres
+from once.errors import Defect, Retriable, from_postgres
 
 # A dead peer is noticed by the kernel, never by a timeout that could cancel a COMMIT.
 _DEFAULTS = {
@@ -16,27 +24,103 @@ _DEFAULTS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
 }
+# Binary COPY is checked in the client's encoding: in another one a memo is spoilt.
+_FORCED = {"client_encoding": "UTF8"}
 
 # A worker that hangs inside its transaction would block its heir by its row locks. This
 # never touches a COMMIT: a backend that commits is not idle.
-IDLE_IN_TRANSACTION_MAX = "15s"
+IDLE_IN_TRANSACTION_MAX_S = 15
+# Nobody waits for a lock without end and without a word: see blockers.py. A COMMIT that
+# waits for the standby waits for no lock.
+LOCK_WAIT_MAX_S = 5
+
+# What a server does not know (an older one) is passed over.
+_SESSION = {
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_MAX_S}s",
+    "lock_timeout": f"{LOCK_WAIT_MAX_S}s",
+    # These could cancel a COMMIT, or end a long batch.
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_session_timeout": "0",
+    # The server, too, must notice a client that is gone.
+    "client_connection_check_interval": "10s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+_SET = (
+    "SELECT set_config(name, wanted, false) FROM pg_settings"
+    " JOIN unnest(%s::text[], %s::text[]) AS w (name, wanted) USING (name)"
+)
+# `on` waits for the standby; remote_apply does, and for more.
+_SET_COMMIT = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')"
+)
 
 
 def connect(conninfo: str, application_name: str) -> psycopg.Connection:
-    """A connection to the primary. Raises Retriable when there is none."""
+    """A connection to the primary, in read committed, that waits for the standby.
+
+    Raises Retriable when there is none, Defect for a database that cannot be used.
+    """
     given = psycopg.conninfo.conninfo_to_dict(conninfo)
-    merged = {**_DEFAULTS, "application_name": application_name, **given}
+    named = {**_DEFAULTS, "application_name": application_name, **given, **_FORCED}
     try:
-        connection = psycopg.connect(make_conninfo("", **merged))
-        connection.execute(
-            "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
-            (IDLE_IN_TRANSACTION_MAX,),
-        )
-        row = connection.execute("SHOW transaction_read_only").fetchone()
-        connection.commit()
+        connection = psycopg.connect(make_conninfo("", **named))
     except psycopg.Error as error:
         raise from_postgres(error, "connecting to Postgres") from error
-    if row != ("off",):
+    try:
+        _prepare(connection)
+    except psycopg.Error as error:
         connection.close()
-        raise Retriable("connected to a Postgres server that is read-only")
+        raise from_postgres(error, "connecting to Postgres") from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def server_of(connection: psycopg.Connection) -> str:
+    """Which server this is, by whatever name it is reached. Raises psycopg.Error."""
+    row = connection.execute(
+        "SELECT concat_ws(' ', inet_server_addr(), inet_server_port(),"
+        " pg_postmaster_start_time())"
+    ).fetchone()
+    connection.rollback()
+    assert row is not None, "a SELECT without FROM has one row"
+    return str(row[0])
+
+
+def hang_up(connection: psycopg.Connection) -> None:
+    """End a connection that another thread waits on: its call fails at once."""
+    with suppress(psycopg.Error, OSError):
+        with socket.socket(fileno=os.dup(connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+
+def _prepare(connection: psycopg.Connection) -> None:
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.execute(_SET, (list(_SESSION), list(_SESSION.values())))
+    connection.execute(_SET_COMMIT)
+    row = connection.execute(
+        "SELECT pg_backend_pid(), current_setting('server_encoding'),"
+        " current_setting('transaction_read_only'), current_database()"
+    ).fetchone()
+    connection.commit()
+    assert row is not None, "a SELECT without FROM has one row"
+    pid, encoding, read_only, database = row
+    if pid != connection.info.backend_pid:
+        raise Defect(
+            "there is a connection pooler between the Bank and Postgres: it forgets "
+            "what a session has set, and may cancel a COMMIT; let BANK_CONNINFO name "
+            "the primary itself"
+        )
+    if encoding != "UTF8":
+        raise Defect(
+            f"database {database} is encoded in {encoding}, which cannot hold every "
+            "memo; create the ledger's database with ENCODING 'UTF8'"
+        )
+    if read_only != "off":
+        raise Retriable("connected to a Postgres server that is read-only")
