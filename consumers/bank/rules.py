@@ -14,6 +14,11 @@ from consumers.bank.verdicts import Verdict
 
 AMOUNT_MAX = 10**12  # minor units: ten thousand million of most currencies
 
+# No sum of an account grows beyond this and one amount more: turnover is debits, and
+# available is credits - debits + limit, so credits stay below twice as much and all of
+# them within 64 bits.
+SUM_MAX = 4 * 10**18
+
 OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
 
 POSTED = int(Verdict.POSTED)
@@ -168,6 +173,8 @@ def _decide_partition(
             and debit.open_currency == currency == credit.open_currency
             and 0 < amount <= AMOUNT_MAX
             and amount <= debit.available
+            and debit.debits <= SUM_MAX
+            and credit.available <= SUM_MAX
         ):
             debit.available -= amount
             debit.debits += amount
@@ -206,4 +213,6 @@ def _decline(
         return Verdict.DECLINED_ACCOUNT_FROZEN
     if not debit.currency == currency == credit.currency:
         return Verdict.DECLINED_CURRENCY_MISMATCH
-    return Verdict.DECLINED_INSUFFICIENT_FUNDS
+    if amount > debit.available:
+        return Verdict.DECLINED_INSUFFICIENT_FUNDS
+    return Verdict.DECLINED_AMOUNT_OUT_OF_RANGE  # more than a sum can bear

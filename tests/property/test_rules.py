@@ -21,10 +21,15 @@ class Book:
     status: str
     limit: int
     entries: list[int] = field(default_factory=list)
+    spent: int = 0  # debits before the first entry; as much came in
 
     @property
     def balance(self) -> int:
         return sum(self.entries)
+
+    @property
+    def turnover(self) -> int:
+        return self.spent - sum(entry for entry in self.entries if entry < 0)
 
 
 @dataclass
@@ -58,10 +63,14 @@ def oracle(line: Line, books: dict[int, Book], ledger: dict[bytes, Line]) -> str
         return "DECLINED_CURRENCY_MISMATCH"
     if payer.balance - line.amount < -payer.limit:
         return "DECLINED_INSUFFICIENT_FUNDS"
+    if payer.turnover > SUM_MAX or payee.balance + payee.limit > SUM_MAX:
+        return "DECLINED_AMOUNT_OUT_OF_RANGE"
     payer.entries.append(-line.amount)
     payee.entries.append(line.amount)
     return "POSTED"
 
+
+SUM_MAX = 4_000_000_000_000_000_000  # from docs/invariants.md
 
 amounts = st.integers(-1, 60) | st.sampled_from([10**12, 10**12 + 1, 2**63 - 1])
 lines_strategy = st.lists(
@@ -83,14 +92,17 @@ books_strategy = st.dictionaries(
         currency=st.sampled_from([b"EUR", b"EUR", b"USD"]),
         status=st.sampled_from(["open", "open", "open", "frozen", "closed"]),
         limit=st.sampled_from([0, 10, 100, 10**13]),
-        entries=st.lists(st.integers(0, 50), max_size=2),
+        entries=st.lists(st.integers(0, 50) | st.just(SUM_MAX), max_size=2),
+        spent=st.sampled_from([0, 0, SUM_MAX - 10, SUM_MAX, SUM_MAX + 1]),
     ),
 )
 
 
 def accounts_of(books: dict[int, Book]) -> dict[int, Account]:
     return {
-        number: Account(book.currency, book.status, book.balance + book.limit, 0)
+        number: Account(
+            book.currency, book.status, book.balance + book.limit, book.spent
+        )
         for number, book in books.items()
     }
 
