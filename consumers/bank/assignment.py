@@ -7,8 +7,9 @@ are not published again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from confluent_kafka import (
     OFFSET_INVALID,
@@ -19,11 +20,19 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from consumers.bank import log_tail
+from consumers.bank.group_offset import Origin, metadata, origin_of
 from consumers.bank.ledger import Position
-from consumers.bank.posting import Poster
+from consumers.bank.posted import Opened
+from once import logs
 from once.errors import Refused, Retriable
+from once.kafka import Trouble
+
+log = logs.get(__name__)
 
 TIMEOUT_SECONDS = 10.0
+
+HashOf = Callable[[int, int], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,110 +41,217 @@ class Start:
 
     position: Position
     group_offset: int
+    log_begins: int = 0
 
     @property
     def offset(self) -> int:
         """The first offset to read."""
-        return min(self.group_offset, self.position.next_offset)
+        return max(min(self.group_offset, self.position.next_offset), self.log_begins)
 
 
-def topic_id(admin: AdminClient, topic: str) -> str:
-    """The id that a topic keeps for life. Raises Retriable when it is not there."""
+class Topic(NamedTuple):
+    """What a topic is now: the id that it keeps for life, and how many partitions."""
+
+    topic_id: str
+    partitions: int
+
+
+class GroupOffset(NamedTuple):
+    """What the group has committed in one partition."""
+
+    offset: int
+    origin: Origin | None
+
+
+def describe(admin: AdminClient, topic: str, trouble: Trouble) -> Topic:
+    """The topic as it is now. Raises Retriable when it is not there."""
     try:
         described = admin.describe_topics(
             TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS
         )
-        return str(described[topic].result().topic_id)
+        found = described[topic].result()
+        return Topic(str(found.topic_id), len(found.partitions))
     except KafkaException as error:
-        raise Retriable(f"topic {topic} cannot be described: {error}") from error
+        admin.poll(0)  # serves what is said of the connection
+        raise Retriable(
+            f"topic {topic} cannot be described: {error}{trouble}"
+        ) from error
 
 
-def begin(
-    consumer: Consumer,
-    poster: Poster,
-    group: str,
-    current_topic_id: str,
-    partitions: Sequence[int],
-) -> dict[int, Start]:
-    """Open the positions of these partitions.
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Opens partitions that were just assigned: each starts, or is refused."""
 
-    Raises Refused when going on could lose or repeat money; Retriable when Kafka or
-    Postgres is away.
-    """
-    topic = poster.ledger.topic
-    opened = poster.open(partitions, current_topic_id)
-    try:
-        offsets = _group_offsets(consumer, topic, partitions)
-        for partition, (known_id, position) in opened.items():
-            _check_topic(topic, known_id, current_topic_id)
-            if offsets[partition] is None and position.batch_number == 0:
-                _commit_first(consumer, topic, partition)
-                offsets[partition] = 0
-        return {
-            partition: _start(consumer, topic, group, partition, tail, offset)
-            for partition, (_, tail) in opened.items()
-            for offset in (offsets[partition],)
+    consumer: Consumer
+    kafka: Mapping[str, Any]
+    group: str
+    topic: str
+    topic_id: str
+    restoring: bool
+
+    def begin(
+        self, opened: Opened, hash_of: HashOf, refuse: Callable[[int, str], None]
+    ) -> dict[int, Start]:
+        """Where to start in each partition; `refuse(partition, why)` where not.
+
+        `hash_of(partition, batch_number)` is the ledger's, or None for no such batch.
+
+        Raises Refused for what concerns all partitions, Retriable when Kafka or
+        Postgres is away.
+        """
+        for known_id, _ in opened.positions.values():
+            self._check_topic(known_id)
+        try:
+            starts: dict[int, Start] = {}
+            for partition, offset in self._group_offsets(opened).items():
+                _, position = opened.positions[partition]
+                try:
+                    self._check_origin(opened, hash_of, partition, position, offset)
+                    starts[partition] = self._start(partition, position, offset)
+                except Refused as error:
+                    refuse(partition, str(error))
+            for partition, why in self._other_logs(starts).items():
+                del starts[partition]
+                refuse(partition, why)
+            return starts
+        except KafkaException as error:
+            raise Retriable(
+                f"while opening partitions of {self.topic}: {error}"
+            ) from error
+
+    def _check_topic(self, known_id: str) -> None:
+        if known_id != self.topic_id:
+            raise Refused(
+                f"topic {self.topic} was deleted and created again (its id was "
+                f"{known_id}, is {self.topic_id}): the positions in the ledger are the "
+                "old one's; see docs/runbooks/topic-recreated.md"
+            )
+
+    def _group_offsets(self, opened: Opened) -> dict[int, GroupOffset | None]:
+        asked = [TopicPartition(self.topic, p) for p in opened.positions]
+        found: dict[int, GroupOffset | None] = {}
+        for answer in self.consumer.committed(asked, TIMEOUT_SECONDS):
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+            _, position = opened.positions[answer.partition]
+            if answer.offset != OFFSET_INVALID:
+                offset = GroupOffset(answer.offset, origin_of(answer.metadata))
+                found[answer.partition] = offset
+            elif position.batch_number:
+                found[answer.partition] = None
+            else:
+                found[answer.partition] = self.commit(
+                    opened.ledger_id, answer.partition, position
+                )
+        return found
+
+    def commit(self, ledger_id: str, partition: int, position: Position) -> GroupOffset:
+        """Commit the position itself, outside of any transaction.
+
+        At the very first start a zero is written down: a missing one then always means
+        a lost one. Raises KafkaException.
+        """
+        text = metadata(ledger_id, position)
+        offset = TopicPartition(self.topic, partition, position.next_offset, text)
+        self.consumer.commit(offsets=[offset], asynchronous=False)
+        return GroupOffset(position.next_offset, origin_of(text))
+
+    def _check_origin(
+        self,
+        opened: Opened,
+        hash_of: HashOf,
+        partition: int,
+        position: Position,
+        offset: GroupOffset | None,
+    ) -> None:
+        """Whether it was this ledger, and no later state of it, that was published."""
+        here = f"{self.topic}[{partition}]"
+        if offset is None:
+            raise Refused(
+                f"the offset of group {self.group} in {here} is gone (expired or "
+                "deleted): it is unknown which results are published; "
+                "see docs/runbooks/offset-lost.md"
+            )
+        origin = offset.origin
+        if origin is None:
+            log.info("group offset was set by a tool", partition=partition)
+        elif origin.ledger_id != opened.ledger_id:
+            raise Refused(
+                f"group {self.group} publishes another ledger in {here}: its offset is "
+                f"of ledger {origin.ledger_id}, this one is {opened.ledger_id}; give "
+                "each ledger a group of its own (BANK_GROUP), or see "
+                "docs/runbooks/ledger-behind.md"
+            )
+        if self.restoring:
+            return
+        if offset.offset > position.next_offset:
+            raise Refused(
+                f"results of {here} are published up to {offset.offset}, but the "
+                f"ledger has applied up to {position.next_offset} only: it is an older "
+                "copy, or the group's offset was set by hand; "
+                "see docs/runbooks/ledger-behind.md"
+            )
+        if origin is None or origin.batch_number is None or not origin.batch_number:
+            return
+        known = hash_of(partition, origin.batch_number)
+        if known is None or known.hex() != origin.hash:
+            raise Refused(
+                f"what was published of {here} up to {offset.offset} is not what this "
+                f"ledger has in batch {origin.batch_number}: it is an older copy that "
+                "has gone on; see docs/runbooks/ledger-behind.md"
+            )
+
+    def _start(
+        self, partition: int, position: Position, offset: GroupOffset | None
+    ) -> Start:
+        assert offset is not None, "refused before"
+        here = f"{self.topic}[{partition}]"
+        due = min(offset.offset, position.next_offset)
+        low, high = self.consumer.get_watermark_offsets(
+            TopicPartition(self.topic, partition), TIMEOUT_SECONDS
+        )
+        # What was seen behind the last record are markers, which retention may take.
+        nothing_lost = due == position.next_offset and low <= position.seen_until
+        if due < low and not nothing_lost:
+            raise Refused(
+                f"{here} begins at offset {low}, but {due} is due: retention "
+                "deleted records that were not applied, or results were not "
+                "published; see docs/runbooks/position-not-in-log.md"
+            )
+        if position.next_offset > high:
+            raise Refused(
+                f"{here} ends at offset {high}, but the ledger has applied up to "
+                f"{position.next_offset}: the log lost records; "
+                "see docs/runbooks/position-not-in-log.md"
+            )
+        return Start(position, offset.offset, low)
+
+    def _other_logs(self, starts: Mapping[int, Start]) -> dict[int, str]:
+        """Partitions whose log does not hold the record that was applied last."""
+        last = {
+            partition: start.position.next_offset - 1
+            for partition, start in starts.items()
+            if start.position.last_digest is not None
+            and start.log_begins < start.position.next_offset
         }
-    except KafkaException as error:
-        raise Retriable(f"while opening partitions of {topic}: {error}") from error
+        found = log_tail.digests(self.kafka, self.group, self.topic, last)
+        return {
+            partition: (
+                f"{self.topic}[{partition}] holds another record at offset "
+                f"{last[partition]} than the one that the ledger has applied: the log "
+                "was cut and has grown again, so records may be missing; "
+                "see docs/runbooks/position-not-in-log.md"
+            )
+            for partition, digest in found.items()
+            if digest != starts[partition].position.last_digest
+        }
 
 
-def _group_offsets(
-    consumer: Consumer, topic: str, partitions: Sequence[int]
-) -> dict[int, int | None]:
-    asked = [TopicPartition(topic, partition) for partition in partitions]
-    answer = consumer.committed(asked, TIMEOUT_SECONDS)
-    for found in answer:
-        if found.error is not None:
-            raise KafkaException(found.error)
-    return {
-        found.partition: None if found.offset == OFFSET_INVALID else found.offset
-        for found in answer
-    }
-
-
-def _commit_first(consumer: Consumer, topic: str, partition: int) -> None:
-    """Write the group offset 0 down: a missing one then always means a lost one."""
-    consumer.commit(offsets=[TopicPartition(topic, partition, 0)], asynchronous=False)
-
-
-def _check_topic(topic: str, known_id: str, current_id: str) -> None:
-    if known_id != current_id:
-        raise Refused(
-            f"topic {topic} was deleted and created again (its id was {known_id}, is "
-            f"{current_id}): the positions in the ledger are the old one's; see "
-            "docs/runbooks/topic-recreated.md"
-        )
-
-
-def _start(
-    consumer: Consumer,
-    topic: str,
-    group: str,
-    partition: int,
-    position: Position,
-    group_offset: int | None,
-) -> Start:
-    here = f"{topic}[{partition}]"
-    if group_offset is None:
-        raise Refused(
-            f"the offset of group {group} in {here} is gone (expired or deleted): it "
-            "is unknown which results are published; see docs/runbooks/offset-lost.md"
-        )
-    start = Start(position, group_offset)
-    low, high = consumer.get_watermark_offsets(
-        TopicPartition(topic, partition), TIMEOUT_SECONDS
-    )
-    if start.offset < low:
-        raise Refused(
-            f"{here} begins at offset {low}, but {start.offset} is due: retention "
-            "deleted records that were not applied, or results were not published; "
-            "see docs/runbooks/position-not-in-log.md"
-        )
-    if position.next_offset > high:
-        raise Refused(
-            f"{here} ends at offset {high}, but the ledger has applied up to "
-            f"{position.next_offset}: the log lost records; "
-            "see docs/runbooks/position-not-in-log.md"
-        )
-    return start
+def offsets_to_commit(
+    topic: str, ledger_id: str, after: Mapping[int, tuple[int, Position | None]]
+) -> Sequence[TopicPartition]:
+    """(offset, position if it is one) by partition, as a group commits them."""
+    return [
+        TopicPartition(topic, partition, offset, metadata(ledger_id, position))
+        for partition, (offset, position) in after.items()
+    ]
