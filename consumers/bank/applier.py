@@ -6,25 +6,38 @@ the next one meanwhile; `finish` waits for it and settles what became of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import psycopg
 import structlog
 
 from consumers.bank.batch import Slice
+from consumers.bank.care import Owed
+from consumers.bank.database import hang_up, server_of
 from consumers.bank.ledger import Ledger
-from consumers.bank.posting import Poster, Posting
+from consumers.bank.posted import Opened, Posting
+from consumers.bank.posting import Poster
 from once import names
 from once.backoff import pauses
-from once.errors import Conflict, Indeterminate, Retriable
+from once.errors import (
+    Conflict,
+    Indeterminate,
+    OnceError,
+    Retriable,
+    from_postgres,
+)
 from once.metrics import ApplyMetrics, Laps
 
 log = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
+
+PROBE_SECONDS = 5.0  # how often a server that keeps us waiting is asked for life
 
 CONFLICTS_IN_A_ROW_MAX = 3  # then pause: somebody is hammering the same accounts
 
@@ -56,14 +69,27 @@ class Applier:
         self._wait = wait
         self._beat = beat
         self._metrics = metrics
-        self.poster = Poster(connect(), topic)
+        self._asked_at, self._answered = time.monotonic(), True
+        self.poster = self._new_poster()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer")
+        self._waiter = ThreadPoolExecutor(1, thread_name_prefix="waiter")
         self._in_flight: _InFlight | None = None
 
     @property
     def ledger(self) -> Ledger:
         """The statements, on the connection of now."""
         return self.poster.ledger
+
+    @property
+    def idle(self) -> bool:
+        """Whether no COMMIT is in flight: the connection is free."""
+        return self._in_flight is None
+
+    def open(
+        self, partitions: Sequence[int], topic_id: str, owed: Mapping[int, Owed]
+    ) -> Opened:
+        """Open positions, however long the standby takes. Raises OnceError."""
+        return self._patiently(lambda: self.poster.open(partitions, topic_id, owed))
 
     def begin(self, slices: Sequence[Slice], laps: Laps) -> None:
         """Write a batch and send its COMMIT. Raises Fenced or Defect."""
@@ -111,14 +137,47 @@ class Applier:
     def close(self) -> None:
         """Close the connection, after the COMMIT in flight if there is one."""
         self._committer.shutdown()
+        self._waiter.shutdown()
         self.ledger.connection.close()
 
-    def _result(self, committing: Future[float]) -> float:
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """A call that ends with a COMMIT, which may wait long for the standby."""
+        return self._result(self._waiter.submit(call))
+
+    def _result(self, waiting: Future[T]) -> T:
         while True:
             try:
-                return committing.result(timeout=1.0)
+                return waiting.result(timeout=1.0)
             except FutureTimeout:
-                self._beat()
+                if waiting.done():
+                    raise  # its own
+                if self._server_answers():
+                    self._beat()
+
+    def _server_answers(self) -> bool:
+        """Whether the wait is for a standby, and not for a server that hangs."""
+        now = time.monotonic()
+        if now - self._asked_at > PROBE_SECONDS:
+            self._asked_at, self._answered = now, self._probe()
+        return self._answered
+
+    def _probe(self) -> bool:
+        try:
+            probe = self._connect()
+        except OnceError as error:
+            log.warning("waiting for Postgres, which does not answer", error=str(error))
+            return False
+        try:
+            if server_of(probe) == self._server:
+                log.info("waiting for Postgres: COMMIT waits for the standby")
+            else:
+                log.warning("there is another primary now, leaving the old one")
+                hang_up(self.ledger.connection)
+            return True
+        except psycopg.Error:
+            return False
+        finally:
+            probe.close()
 
     def _commit(self, poster: Poster, posting: Posting) -> float:
         laps = Laps()
@@ -127,11 +186,13 @@ class Applier:
 
     def _resolve(self, posting: Posting, laps: Laps) -> Posting:
         """Find out whether `posting` took effect, and redo it until one has."""
-        while not self.retry(lambda: self.poster.committed(posting)):
+        while not self.retry(
+            lambda: self._patiently(lambda: self.poster.committed(posting))
+        ):
             self._metrics.redo()
             again = self.retry(lambda: self.poster.write(posting.slices, laps))
             try:
-                self.poster.commit(again)
+                self._patiently(partial(self.poster.commit, again))
                 return again
             except Indeterminate as error:
                 log.warning("commit outcome unknown again", error=str(error))
@@ -141,6 +202,15 @@ class Applier:
 
     def _reconnect(self) -> None:
         if self.ledger.connection.closed or self.ledger.connection.broken:
-            poster = Poster(self._connect(), self._topic)
-            poster.positions = self.poster.positions
-            self.poster = poster
+            positions = self.poster.positions
+            self.poster = self._new_poster()
+            self.poster.positions = positions
+
+    def _new_poster(self) -> Poster:
+        connection = self._connect()
+        try:
+            self._server = server_of(connection)
+        except psycopg.Error as error:
+            connection.close()
+            raise from_postgres(error, "asking Postgres who it is") from error
+        return Poster(connection, self._topic)

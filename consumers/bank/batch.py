@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from consumers.bank.codec import Columns, Fault, Reason, TransferCodec
@@ -62,6 +63,7 @@ class Slice:
     offsets: Sequence[int]
     created_at_ms: Sequence[int]
     numbered: tuple[Sequence[bytes | None], Sequence[int], Sequence[int]]
+    seen_until: int = 0  # the log was read up to here, if beyond the last record
 
     @property
     def partition(self) -> int:
@@ -95,17 +97,41 @@ def group(messages: Sequence[Any], with_headers: bool) -> list[Records]:
             [message.offset() for message in rows],
             [message.key() for message in rows],
             [message.value() for message in rows],
-            [message.headers() for message in rows] if with_headers else [],
+            [headers_of(message) for message in rows] if with_headers else [],
         )
         for partition, rows in sorted(by_partition.items())
     ]
 
 
-def decode(parts: Sequence[Records], codec: TransferCodec) -> list[Slice]:
-    """Decode all partitions' records in one go. Raises Retriable (registry away)."""
+def headers_of(message: Any) -> Any:
+    """A record's headers; none when a name is no text, which the client cannot bear."""
+    try:
+        return message.headers()
+    except (SystemError, UnicodeDecodeError):
+        return None
+
+
+def decode(
+    parts: Sequence[Records],
+    codec: TransferCodec,
+    unread: Mapping[int, Mapping[int, Fault]] = MappingProxyType({}),
+) -> list[Slice]:
+    """Decode all partitions' records in one go. Raises Retriable (registry away).
+
+    `unread` has, by partition and offset, what is not even tried, and why.
+    """
     values = [value for records in parts for value in records.values]
     keys = [key for records in parts for key in records.keys]
+    why = [
+        unread.get(records.partition, {}).get(offset)
+        for records in (parts if unread else ())
+        for offset in records.offsets
+    ]
+    for row, fault in enumerate(why):
+        if fault is not None:
+            values[row] = None
     columns, faults = codec.decode(values, keys)
+    faults.update((row, fault) for row, fault in enumerate(why) if fault is not None)
     slices, start = [], 0
     for records in parts:
         end = start + len(records.offsets)

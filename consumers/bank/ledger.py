@@ -6,6 +6,7 @@ Methods raise psycopg.Error as it comes; the caller decides what it means.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,11 +49,22 @@ _COPY_TRANSFERS = (
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far one partition has been applied, and the end of its hash chain."""
+    """How far one partition has been applied, and the end of its hash chain.
+
+    `seen_until`: the log was read up to here, with nothing but markers behind the last
+    record. `last_digest` is of the record at `next_offset` - 1.
+    """
 
     next_offset: int
     batch_number: int
     hash: bytes
+    seen_until: int = 0
+    last_digest: bytes | None = None
+
+
+def digest_of(value: bytes | None) -> bytes:
+    """What a position remembers of its last record's value."""
+    return hashlib.blake2b(value or b"", digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +91,19 @@ class Ledger:
         """Compare-and-set every position; False when another owner moved one."""
         self._cursor.execute(
             "UPDATE positions SET next_offset = u.next_offset,"
-            " batch_number = batch_number + 1"
-            " FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[])"
-            "  AS u (partition, expected, next_offset)"
+            " batch_number = batch_number + 1, last_digest = u.last_digest,"
+            " seen_until = greatest(positions.seen_until, u.seen_until)"
+            " FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],"
+            "  %b::bytea[])"
+            "  AS u (partition, expected, next_offset, seen_until, last_digest)"
             " WHERE topic = %b AND positions.partition = u.partition"
             " AND positions.next_offset = u.expected",
             (
                 Int8Array([s.partition for s in slices]),
                 Int8Array([positions[s.partition] for s in slices]),
                 Int8Array([s.next_offset for s in slices]),
+                Int8Array([s.seen_until for s in slices]),
+                [digest_of(s.records.values[-1]) for s in slices],
                 self.topic,
             ),
         )
@@ -115,12 +131,37 @@ class Ledger:
         )
         self._cursor.execute(
             "SELECT partition, topic_id, next_offset, batch_number,"
-            " coalesce(hash, decode(repeat('00', 32), 'hex'))"
+            " coalesce(hash, decode(repeat('00', 32), 'hex')), seen_until, last_digest"
             " FROM positions LEFT JOIN batches USING (topic, partition, batch_number)"
             " WHERE topic = %b AND partition = ANY (%b)",
             (self.topic, Int8Array(partitions)),
         )
         return {row[0]: (row[1], Position(*row[2:])) for row in self._cursor}
+
+    def note_seen(self, seen: Mapping[int, int]) -> None:
+        """Remember how far the log was read, by partition."""
+        self._cursor.execute(
+            "UPDATE positions SET seen_until = greatest(positions.seen_until, u.seen)"
+            " FROM unnest(%b, %b) AS u (partition, seen)"
+            " WHERE topic = %b AND positions.partition = u.partition",
+            (Int8Array(list(seen)), Int8Array(list(seen.values())), self.topic),
+        )
+
+    def identity(self) -> str:
+        """Which ledger this is: a UUID that a copy of it has, too."""
+        row = self._cursor.execute("SELECT ledger_id FROM ledger_identity").fetchone()
+        assert row is not None, "the migration put the one row there"
+        return str(row[0])
+
+    def batch_hash(self, partition: int, number: int) -> bytes | None:
+        """The chain's hash after a batch, or None when there is no such batch."""
+        self._cursor.execute(
+            "SELECT hash FROM batches"
+            " WHERE topic = %b AND partition = %b AND batch_number = %b",
+            (self.topic, partition, number),
+        )
+        row = self._cursor.fetchone()
+        return None if row is None else bytes(row[0])
 
     def hold_accounts(self) -> int:
         """Keep accounts from being changed until COMMIT; the epoch they are in."""

@@ -13,24 +13,29 @@ raises the epoch (docs/adr/0002-accounts-epoch.md). After any failure all is for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeVar
 
 import psycopg
-from psycopg.errors import Diagnostic, UniqueViolation
+from psycopg.errors import Diagnostic, LockNotAvailable, UniqueViolation
 
 from consumers.bank.batch import Slice
-from consumers.bank.ledger import Ledger, Position
+from consumers.bank.blockers import end_frozen, lock_holders
+from consumers.bank.care import Owed
+from consumers.bank.ledger import Ledger, Position, Row, digest_of
+from consumers.bank.marks import Marks
+from consumers.bank.posted import Opened, Posting, first_verdicts
 from consumers.bank.rules import (
     POSTED,
     Account,
     Decision,
-    Payload,
     decide,
     undo,
 )
+from consumers.bank.trials import Trials
 from consumers.bank.verdicts import DECIDED_MAX
-from once import names
+from once import logs, names
 from once.chain import link
 from once.errors import (
     Conflict,
@@ -38,33 +43,27 @@ from once.errors import (
     Fenced,
     Indeterminate,
     OnceError,
+    Refused,
+    Stumbled,
     from_postgres,
 )
 from once.metrics import Laps
-from once.sequence import Gap, follow
+
+log = logs.get(__name__)
+T = TypeVar("T")
 
 ACCOUNTS_REMEMBERED_MAX = 250_000  # about 60 MB
-
-MARKS_REMEMBERED_MAX = 100_000  # emitters; a foreign producer may name one per record
 
 # Ids are looked up only after COPY has met one that is in the ledger already, and then
 # for so many batches: repeats come in swarms (docs/adr/0009-optimistic-ids.md).
 BATCHES_LOOKED_UP = 50
 
+# The one unique index that a redo heals: it looks the ids up. The others are met only
+# by a batch that does not begin where the ledger ends.
+HEALED_BY_REDO = "transfers_pkey"
 
-@dataclass(slots=True)
-class Posting:
-    """A batch written but perhaps not yet committed.
-
-    `verdicts` has one verdict per record of every slice, in offset order.
-    """
-
-    slices: Sequence[Slice]
-    verdicts: list[list[int]]
-    positions: dict[int, Position]
-    marks: dict[int, dict[bytes, int]]
-    gaps: dict[int, list[Gap]]
-    short: set[int]
+# Classes of SQLSTATE that a record's values can provoke: data and integrity.
+OF_THE_RECORDS = ("22", "23")
 
 
 class Poster:
@@ -76,44 +75,98 @@ class Poster:
 
     def __init__(self, connection: psycopg.Connection, topic: str) -> None:
         self.ledger = Ledger(connection, topic)
+        self.trials = Trials(connection, topic)
         self.positions: dict[int, Position] = {}
         self._connection = connection
         self._accounts: dict[int, Account] = {}
+        # Those that the last two batches named.
+        self._named: tuple[set[int], set[int]] = (set(), set())
         self._epoch = 0
-        self._marks: dict[int, dict[bytes, int]] = {}
+        self._marks = Marks(self.ledger)
         self._warnings: list[str] = []
         self._look_ups_left = 0
         connection.add_notice_handler(self._note)
 
     def open(
-        self, partitions: Sequence[int], topic_id: str
-    ) -> dict[int, tuple[str, Position]]:
+        self,
+        partitions: Sequence[int],
+        topic_id: str,
+        owed: Mapping[int, Owed] = MappingProxyType({}),
+    ) -> Opened:
         """Topic id and position of each partition, as a standby has them too.
 
         A position may be there from a COMMIT whose standby never answered; what is
         published must not rest on it before it is replicated. So this writes, and
-        waits, as `committed` does. Raises Retriable, Indeterminate, Defect.
+        waits, as `committed` does. `owed` is taken back from the trials. Raises
+        Retriable, Indeterminate, Defect.
         """
         self.forget()
         try:
+            for frozen in end_frozen(self._connection):
+                log.warning("ended a worker that was frozen", worker=frozen)
             self.ledger.touch(partitions)
-            opened = self.ledger.open_positions(partitions, topic_id)
+            positions = self.ledger.open_positions(partitions, topic_id)
+            self.trials.leave(owed)
+            opened = Opened(
+                self.ledger.identity(), positions, self.trials.open(partitions)
+            )
         except psycopg.Error as error:
             self._rollback()
-            raise from_postgres(error, "reading the positions") from error
+            doing = "reading the positions"
+            if isinstance(error, LockNotAvailable):
+                doing = f"{doing} (a lock is {lock_holders(self._connection)})"
+            raise from_postgres(error, doing) from error
         self._commit_lookup()
         return opened
 
+    def hash_of(self, partition: int, batch_number: int) -> bytes | None:
+        """The chain's hash after a batch, None when there is none. Raises OnceError."""
+        try:
+            found = self.ledger.batch_hash(partition, batch_number)
+            self._connection.commit()
+            return found
+        except psycopg.Error as error:
+            self._rollback()
+            raise from_postgres(error, "reading a batch") from error
+
+    def on_trial(self, change: Callable[[Trials], T]) -> T:
+        """Change what is noted of batches, and commit. Raises OnceError.
+
+        It must outlive this process, not the server: no standby is waited for.
+        """
+        try:
+            self._connection.execute("SET LOCAL synchronous_commit = off")
+            answer = change(self.trials)
+            self._connection.commit()
+            return answer
+        except psycopg.Error as error:
+            self._rollback()
+            raise from_postgres(error, "noting a batch") from error
+
+    def note_seen(self, seen: Mapping[int, int]) -> None:
+        """Remember how far the log was read: a hint, which may be lost.
+
+        Raises Retriable or Defect.
+        """
+        try:
+            self._connection.execute("SET LOCAL synchronous_commit = off")
+            self.ledger.note_seen(seen)
+            self._connection.commit()
+        except psycopg.Error as error:
+            self._rollback()
+            raise from_postgres(error, "noting how far the log was read") from error
+
     def write(self, slices: Sequence[Slice], laps: Laps) -> Posting:
-        """Steps 1 to 4. Raises Fenced, Conflict, Retriable or Defect: rolled back."""
+        """Steps 1 to 4. Raises OnceError, and then it is rolled back.
+
+        Stumbled is raised for what the records of this batch alone have provoked.
+        """
         try:
             return self._write(slices, laps)
         except psycopg.Error as error:
             self.forget()
             self._rollback()
-            if isinstance(error, UniqueViolation):
-                self._look_ups_left = BATCHES_LOOKED_UP
-            raise from_postgres(error, "posting a batch") from error
+            raise self._meaning(error, slices) from error
         except OnceError:
             self.forget()
             self._rollback()
@@ -121,7 +174,26 @@ class Poster:
         except Exception as error:
             self.forget()
             self._rollback()
-            raise Defect(f"while posting {_ranges(slices)}: {error!r}") from error
+            raise Stumbled(f"while posting {_ranges(slices)}: {error!r}") from error
+
+    def _meaning(self, error: psycopg.Error, slices: Sequence[Slice]) -> OnceError:
+        """What Postgres' answer to a batch means."""
+        doing = f"posting {_ranges(slices)}"
+        if isinstance(error, LockNotAvailable):
+            doing = f"{doing} (a lock is {lock_holders(self._connection)})"
+        if isinstance(error, UniqueViolation):
+            if error.diag.constraint_name != HEALED_BY_REDO:
+                return Refused(
+                    f"{error.diag.constraint_name} has what {doing} would write: was a "
+                    "position moved by hand, or a part of the ledger restored? See "
+                    "docs/runbooks/ledger-behind.md",
+                    slices[0].partition if len(slices) == 1 else None,
+                )
+            self._look_ups_left = BATCHES_LOOKED_UP
+        found = from_postgres(error, doing)
+        if isinstance(found, Defect) and (error.sqlstate or "")[:2] in OF_THE_RECORDS:
+            return Stumbled(str(found))
+        return found
 
     def commit(self, posting: Posting) -> None:
         """Step 5. Raises Indeterminate when it is not sure that it is replicated."""
@@ -162,7 +234,7 @@ class Poster:
     def forget(self) -> None:
         """Drop what is remembered between batches, except the positions."""
         self._accounts.clear()
-        self._marks.clear()
+        self._marks.forget()
 
     def drop(self, partitions: Iterable[int]) -> None:
         """These partitions belong to somebody else now."""
@@ -195,21 +267,31 @@ class Poster:
         if any(piece.faults for piece in slices):
             ledger.insert_quarantine(slices)
         tails = self._link(slices, verdicts)
-        marks, gaps = self._follow(slices)
+        marks, gaps = self._marks.follow(slices)
         for number in fresh:
             self._accounts[number].fresh = False
-        return Posting(slices, verdicts, tails, marks, gaps, decision.short)
+        firsts = first_verdicts(slices, verdicts, known)
+        return Posting(slices, verdicts, tails, marks, gaps, decision.short, firsts)
 
     def _hold_accounts(self) -> None:
         epoch = self.ledger.hold_accounts()
-        if epoch != self._epoch or len(self._accounts) > ACCOUNTS_REMEMBERED_MAX:
+        if epoch != self._epoch:
             self._accounts.clear()
+        elif len(self._accounts) > ACCOUNTS_REMEMBERED_MAX:
+            self._drop_cold()
         self._epoch = epoch
-        if sum(map(len, self._marks.values())) > MARKS_REMEMBERED_MAX:
-            self._marks.clear()
 
-    def _known(self, slices: Sequence[Slice]) -> dict[bytes, Payload]:
-        """Payloads of the ids that are in the ledger already.
+    def _drop_cold(self) -> None:
+        """Keep the accounts that both last batches named: the popular ones."""
+        one, other = self._named
+        self._accounts = {
+            number: self._accounts[number]
+            for number in one & other
+            if number in self._accounts
+        }
+
+    def _known(self, slices: Sequence[Slice]) -> dict[bytes, Row]:
+        """The rows of the ids that are in the ledger already.
 
         Empty while none is expected: should one be there, its COPY raises a unique
         violation, and the batch is redone with this look-up.
@@ -218,8 +300,7 @@ class Poster:
             return {}
         self._look_ups_left -= 1
         ids = [i for piece in slices for i in piece.transfers.transfer_ids]
-        found = self.ledger.rows(ids)
-        return {transfer_id: row.payload for transfer_id, row in found.items()}
+        return self.ledger.rows(ids)
 
     def _load(self, slices: Sequence[Slice]) -> set[int]:
         """Read the accounts that are not remembered; those of them that exist."""
@@ -227,6 +308,7 @@ class Poster:
         for piece in slices:
             named.update(piece.transfers.debit_accounts)
             named.update(piece.transfers.credit_accounts)
+        self._named = (self._named[1], named)
         missing = named.difference(self._accounts)
         if not missing:
             return set()
@@ -235,9 +317,10 @@ class Poster:
         return set(loaded)
 
     def _decide(
-        self, slices: Sequence[Slice], known: dict[bytes, Payload], fresh: set[int]
+        self, slices: Sequence[Slice], rows: Mapping[bytes, Row], fresh: set[int]
     ) -> Decision:
         batch = [piece.transfers for piece in slices]
+        known = {transfer_id: row.payload for transfer_id, row in rows.items()}
         while True:
             decision = decide(batch, self._accounts, known)
             stale = decision.stale(self._accounts)
@@ -259,7 +342,13 @@ class Poster:
             tail = self.positions[piece.partition]
             digest = link(tail.hash, records.offsets, records.values, mine)
             number = tail.batch_number + 1
-            tails[piece.partition] = Position(piece.next_offset, number, digest)
+            tails[piece.partition] = Position(
+                piece.next_offset,
+                number,
+                digest,
+                max(tail.seen_until, piece.seen_until),
+                digest_of(records.values[-1]),
+            )
             first, last = records.offsets[0], records.offsets[-1]
             posted = mine.count(POSTED)
             declined = sum(map(DECIDED_MAX.__ge__, mine)) - posted
@@ -268,33 +357,9 @@ class Poster:
         self.ledger.insert_batches(rows)
         return tails
 
-    def _follow(
-        self, slices: Sequence[Slice]
-    ) -> tuple[dict[int, dict[bytes, int]], dict[int, list[Gap]]]:
-        """Follow the emitters' sequences; the marks that moved and the gaps found."""
-        marks: dict[int, dict[bytes, int]] = {}
-        gaps: dict[int, list[Gap]] = {}
-        for piece in slices:
-            emitters, sequences, offsets = piece.numbered
-            mine = self._marks.setdefault(piece.partition, {})
-            unseen = {e for e in set(emitters) if e is not None and e not in mine}
-            if unseen:
-                mine.update(self.ledger.marks(piece.partition, unseen))
-            moved, found = follow(mine, emitters, sequences, offsets)
-            if moved:
-                marks[piece.partition] = moved
-            if found:
-                gaps[piece.partition] = found
-        if marks:
-            self.ledger.save_marks(marks)
-        if gaps:
-            self.ledger.insert_gaps(gaps)
-        return marks, gaps
-
     def _remember(self, posting: Posting) -> None:
         self.positions.update(posting.positions)
-        for partition, moved in posting.marks.items():
-            self._marks.setdefault(partition, {}).update(moved)
+        self._marks.remember(posting.marks)
         for number in posting.short:
             # Poor now: read afresh next time, instead of deciding that batch twice.
             self._accounts.pop(number, None)

@@ -7,36 +7,66 @@ and any other record with its transfer_id is a repeat of it, now as then.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import psycopg
 
-from consumers.bank.batch import NO_TRANSFER_ID, READABLE, Slice
+from consumers.bank.batch import NO_TRANSFER_ID, READABLE, Records, Slice
+from consumers.bank.codec import Fault, Reason
 from consumers.bank.ledger import Ledger
 from consumers.bank.rules import verdict_on_repeat
 from consumers.bank.verdicts import Verdict
 from once.errors import Refused, from_postgres
 
 
-def recall(ledger: Ledger, slices: Sequence[Slice]) -> list[list[int]]:
+class Recalled(NamedTuple):
+    """Verdicts per slice and record; for repeats, by row, the verdict on the first."""
+
+    verdicts: list[list[int]]
+    firsts: list[dict[int, int]]
+
+
+def unread(ledger: Ledger, parts: Sequence[Records]) -> dict[int, dict[int, Fault]]:
+    """What must not be decoded again, by partition and offset. Raises Retriable."""
+    why = Fault(Reason.ENDS_WORKERS, "set aside before")
+    try:
+        found = {
+            part.partition: {
+                offset: why
+                for offset, reason in ledger.quarantined(
+                    part.partition, part.offsets[0], part.offsets[-1]
+                ).items()
+                if reason == Reason.ENDS_WORKERS
+            }
+            for part in parts
+        }
+        ledger.connection.commit()
+        return found
+    except psycopg.Error as error:
+        raise from_postgres(error, "reading the quarantine") from error
+
+
+def recall(ledger: Ledger, slices: Sequence[Slice]) -> Recalled:
     """One verdict per record of every slice, all below the position.
 
     Raises Retriable when the database is away, Refused when it has no trace of a record
     that its position says was applied.
     """
     try:
-        verdicts = [_recall(ledger, piece) for piece in slices]
+        recalled = [_recall(ledger, piece) for piece in slices]
         ledger.connection.commit()
-        return verdicts
     except psycopg.Error as error:
         raise from_postgres(error, "reading verdicts from the ledger") from error
+    return Recalled([v for v, _ in recalled], [f for _, f in recalled])
 
 
-def _recall(ledger: Ledger, piece: Slice) -> list[int]:
+def _recall(ledger: Ledger, piece: Slice) -> tuple[list[int], dict[int, int]]:
     offsets = piece.records.offsets
     aside = ledger.quarantined(piece.partition, offsets[0], offsets[-1])
     rows = ledger.rows(piece.transfers.transfer_ids)
     transfers = iter(range(len(piece.transfers.transfer_ids)))
     verdicts: list[int] = []
+    firsts: dict[int, int] = {}
     for row, offset in enumerate(offsets):
         at = None if row in piece.faults else next(transfers)
         if offset in aside:
@@ -50,11 +80,13 @@ def _recall(ledger: Ledger, piece: Slice) -> list[int]:
             raise Refused(
                 f"the ledger has applied {ledger.topic}[{piece.partition}] beyond "
                 f"offset {offset}, but knows nothing of that record; "
-                "run the audit: make audit"
+                "run the audit: make audit",
+                piece.partition,
             )
         if (found.partition, found.record_offset) == (piece.partition, offset):
             verdicts.append(found.verdict)
         else:
             payload = piece.transfers.payload(at)
             verdicts.append(verdict_on_repeat(found.payload, payload))
-    return verdicts
+            firsts[row] = found.verdict
+    return verdicts, firsts

@@ -5,10 +5,12 @@ A Store reads its own results and skips all others by key, undecoded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 
 from consumers.bank.batch import Slice
+from consumers.bank.verdicts import Verdict
 from once import resources
 from once.columns import ColumnWriter
 from once.producer import Record
@@ -22,6 +24,7 @@ _ITEM = {
         {"name": "offset", "type": "long"},
         {"name": "transfer_id", "type": {"type": "fixed", "name": "Uuid", "size": 16}},
         {"name": "verdict", "type": "int"},  # an Avro enum is its index, as an int
+        {"name": "first_verdict", "type": "int"},
     ]
 }
 _HEAD = {
@@ -43,11 +46,16 @@ class ResultsCodec:
         self._head = ColumnWriter(_HEAD)
 
     def encode(
-        self, piece: Slice, verdicts: Sequence[int], from_offset: int
+        self,
+        piece: Slice,
+        verdicts: Sequence[int],
+        from_offset: int,
+        firsts: Mapping[int, int] = MappingProxyType({}),
     ) -> list[Record]:
         """Records for the results of one slice at offsets >= `from_offset`.
 
-        `verdicts` has one verdict per record of the slice.
+        `verdicts` has one verdict per record of the slice; `firsts`, by row of a
+        repeat, the verdict on the first record of its id.
         """
         offsets = piece.records.offsets
         first = next((i for i, o in enumerate(offsets) if o >= from_offset), None)
@@ -57,6 +65,7 @@ class ResultsCodec:
             "offset": offsets[first:],
             "transfer_id": piece.ids[first:],
             "verdict": verdicts[first:],
+            "first_verdict": _column(firsts, first, len(offsets)),
         }
         return [
             {"key": emitter, "value": self._encode(emitter, piece.partition, chunk)}
@@ -80,6 +89,12 @@ class ResultsCodec:
                 b"\x00",  # an array ends with an empty block
             )
         )
+
+
+def _column(firsts: Mapping[int, int], start: int, end: int) -> list[int]:
+    if not firsts:
+        return [int(Verdict.UNKNOWN)] * (end - start)
+    return [firsts.get(row, int(Verdict.UNKNOWN)) for row in range(start, end)]
 
 
 def _by_emitter(

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from consumers.bank.batch import Slice
-from consumers.bank.posting import Poster, Posting
+from consumers.bank.posted import Posting
+from consumers.bank.posting import Poster
 from local.platform import Platform
 from local.stack import Stack
 from once.errors import Conflict, Fenced, Indeterminate
