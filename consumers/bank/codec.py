@@ -50,6 +50,7 @@ class Reason(StrEnum):
     BAD_BYTES = "BAD_BYTES"
     BAD_FORM = "BAD_FORM"
     KEY_MISMATCH = "KEY_MISMATCH"
+    ENDS_WORKERS = "ENDS_WORKERS"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,18 @@ from confluent_kafka import Consumer, TopicPartition
 from opentelemetry.trace import Span
 
 from consumers.bank.batch import Slice
-from consumers.bank.posting import Posting
+from consumers.bank.care import Care
+from consumers.bank.posted import Posting
+from consumers.bank.refusals import Refusals
 from consumers.bank.settings import BankSettings
 from consumers.bank.verdicts import Verdict
 from once import logs, names
 from once.health import Progress
+from once.kafka import Trouble
 from once.metrics import LATENCIES_PER_BATCH_MAX, ApplyMetrics, Lag, Laps
 from once.telemetry import Telemetry
 from once.tracing import end_all, extract, process_span, result_span
+from once.watchdog import Within, unwatched
 
 log = logs.get(__name__)
 
@@ -38,18 +42,31 @@ class Stopping(Exception):
 class Observer:
     """Collects what the sessions of one worker see; outlives each of them."""
 
-    def __init__(self, settings: BankSettings, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        settings: BankSettings,
+        telemetry: Telemetry,
+        progress: Progress | None = None,
+        within: Within = unwatched,
+    ) -> None:
+        """`within` bounds the calls of client libraries (once/watchdog.py)."""
         self._settings = settings
         self._telemetry = telemetry
+        self.within = within
+        self.trouble = Trouble()
+        self.care = Care(settings.batch_records_max)
+        self.refusals = Refusals()
         self._lag: dict[int, Lag] = {}
         self._owned: tuple[int, ...] = ()
         self._away: str | None = "the worker has not started yet"
         self._stepped_at = time.monotonic()
         self.stopping = False
-        self.progress = Progress(settings.stall_seconds_max)
+        self.worked = False  # a session has come up since the process started
+        self.progress = progress or Progress(settings.stall_seconds_max)
         self.metrics = ApplyMetrics(
             telemetry.meter, settings.topic, settings.group, lambda: self._lag
         )
+        self.metrics.watch_refused(self.refusals.partitions)
 
     @property
     def traces_enabled(self) -> bool:
@@ -77,6 +94,7 @@ class Observer:
                 None if self._owned else "no partition is assigned to this worker"
             ),
             "dependencies": lambda: self._away,
+            "refused": self.refusals.check,
         }
 
     def polled(

@@ -11,38 +11,46 @@ of recovering, so that one is well trodden.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import TypeVar
 
-import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+import psycopg
 from confluent_kafka.admin import AdminClient
 from opentelemetry.trace import Span
 
 from consumers.bank import assignment, batch
 from consumers.bank.applier import Applier
-from consumers.bank.assignment import Start
+from consumers.bank.assignment import Assignment, Start
 from consumers.bank.batch import Records, Slice
-from consumers.bank.codec import TransferCodec
+from consumers.bank.caution import Caution
+from consumers.bank.codec import Fault, TransferCodec
 from consumers.bank.database import connect
+from consumers.bank.doubts import Doubts
+from consumers.bank.ledger import Position
 from consumers.bank.observe import Observer
 from consumers.bank.publisher import Publication, Publisher
-from consumers.bank.recall import recall
+from consumers.bank.reading import Reading
+from consumers.bank.recall import recall, unread
 from consumers.bank.results import ResultsCodec
 from consumers.bank.settings import BankSettings
-from once import names
+from once import kafka, logs, names
 from once.backoff import pauses
-from once.errors import Fenced, Retriable
+from once.errors import Fenced, OnceError, Refused, Retriable, Stumbled
 from once.metrics import Laps
 from once.producer import Record, TransactionalProducer
 from once.registry import Registry
+from once.settings import secret_now
 
-log = structlog.stdlib.get_logger(__name__)
+log = logs.get(__name__)
 T = TypeVar("T")
 
 TOPIC_CHECK_SECONDS = 30.0
+IDLE_SECONDS = 2.0  # then it is noted how far the log was read
+
+NONE_UNREAD: Mapping[int, Mapping[int, Fault]] = MappingProxyType({})
 
 
 class Session:
@@ -52,11 +60,11 @@ class Session:
         """Raises Retriable while a dependency is away."""
         self._settings = settings
         self._observer = observer
+        self._refusals = observer.refusals
         self._starts: dict[int, Start] = {}
-        self._next: dict[int, int] = {}
-        self._waiting = False
-        self._changed = False
-        self._rebalancing = False  # inside a callback: it must not poll again
+        self._ledger_id = ""
+        self._read_at = time.monotonic()
+        self._doubts = Doubts(settings.doubtful_in_a_row_max)
         self._resources = ExitStack()
         try:
             self._open(settings)
@@ -66,51 +74,60 @@ class Session:
 
     def _open(self, settings: BankSettings) -> None:
         """Connect to everything; `_resources` closes it again, the last one first."""
-        closing = self._resources.callback
-        kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
+        closing, observer = self._resources.callback, self._observer
+        config = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
         registry = Registry(settings.registry_url, settings.registry_ca)
         closing(registry.close)
         self._codec = TransferCodec(
-            registry, f"{settings.topic}-value", self._observer.progress.beat
+            registry,
+            f"{settings.topic}-value",
+            observer.progress.beat,
+            settings.unknown_schema_seconds,
         )
         self._results = ResultsCodec(registry, f"{settings.results_topic}-value")
-        self._admin = AdminClient({**kafka, "log_level": 2})
-        self._topic_id = assignment.topic_id(self._admin, settings.topic)
+        self._admin = kafka.client(
+            AdminClient, {**config, "log_level": 2}, observer.trouble
+        )
+        self._topic = self._describe_topic()
         self._topic_checked = time.monotonic()
-        producer = TransactionalProducer(kafka, f"bank-{settings.instance}")
+        producer = TransactionalProducer(
+            config,
+            f"bank-{settings.instance}",
+            within=observer.within,
+            trouble=observer.trouble,
+        )
         producer.recycle()
         closing(producer.close)
+        beat = observer.progress.beat
         self._applier = Applier(
-            self._connect,
-            settings.topic,
-            self._wait,
-            self._observer.progress.beat,
-            self._observer.metrics,
+            self._connect, settings.topic, self._wait, beat, observer.metrics
         )
         closing(self._applier.close)
-        self._consumer = Consumer(_consumer_settings(settings, kafka))
-        closing(self._consumer.close)
-        self._membership: Any = None
+        self._caution = Caution(observer.care, self._applier, settings.topic)
+        self._reading = Reading(settings, config, observer)
+        closing(self._reading.close)
+        self._assignment = Assignment(
+            self._reading.consumer,
+            config,
+            settings.group,
+            settings.topic,
+            self._topic.topic_id,
+            settings.restore,
+        )
         self._publisher = Publisher(
-            producer, settings.results_topic, lambda: self._membership
+            producer, settings.results_topic, lambda: self._reading.membership, beat
         )
         closing(self._publisher.close)
-        self._consumer.subscribe(
-            [settings.topic],
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
+        self._reading.subscribe(self)
 
     def step(self) -> None:
         """One poll and what follows from it. Raises what ends the session."""
         laps = Laps()
         self._publisher.check()
-        messages = self._poll()
-        self._note_membership()
+        messages = self._reading.poll(self._caution.records_max)
         laps.lap(names.POLL)
-        old, new = self._sort(messages)
-        slices = self._decode(new)
+        old, new = self._reading.sort(messages, self._begun_at())
+        slices = self._take(new)
         laps.lap(names.DECODE)
         self._settle()
         laps.skip()
@@ -118,80 +135,84 @@ class Session:
         if old:
             self._recall(old)
         if slices:
+            self._doubts.check(self._settings.topic, slices)
             self._applier.begin(slices, laps)
-        self._observer.polled(self._consumer, self._next, messages)
+        self._rest(bool(messages))
+        self._look_at_refused()
+        self._observer.polled(self._reading.consumer, self._reading.next, messages)
 
     def close(self) -> None:
         """Leave cleanly: finish what is in flight, publish, hand partitions over."""
         try:
             self._settle()
+            self._note_ends()
             self._publisher.drain(self._settings.drain_seconds_max)
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Let go of everything; what was not published, the next session publishes."""
-        self._forget(self._starts)
-        self._waiting = True  # no callback may start anything any more
+        self._caution.leave(self._starts)
+        self._forget(list(self._starts))
         self._resources.close()
 
     # -- reading ----------------------------------------------------------------------
 
-    def _poll(self) -> list[Any]:
-        settings = self._settings
-        try:
-            messages = self._consumer.consume(
-                settings.batch_records_max, settings.batch_linger_ms / 1000
-            )
-        except KafkaException as error:
-            raise Retriable(f"while reading {settings.topic}: {error}") from error
-        for message in messages:
-            wrong = message.error()
-            if wrong is not None:
-                raise Retriable(f"while reading {settings.topic}: {wrong.str()}")
-        return messages
+    def _begun_at(self) -> dict[int, int]:
+        return {p: start.position.next_offset for p, start in self._starts.items()}
 
-    def _sort(self, messages: Sequence[Any]) -> tuple[list[Records], list[Records]]:
-        """Records below the position when we began, and the others.
-
-        Records of partitions that are not ours (any more), and those that were read
-        before, are passed over: librdkafka can deliver both around a rebalance.
-        """
-        old: list[Records] = []
-        new: list[Records] = []
-        for records in batch.group(messages, self._observer.traces_enabled):
-            due = self._next.get(records.partition)
-            if due is None:
-                continue
-            _, records = records.split(due)
-            if not records.offsets:
-                continue
-            self._next[records.partition] = records.offsets[-1] + 1
-            begun_at = self._starts[records.partition].position.next_offset
-            for part, kind in zip(records.split(begun_at), (old, new), strict=True):
-                if part.offsets:
-                    kind.append(part)
-        return old, new
-
-    def _decode(self, parts: Sequence[Records]) -> list[Slice]:
+    def _take(self, parts: Sequence[Records]) -> list[Slice]:
+        """Decode new records, some of them with care."""
         if not parts:
             return []
-        return self._retry(lambda: batch.decode(parts, self._codec))
+        if self._caution.needed:
+            self._settle()  # the connection must be free
+            parts, aside = self._caution.taken(parts)
+            return self._decode(parts, aside)
+        return self._decode(parts)
+
+    def _decode(
+        self,
+        parts: Sequence[Records],
+        aside: Mapping[int, Mapping[int, Fault]] = NONE_UNREAD,
+    ) -> list[Slice]:
+        try:
+            slices = self._retry(lambda: batch.decode(parts, self._codec, aside))
+        except OnceError:
+            raise
+        except Exception as error:
+            raise Stumbled(f"while decoding {_ranges(parts)}: {error!r}") from error
+        for piece in slices:
+            piece.seen_until = self._reading.ends.get(piece.partition, 0)
+        return slices
+
+    def _describe_topic(self) -> assignment.Topic:
+        return assignment.describe(
+            self._admin, self._settings.topic, self._observer.trouble
+        )
 
     def _check_topic(self) -> None:
         if time.monotonic() - self._topic_checked < TOPIC_CHECK_SECONDS:
             return
         self._topic_checked = time.monotonic()
-        if assignment.topic_id(self._admin, self._settings.topic) != self._topic_id:
+        if self._describe_topic().topic_id != self._topic.topic_id:
             raise Retriable(f"topic {self._settings.topic} is another one now")
 
     # -- writing ----------------------------------------------------------------------
 
     def _recall(self, parts: Sequence[Records]) -> None:
         """Publish the results of records that were applied before."""
-        slices = self._decode(parts)
-        verdicts = self._applier.retry(lambda: recall(self._applier.ledger, slices))
-        self._publish(slices, verdicts, [])
+        ledger = self._applier.ledger
+        aside = self._applier.retry(lambda: unread(ledger, parts))
+        slices = self._decode(parts, aside)
+        recalled = self._applier.retry(lambda: recall(self._applier.ledger, slices))
+        tails = {
+            piece.partition: start.position
+            for piece in slices
+            for start in (self._starts[piece.partition],)
+            if piece.next_offset == start.position.next_offset
+        }
+        self._publish(slices, recalled.verdicts, [], recalled.firsts, tails)
 
     def _settle(self) -> None:
         """Wait for the COMMIT in flight, and hand its results to the publisher."""
@@ -200,28 +221,39 @@ class Session:
             return
         posting, laps = finished
         spans = self._observer.posted(posting, laps)
-        self._publish(posting.slices, posting.verdicts, spans)
+        self._publish(
+            posting.slices, posting.verdicts, spans, posting.firsts, posting.positions
+        )
+        self._caution.posted(posting.slices, posting.positions)
 
     def _publish(
         self,
         slices: Sequence[Slice],
         verdicts: Sequence[Sequence[int]],
         spans: Sequence[Span],
+        firsts: Sequence[Mapping[int, int]],
+        tails: Mapping[int, Position],
     ) -> None:
         first = {p: start.group_offset for p, start in self._starts.items()}
 
         def encode() -> list[Record]:
             return [
                 record
-                for piece, mine in zip(slices, verdicts, strict=True)
-                for record in self._results.encode(piece, mine, first[piece.partition])
+                for piece, mine, earlier in zip(slices, verdicts, firsts, strict=True)
+                for record in self._results.encode(
+                    piece, mine, first[piece.partition], earlier
+                )
             ]
 
-        offsets = [
-            TopicPartition(self._settings.topic, p.partition, p.next_offset)
-            for p in slices
-            if p.next_offset > first[p.partition]
-        ]
+        offsets = assignment.offsets_to_commit(
+            self._settings.topic,
+            self._ledger_id,
+            {
+                p.partition: (p.next_offset, tails.get(p.partition))
+                for p in slices
+                if p.next_offset > first[p.partition]
+            },
+        )
         done = partial(self._observer.published, spans)
         self._publisher.submit(Publication(encode, offsets, done))
 
@@ -238,122 +270,85 @@ class Session:
 
     def _wait(self, seconds: float, why: str) -> None:
         """Stay in the group while something is away; a rebalance ends the session."""
-        self._observer.waiting(why)
-        if self._rebalancing:
-            raise Retriable(f"cannot wait in a rebalance: {why}")
-        owned = [TopicPartition(self._settings.topic, p) for p in self._starts]
-        until = time.monotonic() + seconds
-        self._waiting = True
-        try:
-            self._consumer.pause(owned)
-            while (left := until - time.monotonic()) > 0:
-                self._observer.progress.beat()
-                if self._consumer.consume(1, left) or self._changed:
-                    raise Retriable("the assignment changed while waiting")
-                self._observer.check_stop()
-            self._consumer.resume(owned)
-        except KafkaException as error:
-            raise Retriable(f"while waiting: {error}") from error
-        finally:
-            self._waiting = False
+        self._reading.wait(seconds, why)
 
-    # -- rebalances (called from within consume) --------------------------------------
+    def _rest(self, busy: bool) -> None:
+        """When nothing comes, remember how far the log was read."""
+        now = time.monotonic()
+        if busy:
+            self._read_at = now
+        elif now - self._read_at > IDLE_SECONDS:
+            self._read_at = now
+            self._note_ends()
 
-    def _on_assign(self, consumer: Consumer, given: list[TopicPartition]) -> None:
-        if self._waiting:
-            self._changed = self._changed or bool(given)
-            return
-        self._note_membership()
-        if not given:
-            return
-        self._settle_at_once()
-        partitions = [tp.partition for tp in given]
-        starts = assignment.begin(
-            consumer,
-            self._applier.poster,
-            self._settings.group,
-            self._topic_id,
-            partitions,
-        )
-        self._starts.update(starts)
-        for partition, start in starts.items():
-            self._next[partition] = start.offset
-            self._applier.poster.positions[partition] = start.position
-        topic = self._settings.topic
-        consumer.incremental_assign(
-            [TopicPartition(topic, p, start.offset) for p, start in starts.items()]
-        )
-        log.info("partitions assigned", partitions=partitions)
-        self._observer.owned(self._starts)
+    def _note_ends(self) -> None:
+        """What lies behind the last record of a partition are markers: no loss."""
+        positions = self._applier.poster.positions
+        ahead = {
+            partition: end
+            for partition, end in self._reading.ends.items()
+            if partition in positions and end > positions[partition].seen_until
+            if self._reading.next.get(partition) == positions[partition].next_offset
+        }
+        if ahead:
+            self._applier.poster.note_seen(ahead)
 
-    def _settle_at_once(self) -> None:
-        """Settle, or end the session: a callback cannot wait for an outage to pass."""
-        self._rebalancing = True
-        try:
-            self._settle()
-        finally:
-            self._rebalancing = False
+    # -- partitions (called back from within poll) ------------------------------------
 
-    def _on_revoke(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
-        if self._waiting:
-            self._changed = True
-            return
-        self._note_membership()
-        self._settle_at_once()
+    def given(self, partitions: Sequence[int]) -> dict[int, int | None]:
+        """Where to begin in partitions that are ours now; None: refused."""
+        self._settle()
+        starts = self._start(partitions)
+        return {p: starts[p].offset if p in starts else None for p in partitions}
+
+    def taken(self, partitions: Sequence[int]) -> None:
+        """Publish all that was applied, and let these partitions go."""
+        self._settle()
+        self._note_ends()
         if not self._publisher.drain(self._settings.drain_seconds_max):
             raise Fenced("results could not be published before the partitions went")
         self._publisher.check()
-        log.info("partitions revoked", partitions=[tp.partition for tp in taken])
-        self._forget(tp.partition for tp in taken)
-        consumer.incremental_unassign(taken)
+        self._caution.leave(partitions)
+        self._refusals.accept(partitions)
+        self._forget(partitions)
 
-    def _on_lost(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
-        self._changed = True
-        if not self._waiting:
-            raise Fenced("the group went on without this worker")
+    def _start(self, partitions: Sequence[int]) -> dict[int, Start]:
+        """Open partitions; those that a person must decide about are left out."""
+        wanted = [p for p in partitions if not self._refusals.final(p)]
+        opened = self._applier.open(wanted, self._topic.topic_id, self._caution.owed)
+        self._ledger_id = opened.ledger_id
+        starts = self._assignment.begin(
+            opened, self._applier.poster.hash_of, self._refusals.refuse
+        )
+        self._caution.opened({p: opened.trials[p] for p in starts})
+        self._refusals.accept(starts)
+        self._starts.update(starts)
+        for partition, start in starts.items():
+            self._applier.poster.positions[partition] = start.position
+        self._observer.owned(self._starts)
+        if len(self._refusals) == self._topic.partitions:
+            raise Refused(self._refusals.check() or "all partitions are refused")
+        return starts
 
-    def _note_membership(self) -> None:
-        """Take the group metadata of now, for the publisher.
+    def _look_at_refused(self) -> None:
+        """Once a minute: what a person has mended goes on by itself."""
+        due = self._refusals.due()
+        if due:
+            self._settle()
+            for partition, start in self._start(due).items():
+                self._reading.read(partition, start.offset)
 
-        Only here, in the thread that polls: elsewhere the call hangs in a rebalance. A
-        member that was thrown out is reset by librdkafka to no member at all, whose
-        offsets the broker would accept: so it is checked around the reading.
-        """
-        member = self._consumer.memberid()
-        metadata = self._consumer.consumer_group_metadata()
-        if member and self._consumer.memberid() == member:
-            self._membership = metadata
-        elif self._starts:
-            raise Fenced("this worker is not a member of its group any more")
-
-    def _forget(self, partitions: Any) -> None:
-        for partition in list(partitions):
+    def _forget(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
             self._starts.pop(partition, None)
-            self._next.pop(partition, None)
-            self._applier.poster.drop([partition])
+        self._reading.forget(partitions)
+        self._applier.poster.drop(partitions)
         self._observer.owned(self._starts)
 
-    def _connect(self) -> Any:
-        settings = self._settings
-        return connect(
-            settings.conninfo.get_secret_value(), f"bank {settings.instance}"
-        )
+    def _connect(self) -> psycopg.Connection:
+        conninfo = secret_now(self._settings, "conninfo")
+        return connect(conninfo, f"bank {self._settings.instance}")
 
 
-def _consumer_settings(settings: BankSettings, kafka: dict[str, str]) -> dict[str, Any]:
-    return {
-        **kafka,
-        "group.id": settings.group,
-        "client.id": f"bank-{settings.instance}",
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "auto.offset.reset": "error",  # never by itself: see assignment.py
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": settings.session_timeout_ms,
-        "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 5),
-        "fetch.wait.max.ms": 50,
-        # librdkafka spends some 400 bytes on each queued record beside its own.
-        "queued.max.messages.kbytes": settings.fetch_queue_kib,
-        "queued.min.messages": settings.batch_records_max,
-        "log_level": 2,
-    }
+def _ranges(parts: Sequence[Records]) -> str:
+    return ", ".join(f"[{p.partition}]@{p.offsets[0]}..{p.offsets[-1]}" for p in parts)

@@ -6,6 +6,7 @@ and mounted secrets.
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -21,7 +22,10 @@ class BankSettings(BaseSettings):
     registry_url: str = Field(description="Confluent-compatible API of the registry")
     registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     conninfo: SecretStr = Field(description="libpq conninfo of the ledger, role bank")
-    instance: str = Field("0", description="stable name; fences its predecessor")
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        description="stable name, one per worker; fences its predecessor",
+    )
 
     topic: str = "transfers"
     results_topic: str = "transfer-results"
@@ -33,6 +37,16 @@ class BankSettings(BaseSettings):
     session_timeout_ms: int = Field(10_000, description="a dead worker's partitions")
     drain_seconds_max: float = Field(
         8.0, description="publish before giving up a slice"
+    )
+
+    unknown_schema_seconds: float = Field(
+        10.0, ge=0, description="an unknown schema id is asked for again so long"
+    )
+    doubtful_in_a_row_max: int = Field(
+        100, gt=0, description="payments that only the registry is against; then stop"
+    )
+    restore: bool = Field(
+        False, description="an older ledger takes the verdicts that were published"
     )
 
     health_host: str = "127.0.0.1"

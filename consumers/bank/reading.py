@@ -1,0 +1,289 @@
+"""Reads the assigned partitions: consumer, membership, rebalances and waiting.
+
+What it means to own a partition is the session's business: it is told of partitions
+given and taken from within `poll`, as librdkafka calls back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+
+from consumers.bank import batch
+from consumers.bank.batch import Records
+from consumers.bank.observe import Observer
+from consumers.bank.settings import BankSettings
+from once import kafka, logs
+from once.errors import Fenced, Refused, Retriable
+
+log = logs.get(__name__)
+
+# A compressed batch may hold so much: librdkafka cannot decompress beyond it, and
+# stumbles over some sizes below it (confluentinc/librdkafka#5260).
+DECOMPRESSED_BYTES_MAX = 400_000_000
+CLOSE_SECONDS_MAX = 60.0
+
+_UNREADABLE = {
+    KafkaError._BAD_COMPRESSION: "cannot be decompressed: is it larger than "
+    f"{DECOMPRESSED_BYTES_MAX:,} bytes when plain?",
+    KafkaError._BAD_MSG: "is no valid batch",
+    KafkaError._NOT_IMPLEMENTED: "is in a form that this client does not know",
+}
+
+
+class Owner(Protocol):
+    """Whoever is told what is read and what is not any more."""
+
+    def given(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
+        """Where to begin in each partition; None: own it, but do not read it."""
+
+    def taken(self, partitions: Sequence[int]) -> None:
+        """They are somebody else's from now on."""
+
+
+class Phase(Enum):
+    """What the thread that polls is doing."""
+
+    READING = auto()
+    WAITING = auto()  # for something that is away: nothing new is started
+    REBALANCING = auto()  # inside a callback: it must not poll again
+    CLOSED = auto()
+
+
+class Reading:
+    """A consumer, and how far each of its partitions was read."""
+
+    def __init__(
+        self, settings: BankSettings, config: Mapping[str, Any], observer: Observer
+    ) -> None:
+        """Raises Defect when the settings of the client are wrong."""
+        self._topic = settings.topic
+        self._linger_seconds = settings.batch_linger_ms / 1000
+        self._observer = observer
+        self._phase = Phase.READING
+        self._changed = False
+        self._owner: Owner | None = None
+        self.consumer = kafka.client(
+            Consumer, consumer_settings(settings, config), observer.trouble
+        )
+        self.next: dict[int, int] = {}  # the next offset to read
+        self.ends: dict[int, int] = {}  # the end of the log, where it was reached
+        self.membership: Any = None
+
+    def subscribe(self, owner: Owner) -> None:
+        """Begin to take part in the group."""
+        self._owner = owner
+        self.consumer.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def close(self) -> None:
+        """Leave the group; no callback starts anything any more."""
+        self._phase = Phase.CLOSED
+        with self._observer.within(CLOSE_SECONDS_MAX, "closing the consumer"):
+            self.consumer.close()
+
+    @property
+    def rebalancing(self) -> bool:
+        """Whether this is a callback, in which nothing can be waited for."""
+        return self._phase is Phase.REBALANCING
+
+    # -- records ----------------------------------------------------------------------
+
+    def poll(self, records_max: int) -> list[Any]:
+        """Messages without error. Raises Retriable, Refused, Fenced."""
+        try:
+            polled = self.consumer.consume(records_max, self._linger_seconds)
+        except KafkaException as error:
+            raise Retriable(f"while reading {self._topic}: {error}") from error
+        messages = [message for message in polled if not self._is_end(message)]
+        for message in messages:
+            if message.error() is not None:
+                raise self._meaning(message)
+        self._note_membership()
+        return messages
+
+    def _is_end(self, message: Any) -> bool:
+        error = message.error()
+        if error is None or error.code() != KafkaError._PARTITION_EOF:
+            return False
+        self.ends[message.partition()] = message.offset()
+        return True
+
+    def _meaning(self, message: Any) -> Exception:
+        error, partition = message.error(), message.partition()
+        what = _UNREADABLE.get(error.code())
+        if what is None or partition is None or partition < 0:
+            return Retriable(
+                f"while reading {self._topic}: {error.str()}{self._observer.trouble}"
+            )
+        return Refused(
+            f"{self._topic}[{partition}]: the batch at or behind offset "
+            f"{self.next.get(partition)} {what} ({error.str()}); the other partitions "
+            "go on; see docs/runbooks/partition-refused.md",
+            partition,
+        )
+
+    def sort(
+        self, messages: Sequence[Any], begun_at: Mapping[int, int]
+    ) -> tuple[list[Records], list[Records]]:
+        """Records below the position when we began, and the others.
+
+        Records of partitions that are not ours (any more), and those that were read
+        before, are passed over: librdkafka can deliver both around a rebalance.
+        """
+        old: list[Records] = []
+        new: list[Records] = []
+        for records in batch.group(messages, self._observer.traces_enabled):
+            due = self.next.get(records.partition)
+            if due is None:
+                continue
+            _, records = records.split(due)
+            if not records.offsets:
+                continue
+            self.next[records.partition] = records.offsets[-1] + 1
+            parts = records.split(begun_at[records.partition])
+            for part, kind in zip(parts, (old, new), strict=True):
+                if part.offsets:
+                    kind.append(part)
+        return old, new
+
+    # -- waiting ----------------------------------------------------------------------
+
+    def wait(self, seconds: float, why: str) -> None:
+        """Stay in the group while something is away; a rebalance ends the session."""
+        self._observer.waiting(why)
+        if self._phase is Phase.REBALANCING:
+            raise Retriable(f"cannot wait in a rebalance: {why}")
+        owned = [TopicPartition(self._topic, p) for p in self.next]
+        until = time.monotonic() + seconds
+        self._phase = Phase.WAITING
+        try:
+            self.consumer.pause(owned)
+            while (left := until - time.monotonic()) > 0:
+                self._observer.progress.beat()
+                came = self.consumer.consume(1, left)
+                if self._changed or not all(map(self._is_end, came)):
+                    raise Retriable("the assignment changed while waiting")
+                self._observer.check_stop()
+            self.consumer.resume(owned)
+        except KafkaException as error:
+            raise Retriable(f"while waiting: {error}") from error
+        finally:
+            self._phase = Phase.READING
+
+    # -- partitions -------------------------------------------------------------------
+
+    def read(self, partition: int, offset: int) -> None:
+        """Begin to read a partition that is owned and was not read so far."""
+        self.consumer.incremental_unassign([TopicPartition(self._topic, partition)])
+        self._assign({partition: offset})
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """Pass over whatever still comes of them."""
+        for partition in partitions:
+            self.next.pop(partition, None)
+            self.ends.pop(partition, None)
+
+    def _assign(self, starts: Mapping[int, int | None]) -> None:
+        self.consumer.incremental_assign(
+            [
+                TopicPartition(self._topic, p, OFFSET_END if start is None else start)
+                for p, start in starts.items()
+            ]
+        )
+        unread = [
+            TopicPartition(self._topic, p) for p, s in starts.items() if s is None
+        ]
+        if unread:
+            self.consumer.pause(unread)
+        self.next.update((p, s) for p, s in starts.items() if s is not None)
+
+    # -- rebalances (called from within consume) --------------------------------------
+
+    def _on_assign(self, consumer: Consumer, given: list[TopicPartition]) -> None:
+        if self._phase is not Phase.READING or self._owner is None:
+            self._changed = self._changed or bool(given)
+            return
+        self._note_membership()
+        if not given:
+            return
+        partitions = [tp.partition for tp in given]
+        self._phase = Phase.REBALANCING
+        try:
+            starts = self._owner.given(partitions)
+        finally:
+            self._phase = Phase.READING
+        self._assign(starts)
+        log.info("partitions assigned", partitions=partitions)
+
+    def _on_revoke(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
+        if self._phase is not Phase.READING or self._owner is None:
+            self._changed = True
+            return
+        self._note_membership()
+        partitions = [tp.partition for tp in taken]
+        self._phase = Phase.REBALANCING
+        try:
+            self._owner.taken(partitions)
+        finally:
+            self._phase = Phase.READING
+        log.info("partitions revoked", partitions=partitions)
+        self.forget(partitions)
+        consumer.incremental_unassign(taken)
+
+    def _on_lost(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
+        self._changed = True
+        if self._phase is Phase.READING:
+            raise Fenced("the group went on without this worker")
+
+    def _note_membership(self) -> None:
+        """Take the group metadata of now, for the publisher.
+
+        Only here, in the thread that polls: elsewhere the call hangs in a rebalance. A
+        member that was thrown out is reset by librdkafka to no member at all, whose
+        offsets the broker would accept: so it is checked around the reading.
+        """
+        member = self.consumer.memberid()
+        metadata = self.consumer.consumer_group_metadata()
+        if member and self.consumer.memberid() == member:
+            self.membership = metadata
+        elif self.next:
+            raise Fenced("this worker is not a member of its group any more")
+
+
+def consumer_settings(
+    settings: BankSettings, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the Bank's consumer must be told, over what the user wants."""
+    return {
+        "receive.message.max.bytes": DECOMPRESSED_BYTES_MAX,
+        **config,
+        "group.id": settings.group,
+        "client.id": f"bank-{settings.instance}",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",  # never by itself: see assignment.py
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": settings.session_timeout_ms,
+        "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 5),
+        "fetch.wait.max.ms": 50,
+        # librdkafka spends some 400 bytes on each queued record beside its own.
+        "queued.max.messages.kbytes": settings.fetch_queue_kib,
+        "queued.min.messages": settings.batch_records_max,
+        "log_level": 2,
+    }
