@@ -53,6 +53,10 @@ class Reason(StrEnum):
     ENDS_WORKERS = "ENDS_WORKERS"
 
 
+# Reasons that say nothing against the bytes: they may well be a Store's own record.
+UNJUDGED = (Reason.UNKNOWN_SCHEMA, Reason.INCOMPATIBLE_SCHEMA, Reason.ENDS_WORKERS)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why one row of a batch is no transfer.

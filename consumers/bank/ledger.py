@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import psycopg
 
 from consumers.bank.batch import Slice
+from consumers.bank.codec import UNJUDGED
 from consumers.bank.rules import Account, Payload
 from once.pgbinary import (
     HEADER,
@@ -304,6 +305,17 @@ class Ledger:
             (self.topic, partition, first, last),
         )
         return dict(self._cursor.fetchall())
+
+    def unread_between(self, partition: int, first: int, end: int) -> int:
+        """How many records from first up to end were set aside without being judged."""
+        self._cursor.execute(
+            "SELECT count(*) FROM quarantine WHERE topic = %b AND partition = %b"
+            " AND record_offset >= %b AND record_offset < %b"
+            " AND reason = ANY (%b)",
+            (self.topic, partition, first, end, [reason.value for reason in UNJUDGED]),
+        )
+        row = self._cursor.fetchone()
+        return int(row[0]) if row else 0
 
     def marks(self, partition: int, emitters: Iterable[bytes]) -> dict[bytes, int]:
         """The sequence number due next from each emitter that was seen before."""

@@ -8,6 +8,7 @@ from consumers.bank.batch import Slice
 from consumers.bank.ledger import Ledger
 from once.sequence import Gap, follow
 
+NEAR_OFFSETS = 100_000  # how far before a gap its records may lie in quarantine
 REMEMBERED_MAX = 100_000  # emitters; a foreign producer may name one per record
 
 
@@ -38,13 +39,22 @@ class Marks:
             moved, found = follow(mine, emitters, sequences, offsets)
             if moved:
                 marks[piece.partition] = moved
-            if found:
-                gaps[piece.partition] = found
+            lost = [gap for gap in found if not self._set_aside(piece.partition, gap)]
+            if lost:
+                gaps[piece.partition] = lost
         if marks:
             self._ledger.save_marks(marks)
         if gaps:
             self._ledger.insert_gaps(gaps)
         return marks, gaps
+
+    def _set_aside(self, partition: int, gap: Gap) -> bool:
+        """Whether the missing records may be in quarantine, where nobody could read
+        whose they were."""
+        unread = self._ledger.unread_between(
+            partition, gap.offset - NEAR_OFFSETS, gap.offset
+        )
+        return gap.found - gap.expected <= unread
 
     def remember(self, marks: Mapping[int, Mapping[bytes, int]]) -> None:
         """What a committed batch has moved."""

@@ -42,8 +42,7 @@ CREATE TABLE redrives (
     new_offset    bigint,
     redriven_by   text        NOT NULL,
     redriven_at   timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (topic, partition, record_offset),
-    FOREIGN KEY (topic, partition, record_offset) REFERENCES quarantine
+    PRIMARY KEY (topic, partition, record_offset)
 );
 COMMENT ON COLUMN redrives.sent_after IS
     'end of new_partition before the record was sent: it can only lie behind it';
@@ -66,4 +65,4 @@ CREATE VIEW balances AS
 COMMENT ON VIEW balances IS 'credits, balance and available are numeric: no sum overflows';
 
 GRANT SELECT ON balances, ledger_identity, trials, redrives TO bank, audit;
-GRANT INSERT, UPDATE ON trials, redrives TO bank;
+GRANT INSERT, UPDATE ON trials TO bank;

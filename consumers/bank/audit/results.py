@@ -19,6 +19,7 @@ import fastavro
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
 from consumers.bank.audit.trace import Judged, Trace
+from once.errors import OnceError
 from once.registry import FRAME_BYTES, Registry, schema_id_of
 
 WINDOW = 65_536
@@ -42,18 +43,31 @@ class Results:
             for partition in topics.partitions(topic)
         }
 
-    def read(self) -> Iterator[tuple[int, list[Result]]]:
-        """(input partition, results) of every committed results record."""
+    def read(self, evidence: Evidence) -> Iterator[tuple[int, list[Result]]]:
+        """(input partition, results) of every committed results record.
+
+        What is none, whoever wrote it there, is named and passed over.
+        """
         for partition, (low, end) in self._ends.items():
             for messages in self._topics.read(self._topic, partition, low, end):
                 for message in messages:
-                    yield self._decode(message.value())
+                    try:
+                        yield self._decode(message.value())
+                    except OnceError:
+                        raise  # the registry is away
+                    except Exception as error:  # whatever the bytes provoke
+                        evidence.broken(
+                            "I8",
+                            f"{self._topic}[{partition}]@{message.offset()} is no "
+                            f"results record: {error!r:.200}",
+                        )
 
-    def _decode(self, value: bytes) -> tuple[int, list[Result]]:
-        schema_id = schema_id_of(value)
-        assert schema_id is not None, "a results record without a schema id"
+    def _decode(self, value: bytes | None) -> tuple[int, list[Result]]:
+        schema_id = schema_id_of(value or b"")
+        if value is None or schema_id is None:
+            raise ValueError("a value without a schema id")
         if schema_id not in self._schemas:
-            schema = fastavro.parse_schema(self._registry.schema(schema_id))
+            schema = fastavro.parse_schema(self._registry.usable_schema(schema_id))
             numbers = {s: n for n, s in enumerate(_symbols(schema))}
             self._schemas[schema_id] = (schema, numbers)
         schema, numbers = self._schemas[schema_id]
@@ -113,7 +127,7 @@ class Comparison:
 def check(comparison: Comparison, results: Results, trace: Trace) -> None:
     """Compare, and name what differs."""
     evidence = trace.evidence
-    for partition, found in results.read():
+    for partition, found in results.read(evidence):
         comparison.found(partition, found)
         evidence.saw("I8", len(found))
         if partition not in comparison.published:
@@ -134,7 +148,7 @@ def _name(
 ) -> None:
     """Read the differing windows again and say what is wrong record by record."""
     found: dict[Window, dict[int, list[tuple[bytes, int]]]] = {w: {} for w in windows}
-    for partition, mine in results.read():
+    for partition, mine in results.read(Evidence()):
         for offset, transfer_id, verdict in mine:
             window = found.get((partition, offset // WINDOW))
             if window is not None and comparison.covers(partition, offset):

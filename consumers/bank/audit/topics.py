@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from once.errors import Retriable
+from once.kafka import Trouble, client
 
 RECORDS_PER_READ = 10_000
 TIMEOUT_SECONDS = 15.0
@@ -29,8 +30,10 @@ class Topics:
     """A reader that belongs to no group and commits nothing."""
 
     def __init__(self, kafka: dict[str, str], group: str) -> None:
-        self._admin = AdminClient({**kafka, "log_level": 2})
-        self._consumer = Consumer(
+        self._trouble = Trouble()
+        self._admin = client(AdminClient, {**kafka, "log_level": 2})
+        self._consumer = client(
+            Consumer,
             {
                 **kafka,
                 "group.id": group,
@@ -41,7 +44,8 @@ class Topics:
                 "queued.max.messages.kbytes": 65_536,
                 "fetch.wait.max.ms": 50,  # the end of a partition is told after it
                 "log_level": 2,
-            }
+            },
+            self._trouble,
         )
 
     def close(self) -> None:
@@ -53,7 +57,8 @@ class Topics:
         try:
             found = self._consumer.list_topics(topic, timeout=TIMEOUT_SECONDS)
         except KafkaException as error:
-            raise Retriable(f"topic {topic}: {error}") from error
+            self._consumer.poll(0)  # serves what is said of the connection
+            raise Retriable(f"topic {topic}: {error}{self._trouble}") from error
         return sorted(found.topics[topic].partitions)
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from uuid import UUID
 from consumers.bank.audit.ledger import Entry, Snapshot
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
-from consumers.bank.codec import Columns, Fault, Reason, TransferCodec
+from consumers.bank.codec import UNJUDGED, Columns, Fault, Reason, TransferCodec
 
 POSTED, DECIDED_MAX, EXISTS, DIFFERENT, QUARANTINED, MISSING = 1, 8, 9, 10, 11, 0
 CONTENT = (
@@ -34,6 +35,7 @@ class Judged:
     ids: list[bytes]
     verdicts: list[int]
     emitters: list[tuple[bytes, int, int]]  # emitter, sequence, offset
+    unjudged: list[int]  # offsets of records of which nobody knows whose they are
     own: int  # records that have a ledger row of their own
 
 
@@ -78,11 +80,15 @@ class Trace:
         offsets = [message.offset() for message in messages]
         values = [message.value() for message in messages]
         keys = [message.key() for message in messages]
-        columns, faults = self.codec.decode(values, keys)
-        ids = columns["transfer_id"]
         aside = self.snapshot.quarantined(
             self.topic, partition, offsets[0], offsets[-1]
         )
+        readable = [
+            None if aside.get(offset) == Reason.ENDS_WORKERS else value
+            for offset, value in zip(offsets, values, strict=True)
+        ]
+        columns, faults = self.codec.decode(readable, keys)
+        ids = columns["transfer_id"]
         entries = self.snapshot.entries(ids)
         verdicts, own = [], 0
         for row, offset in enumerate(offsets):
@@ -120,6 +126,7 @@ class Trace:
             ),
             verdicts,
             _emitters(columns, offsets, unread),
+            [offset for offset in offsets if aside.get(offset) in UNJUDGED],
             own,
         )
 
@@ -181,7 +188,7 @@ def _check_aside(
     """A record in quarantine must be one that cannot be a transfer."""
     if own:
         evidence.broken("I2", f"{where} is in quarantine and in the ledger")
-    elif not faulty and reason != Reason.UNKNOWN_SCHEMA:
+    elif not faulty and reason not in (Reason.UNKNOWN_SCHEMA, Reason.ENDS_WORKERS):
         # (A schema that was unknown then may have been registered since.)
         evidence.broken("I1", f"{where} is a transfer, but was set aside: {reason}")
 
@@ -207,23 +214,31 @@ class Gaps:
         self._evidence = evidence
         self._partition = partition
         self._complete = complete
-        self._due: dict[bytes, int] = {}
+        self._due: dict[bytes, tuple[int, int]] = {}  # number due, last offset
+        self._unjudged: list[int] = []
 
     def add(self, judged: Judged) -> None:
         """Follow some more records."""
         due = self._due
+        self._unjudged += judged.unjudged
         for emitter, found, offset in judged.emitters:
-            expected = due.get(emitter, 0 if self._complete else found)
-            if found > expected:
+            expected, last = due.get(emitter, (0 if self._complete else found, -1))
+            if found - expected > self._unjudged_between(last, offset):
                 self._evidence.broken(
                     "I10",
                     f"emitter {UUID(bytes=emitter)}, partition {self._partition}: "
                     f"{found - expected} records missing before offset {offset} "
                     f"(expected number {expected}, found {found})",
                 )
-            if found >= expected:
-                due[emitter] = found + 1
+            due[emitter] = (max(expected, found + 1), offset)
         self._evidence.saw("I10", len(judged.emitters))
+
+    def _unjudged_between(self, after: int, before: int) -> int:
+        """How many records in between were set aside without being read: they may be
+        the ones that are missing."""
+        if not self._unjudged:
+            return 0
+        return bisect_left(self._unjudged, before) - bisect_right(self._unjudged, after)
 
 
 class Chain:

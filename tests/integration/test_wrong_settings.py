@@ -1,0 +1,53 @@
+"""What a program ends with, at once and in one sentence: status 78 (EX_CONFIG)."""
+
+from pathlib import Path
+
+import pytest
+
+from local.platform import Platform, Program
+
+pytestmark = pytest.mark.stack
+
+DEFECT = 78
+
+
+def ends(program: Program, timeout_s: float = 60.0) -> tuple[int, str]:
+    """Exit status and last words, in one line."""
+    status = program.process.wait(timeout_s)
+    return status, " ".join(program.text.splitlines()[-1:])
+
+
+def test_missing_settings_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ["BOOTSTRAP_SERVERS", "REGISTRY_URL", "CONNINFO"]
+    for name in wanted:
+        monkeypatch.delenv(f"BANK_{name}", raising=False)
+    with Program(["consumers.bank", "run"], {}, tmp_path / "bank.log") as bank:
+        status, words = ends(bank)
+    assert status == DEFECT, words
+    for name in wanted:
+        assert f"BANK_{name}" in words
+
+
+def test_a_setting_that_makes_no_sense_is_named(platform: Platform) -> None:
+    with platform.bank(batch_records_max="many", batch_linger_ms=0) as bank:
+        status, words = ends(bank)
+    assert status == DEFECT, words
+    assert "BANK_BATCH_RECORDS_MAX, BANK_BATCH_LINGER_MS" in words
+
+
+def test_a_database_without_a_ledger_is_named(platform: Platform) -> None:
+    conninfo = platform.stack.conninfo(user="bank", dbname="postgres")
+    with platform.bank(conninfo=conninfo) as bank:
+        status, words = ends(bank)
+    assert status == DEFECT, words
+    assert "make migrate" in words
+
+
+def test_a_topic_without_a_schema_is_named(platform: Platform) -> None:
+    with platform.bank(topic="unregistered") as bank:
+        status, words = ends(bank)
+    assert status == DEFECT, words
+    assert "unregistered-value" in words
+    assert "make register" in words
