@@ -7,7 +7,7 @@ given and taken from within `poll`, as librdkafka calls back.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -79,6 +79,7 @@ class Reading:
         self.next: dict[int, int] = {}  # the next offset to read
         self.ends: dict[int, int] = {}  # the end of the log, where it was reached
         self.membership: Any = None
+        self._again: dict[int, int] = {}  # polled, and given back: from this offset on
 
     def subscribe(self, owner: Owner) -> None:
         """Begin to take part in the group."""
@@ -103,10 +104,14 @@ class Reading:
 
     # -- records ----------------------------------------------------------------------
 
-    def poll(self, records_max: int) -> list[Any]:
-        """Messages without error. Raises Retriable, Refused, Fenced."""
+    def poll(self, records_max: Callable[[], int]) -> list[Any]:
+        """Messages without error. Raises Retriable, Refused, Fenced.
+
+        `records_max()` may become less while partitions are assigned within the poll:
+        what is too much then is read again.
+        """
         try:
-            polled = self.consumer.consume(records_max, self._linger_seconds)
+            polled = self.consumer.consume(records_max(), self._linger_seconds)
         except KafkaException as error:
             raise Retriable(f"while reading {self._topic}: {error}") from error
         messages = [message for message in polled if not self._is_end(message)]
@@ -114,7 +119,10 @@ class Reading:
             if message.error() is not None:
                 raise self._meaning(message)
         self._note_membership()
-        return messages
+        kept = messages[: records_max()]
+        for message in messages[len(kept) :]:
+            self._again.setdefault(message.partition(), message.offset())
+        return kept
 
     def _is_end(self, message: Any) -> bool:
         error = message.error()
@@ -159,6 +167,10 @@ class Reading:
             for part, kind in zip(parts, (old, new), strict=True):
                 if part.offsets:
                     kind.append(part)
+        again, self._again = self._again, {}
+        for partition, offset in again.items():
+            if partition in self.next:
+                self.read(partition, offset)
         return old, new
 
     # -- waiting ----------------------------------------------------------------------

@@ -124,7 +124,7 @@ class Session:
         """One poll and what follows from it. Raises what ends the session."""
         laps = Laps()
         self._publisher.check()
-        messages = self._reading.poll(self._caution.records_max)
+        messages = self._reading.poll(lambda: self._caution.records_max)
         laps.lap(names.POLL)
         old, new = self._reading.sort(messages, self._begun_at())
         slices = self._take(new)
