@@ -12,17 +12,22 @@ from typing import Annotated
 
 import psycopg
 import typer
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
-from once import resources
-from once.errors import Defect, OnceError, exit_status, from_postgres
+from once import logs, resources
+from once.errors import OnceError, Refused, exit_status, from_postgres
+from once.kafka import Trouble, client
 from once.migrate import migrate as apply_migrations
 from once.registry import Registry, load_schema
-from once.settings import required
+from once.settings import KafkaSettings, load, required
+from once.topics import ensure, wanted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+@app.callback()
+def _main() -> None:
+    logs.configure("once", "0", "error")  # each command says what is wrong at its end
 
 
 @app.command()
@@ -49,27 +54,36 @@ def register(pairs: Annotated[list[str], typer.Argument(help="SUBJECT=FILE")]) -
 @app.command()
 def topics(
     pairs: Annotated[list[str], typer.Argument(help="TOPIC=PARTITIONS")],
-    replication: int = 3,
+    replication: Annotated[int, typer.Option(min=1)] = 3,
 ) -> None:
-    """Create topics at ONCE_BOOTSTRAP_SERVERS, with min ISR = replication - 1."""
-    admin = AdminClient({"bootstrap.servers": required("ONCE_BOOTSTRAP_SERVERS")})
-    wanted = [
-        NewTopic(
-            topic,
-            num_partitions=int(count),
-            replication_factor=replication,
-            config={"min.insync.replicas": str(max(1, replication - 1))},
+    """Create topics at ONCE_BOOTSTRAP_SERVERS, with min ISR = replication - 1.
+
+    One that was there stays as it is; where it differs from what was asked, each
+    difference is said and the exit status is 65.
+    """
+    asked = [wanted(*_topic(pair), replication) for pair in pairs]
+    trouble = Trouble()
+    admin = client(AdminClient, load(KafkaSettings).client, trouble)
+    made, differences = ensure(admin, asked, trouble)
+    different = {each.topic for each in differences}
+    for topic in asked:
+        if topic.name in made:
+            print(f"{topic.name} created")
+        elif topic.name not in different:
+            print(f"{topic.name} was there, as asked")
+    for difference in differences:
+        print(difference, file=sys.stderr)
+    if differences:
+        raise Refused(
+            f"not as asked, and left as it is: {', '.join(sorted(different))}"
         )
-        for topic, _, count in (pair.partition("=") for pair in pairs)
-    ]
-    for topic, made in admin.create_topics(wanted).items():
-        try:
-            made.result()
-            print(f"{topic} created")
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise Defect(f"topic {topic}: {error.args[0].str()}") from error
-            print(f"{topic} was there")
+
+
+def _topic(pair: str) -> tuple[str, int]:
+    name, _, count = pair.partition("=")
+    if not name or not count.isdecimal() or int(count) < 1:
+        raise typer.BadParameter(f"{pair!r} is not TOPIC=PARTITIONS")
+    return name, int(count)
 
 
 def _registry_ca() -> Path | None:
