@@ -30,7 +30,7 @@ from local.deadline import Patience
 from local.errors import StackError
 from local.stack import Stack
 from once import resources, topics
-from once.migrate import migrate
+from once.migrate import assert_again, migrate
 from once.registry import Registry, load_schema
 
 
@@ -134,6 +134,7 @@ class Platform:
         self._create_database()
         with psycopg.connect(self.conninfo("migrator")) as connection:
             migrate(connection, resources.find("postgres/migrations"))
+            assert_again(connection, resources.find("postgres/asserted"))
         registry = Registry(self.stack.endpoints.registry_url)
         for topic, file in self.schemas.items():
             registry.register(f"{topic}-value", load_schema(resources.find(file)))
@@ -186,10 +187,11 @@ class Platform:
             "BANK_GROUP": self.group,
             "AUDIT_GROUP": self.group,
         }
-        for program in ("BANK", "STORE", "AUDIT"):
+        for program in ("ONCE", "BANK", "STORE", "AUDIT"):
             found[f"{program}_TOPIC"] = self.topic
             found[f"{program}_RESULTS_TOPIC"] = self.results_topic
-        found["STORE_RECEIPTS_TOPIC"] = self.receipts_topic
+        for program in ("ONCE", "STORE"):
+            found[f"{program}_RECEIPTS_TOPIC"] = self.receipts_topic
         for program in ("ONCE", "BANK", "STORE", "AUDIT", "PEEK"):
             endpoints = self.stack.endpoints
             found[f"{program}_BOOTSTRAP_SERVERS"] = endpoints.bootstrap_servers

@@ -1,4 +1,4 @@
-"""Sets up what the programs need: `python -m once migrate | register | topics`.
+"""Sets up what the programs need, `python -m once migrate | register | topics`.
 
 All three are idempotent: running one again changes nothing.
 """
@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from once import logs, resources
 from once.errors import OnceError, Refused, exit_status, from_postgres
 from once.kafka import Trouble, client
+from once.migrate import assert_again
 from once.migrate import migrate as apply_migrations
 from once.registry import Registry, load_schema
 from once.settings import KafkaSettings, load, required
@@ -31,14 +32,23 @@ def _main() -> None:
 
 
 @app.command()
-def migrate(folder: str = "postgres/migrations") -> None:
-    """Apply the SQL migrations, as the role in ONCE_MIGRATOR_CONNINFO."""
+def migrate(
+    folder: str = "postgres/migrations", asserted: str = "postgres/asserted"
+) -> None:
+    """Apply the SQL migrations, as the role in ONCE_MIGRATOR_CONNINFO.
+
+    Then take away the rights that must not be there, whether anything was applied or
+    not: whoever operates Postgres may have given them back.
+    """
     try:
         with psycopg.connect(required("ONCE_MIGRATOR_CONNINFO")) as connection:
             applied = apply_migrations(connection, resources.find(folder))
+            warnings = assert_again(connection, resources.find(asserted))
     except psycopg.Error as error:
         raise from_postgres(error, "migrating") from error
     print(f"applied {', '.join(applied) or 'nothing: all was there'}")
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 @app.command()
