@@ -1,6 +1,7 @@
 """Sets up what the programs need, `python -m once migrate | register | topics`.
 
-All three are idempotent: running one again changes nothing.
+All three are idempotent: running one again changes nothing. `doctor` changes nothing
+at all: it looks whether what is there can keep what is promised.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ from typing import Annotated
 import psycopg
 import typer
 from confluent_kafka.admin import AdminClient
+from rich.console import Console
 
 from once import logs, resources
+from once.doctor.examine import examine
+from once.doctor.report import as_json, as_table
+from once.doctor.report import exit_status as status_of
+from once.doctor.settings import DoctorSettings
 from once.errors import OnceError, Refused, exit_status, from_postgres
 from once.kafka import Trouble, client
 from once.migrate import assert_again
@@ -22,6 +28,8 @@ from once.migrate import migrate as apply_migrations
 from once.registry import Registry, load_schema
 from once.settings import KafkaSettings, load, required
 from once.topics import ensure, wanted
+
+PIPE_COLUMNS = 160  # of a table that goes into a file
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -87,6 +95,25 @@ def topics(
         raise Refused(
             f"not as asked, and left as it is: {', '.join(sorted(different))}"
         )
+
+
+@app.command()
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Look at Kafka, registry and Postgres; 0 when nothing is worse than a warning.
+
+    Exit status 65: what is there could lose or repeat what was promised; 78: the
+    programs cannot work with it.
+    """
+    settings = load(DoctorSettings)
+    findings = list(examine(settings))
+    if json:
+        print(as_json(findings))
+    else:
+        columns = None if sys.stdout.isatty() else PIPE_COLUMNS
+        Console(markup=False, highlight=False, width=columns).print(as_table(findings))
+    raise typer.Exit(status_of(findings))
 
 
 def _topic(pair: str) -> tuple[str, int]:
