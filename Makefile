@@ -204,7 +204,7 @@ kind-push: $(VENV)/.installed ## deploy this working tree: a commit to the clust
 	@$(KIND) push
 
 .PHONY: kind-demo
-kind-demo: $(VENV)/.installed ## payments, the death of a node, the audit
+kind-demo: $(VENV)/.installed ## payments, the death of a node, the audit (KIND_OFFLINE=1)
 	@$(KIND) demo
 
 .PHONY: kind-down
