@@ -27,6 +27,8 @@ UNCLEAN = "unclean.leader.election.enable"
 # Our own transactions end or time out within 10 s; an open one stops every reader.
 TRANSACTION_MS_MIN, TRANSACTION_MS_MAX = 10_000, 60_000
 
+OFFSETS_MINUTES_MIN = 7 * 24 * 60  # Kafka's default; a group may rest over holidays
+
 # Kafka's own: which transactions are open, and how far each group has come.
 INTERNAL = ("__transaction_state", "__consumer_offsets")
 
@@ -110,7 +112,7 @@ def _check_broker(
         cure = "allow DescribeConfigs on the cluster"
         yield Finding(check, Level.WARNING, "settings hidden", "settings visible", cure)
         return
-    found = []
+    found = list(_offsets_kept(check, config))
     if config.get("auto.create.topics.enable") == "true":
         found.append(
             Finding(
@@ -133,6 +135,18 @@ def _check_broker(
             )
         )
     yield from found or [good(check, "creates no topics, ends open transactions")]
+
+
+def _offsets_kept(check: str, config: Mapping[str, str]) -> Iterator[Finding]:
+    minutes = int(config.get("offsets.retention.minutes", "0"))
+    if minutes < OFFSETS_MINUTES_MIN:
+        yield Finding(
+            f"{check}: offsets.retention.minutes",
+            Level.WARNING,
+            str(minutes),
+            f"{OFFSETS_MINUTES_MIN} or more",
+            "set it on every broker: a group that rests for longer loses its place",
+        )
 
 
 def _check_topics(

@@ -30,6 +30,8 @@ def check_registry(
     try:
         for subject, file in schemas.items():
             yield from _check_subject(registry, subject, file)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Defect("what answers is no registry") from error
     finally:
         registry.close()
 

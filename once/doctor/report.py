@@ -85,5 +85,6 @@ def as_table(findings: Iterable[Finding]) -> Table:
         table.add_column(column, overflow="fold")
     for each in findings:
         level = Text(each.level, _STYLES[each.level])
-        table.add_row(level, each.check, each.found, each.wanted, each.cure)
+        texts = (each.check, each.found, each.wanted, each.cure)
+        table.add_row(level, *map(Text, texts))  # a text may look like markup
     return table

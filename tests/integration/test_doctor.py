@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -23,6 +22,8 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.cimpl import NewTopic
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 from local.deadline import Patience
 from local.platform import Platform
 from local.stack import Stack
@@ -31,6 +32,7 @@ from once.doctor.postgres import check_postgres
 from once.doctor.report import Finding, Level
 from once.errors import Defect, Refused, Retriable
 from tests.fix_platform import a_platform
+from tests.integration.pooler import a_pooler
 
 pytestmark = pytest.mark.stack
 
@@ -365,7 +367,22 @@ def test_an_empty_database_lacks_its_migrations(healthy: Platform) -> None:
     assert "run the migrations" in found["accounts"].found
 
 
-def test_no_secret_is_told(healthy: Platform, tmp_path: Path) -> None:
+def test_a_pooler_in_between_is_a_defect(healthy: Platform) -> None:
+    stack = healthy.stack
+    leader = stack.postgres.leader()
+    assert leader is not None
+    with a_pooler("127.0.0.1", stack.endpoints.ports[leader]) as port:
+        given = conninfo_to_dict(healthy.conninfo("migrator"))
+        through = {**given, "host": "127.0.0.1", "port": port, "sslmode": "disable"}
+        found = list(check_postgres(make_conninfo("", **through)))
+    (finding,) = (each for each in found if each.level is not Level.GOOD)
+    assert (finding.check, finding.level) == ("Postgres connection", Level.DEFECT)
+    assert finding.found == "a pooler in between"
+
+
+def test_no_secret_is_told(healthy: Platform) -> None:
     where = "host=127.0.0.1 port=9 user=audit password=hunter2 dbname=ledger"
-    _, bad = doctor(healthy, ONCE_DOCTOR_CONNINFO=where)
-    assert "hunter2" not in json.dumps(bad)
+    for broken in (where, f"{where} and nonsense", "postgresql://u:hunter2@[::/x"):
+        status, bad = doctor(healthy, ONCE_DOCTOR_CONNINFO=broken)
+        assert status == 78
+        assert "hunter2" not in json.dumps(bad)

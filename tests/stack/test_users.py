@@ -11,6 +11,7 @@ import pytest
 import yaml
 from confluent_kafka.admin import AdminClient
 
+from local.deadline import Patience
 from local.exposure import Exposure
 from local.kube.api import Api, Object
 from local.kube.authority import Authority
@@ -52,6 +53,15 @@ class Exposed:
         self._stack = stack
         self._folder = folder
         self._operator = KafkaOperator(cast(Api, Users(folder)), stack, authority)
+
+    def change_topic(self, name: str, **changed: str) -> None:
+        """As if its manifest had been changed, `_` for each dot in the names."""
+        documents = yaml.safe_load_all((ROOT / "strimzi/base/topics.yaml").read_text())
+        (topic,) = (each for each in documents if each["metadata"]["name"] == name)
+        topic["metadata"] |= {"namespace": "once", "generation": len(changed)}
+        config = {key.replace("_", "."): value for key, value in changed.items()}
+        topic["spec"]["config"] |= {"min.insync.replicas": 1, **config}
+        self._operator.reconcile(topic)
 
     def admin(self, name: str, *, without: str = "") -> AdminClient:
         """The client of a user of the manifests, or of one with less rights."""
@@ -122,6 +132,22 @@ def test_without_the_right_to_see_settings_there_is_a_warning(exposed: Exposed) 
     findings = require_fit(admin, BANK)
     assert said(findings) == {("1", Level.WARNING), ("hidden", Level.WARNING)}
     assert len(findings) == 2 * len(BANK)
+
+
+def test_a_manifest_that_changes_changes_the_topic(exposed: Exposed) -> None:
+    admin = exposed.admin("bank")
+    exposed.change_topic("transfer-results")  # they are kept longer than transfers
+    one_replica, dated = ("1", Level.WARNING), ("CreateTime", Level.WARNING)
+    for changed, expected in (
+        ({"message_timestamp_type": dated[0]}, {one_replica, dated}),
+        ({}, {one_replica}),
+    ):
+        exposed.change_topic("transfers", **changed)
+        Patience().wait_until(
+            lambda: said(unfit_topics(admin, BANK)) == expected,
+            what=f"the broker to know {changed}",
+            timeout_s=30.0,
+        )
 
 
 def test_a_topic_that_is_not_ours_is_a_defect(exposed: Exposed) -> None:
