@@ -1,7 +1,7 @@
 """Settings of Postgres that bend what is promised, wherever they are made.
 
 On the server, for a role or for a database: what a session does not set itself, it gets
-from there. `bent` looks at the session at hand and at what waits for other roles.
+from there.
 """
 
 from __future__ import annotations
@@ -63,11 +63,12 @@ SESSION = {
 }
 
 
-def bent(connection: psycopg.Connection) -> Iterator[Finding]:
-    """What differs in this session, and what is set for roles and databases."""
+def in_session(connection: psycopg.Connection) -> Iterator[Finding]:
+    """What was given to this session; what it has set itself is its own affair."""
     rules = {**SERVER, **SESSION}
     found = connection.execute(
-        "SELECT name, setting FROM pg_settings WHERE name = ANY (%s) ORDER BY name",
+        "SELECT name, setting FROM pg_settings"
+        " WHERE name = ANY (%s) AND source <> 'session' ORDER BY name",
         (list(rules),),
     )
     for name, value in found.fetchall():
@@ -75,6 +76,10 @@ def bent(connection: psycopg.Connection) -> Iterator[Finding]:
             shown = value or "empty"
             cure = f"ALTER SYSTEM SET {name}, or where it was set"
             yield Finding(name, rules[name].level, shown, rules[name].wanted, cure)
+
+
+def for_others(connection: psycopg.Connection) -> Iterator[Finding]:
+    """What waits for sessions of any role in this database."""
     for role, database, setting in connection.execute(_WAITING).fetchall():
         name, _, value = setting.partition("=")
         rule = SESSION.get(name)

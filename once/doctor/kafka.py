@@ -13,8 +13,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from once import topics
-from once.doctor.report import Finding, Level, good, guarded
-from once.errors import Defect, Refused, Retriable
+from once.doctor.report import Finding, Level, good, guarded, require
+from once.errors import Retriable
 from once.kafka import Trouble
 from once.topics import Topic, alter
 
@@ -59,11 +59,7 @@ def require_fit(
     missing = [str(each) for each in found if each.found == MISSING]
     if missing:
         raise Retriable("; ".join(missing))
-    for level, kind in ((Level.REFUSED, Refused), (Level.DEFECT, Defect)):
-        worst = [str(each) for each in found if each.level is level]
-        if worst:
-            raise kind("; ".join(worst))
-    return found
+    return require(found)
 
 
 def unfit_topics(

@@ -1,5 +1,8 @@
 """Whether Postgres can keep what is promised.
 
+Programs call `require_fit` with their connection when they start; `check_postgres` is
+the whole of it, for `python -m once doctor`.
+
 What belongs to the tables in it is asked by the files of postgres/checks: each is one
 SELECT of (check, level, found, wanted, cure).
 """
@@ -15,8 +18,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from once import migrate, resources
-from once.doctor.bending import bent
-from once.doctor.report import Finding, Level, good, guarded
+from once.doctor.bending import for_others, in_session
+from once.doctor.report import Finding, Level, good, guarded, require
 from once.errors import Defect, from_postgres
 
 CLOCK_SECONDS_MAX = 30.0
@@ -40,7 +43,8 @@ def check_postgres(conninfo: str) -> Iterator[Finding]:
         raise from_postgres(error, "connecting to Postgres") from error
     with connection:
         parts: dict[str, Check] = {
-            "Postgres server": check_server,
+            "Postgres server": _server,
+            "Postgres connection": _directly,
             "Postgres settings": _settings,
             "Postgres clock": _clock,
             "migrations": _migrations,
@@ -50,18 +54,34 @@ def check_postgres(conninfo: str) -> Iterator[Finding]:
             yield from guarded(name, _translated(part, connection))
 
 
-def check_server(connection: psycopg.Connection) -> Iterator[Finding]:
-    """Whether it is the primary, and nobody stands between us and it."""
-    pid, recovers, version = _row(
-        connection,
-        "SELECT pg_backend_pid(), pg_is_in_recovery(),"
-        " current_setting('server_version')",
+def require_fit(connection: psycopg.Connection) -> list[Finding]:
+    """The warnings about a program's own connection; with worse it must not start.
+
+    Raises Refused (settings under which money could be lost or decided wrongly), Defect
+    (a pooler in between) and what asking Postgres may end in. It only reads; to end the
+    transaction is the caller's.
+    """
+    checks: tuple[Check, ...] = (_directly, in_session)
+    return require(
+        finding for check in checks for finding in _translated(check, connection)
+    )
+
+
+def _server(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Whether it is the primary."""
+    recovers, version = _row(
+        connection, "SELECT pg_is_in_recovery(), current_setting('server_version')"
     )
     if recovers:
         cure = "add target_session_attrs=read-write and all hosts to the conninfo"
         yield Finding("Postgres server", Level.DEFECT, "a standby", "the primary", cure)
     else:
         yield good("Postgres server", f"primary, version {version}")
+
+
+def _directly(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Whether nobody stands between us and the server."""
+    (pid,) = _row(connection, "SELECT pg_backend_pid()")
     if pid != connection.info.backend_pid:
         yield Finding(
             "Postgres connection",
@@ -74,7 +94,7 @@ def check_server(connection: psycopg.Connection) -> Iterator[Finding]:
 
 
 def _settings(connection: psycopg.Connection) -> Iterator[Finding]:
-    found = list(bent(connection))
+    found = [*in_session(connection), *for_others(connection)]
     yield from found or [good("Postgres settings", "durable, and as sessions expect")]
 
 

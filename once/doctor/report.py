@@ -65,6 +65,16 @@ def guarded(check: str, findings: Iterable[Finding]) -> Iterator[Finding]:
         yield Finding(check, Level.DEFECT, str(error), "an answer")
 
 
+def require(findings: Iterable[Finding]) -> list[Finding]:
+    """The warnings. Raises Refused or Defect for what is worse, naming all of it."""
+    found = list(findings)
+    for level, kind in ((Level.REFUSED, Refused), (Level.DEFECT, Defect)):
+        worst = [str(each) for each in found if each.level is level]
+        if worst:
+            raise kind("; ".join(worst))
+    return [each for each in found if each.level is Level.WARNING]
+
+
 def exit_status(findings: Iterable[Finding]) -> int:
     """What the errors of these names would end a program with; 0 without any."""
     levels = {finding.level for finding in findings}

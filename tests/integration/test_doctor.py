@@ -27,6 +27,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from local.deadline import Patience
 from local.platform import Platform
 from local.stack import Stack
+from once.doctor import postgres
 from once.doctor.kafka import Role, require_fit, unfit_topics
 from once.doctor.postgres import check_postgres
 from once.doctor.report import Finding, Level
@@ -378,6 +379,29 @@ def test_a_pooler_in_between_is_a_defect(healthy: Platform) -> None:
     (finding,) = (each for each in found if each.level is not Level.GOOD)
     assert (finding.check, finding.level) == ("Postgres connection", Level.DEFECT)
     assert finding.found == "a pooler in between"
+
+
+def test_a_program_starts_with_a_fit_connection_only(healthy: Platform) -> None:
+    conninfo = healthy.conninfo("bank")
+    with psycopg.connect(conninfo) as connection:
+        # What a session sets itself is its own affair.
+        connection.execute("SET idle_in_transaction_session_timeout = '15s'")
+        assert postgres.require_fit(connection) == []
+    for target in ("DATABASE", "ROLE bank IN DATABASE"):
+        target = f'{target} "{healthy.dbname}"'
+        there = f"ALTER {target} SET default_transaction_isolation = serializable"
+        with (
+            changed(healthy, "postgres", there, f"ALTER {target} RESET ALL"),
+            psycopg.connect(conninfo) as connection,
+            pytest.raises(Refused, match="default_transaction_isolation: serializable"),
+        ):
+            postgres.require_fit(connection)
+    with psycopg.connect(conninfo, options="-c lock_timeout=9") as connection:
+        (finding,) = postgres.require_fit(connection)
+        assert finding.check == "lock_timeout"
+    connection.close()
+    with pytest.raises(Retriable):
+        postgres.require_fit(connection)
 
 
 def test_no_secret_is_told(healthy: Platform) -> None:
