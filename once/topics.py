@@ -38,6 +38,7 @@ _AWAY = {
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,  # one broker may not know yet what another does
 }
 
 
