@@ -158,6 +158,10 @@ migrate: $(VENV)/.installed ## apply the ledger's migrations
 register: $(VENV)/.installed ## register the schemas; an incompatible one is refused
 	@$(RUN) once register $(SUBJECTS)
 
+.PHONY: doctor
+doctor: $(VENV)/.installed ## whether Kafka, registry and Postgres can keep the promise (ARGS=--json)
+	@$(RUN) once doctor $(ARGS)
+
 .PHONY: bank
 bank: $(VENV)/.installed ## run the Bank until Ctrl-C (WORKERS=2)
 	@$(RUN) consumers.bank run --workers $(WORKERS)
@@ -200,7 +204,7 @@ kind-push: $(VENV)/.installed ## deploy this working tree: a commit to the clust
 	@$(KIND) push
 
 .PHONY: kind-demo
-kind-demo: $(VENV)/.installed ## payments, the death of a node, the audit
+kind-demo: $(VENV)/.installed ## payments, the death of a node, the audit (KIND_OFFLINE=1)
 	@$(KIND) demo
 
 .PHONY: kind-down

@@ -112,6 +112,7 @@ _PROMPT: dict[str, object] = {
     "broker.session.timeout.ms": 6000,
     "broker.heartbeat.interval.ms": 1500,
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
+    "transaction.max.timeout.ms": 60_000,
     "leader.imbalance.check.interval.seconds": 5,
     "controller.quorum.fetch.timeout.ms": 4000,
     "controller.quorum.election.timeout.ms": 2000,

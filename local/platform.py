@@ -21,16 +21,16 @@ from typing import Self
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from psycopg import sql
 
 from consumers.bank import accounts
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
 from local.deadline import Patience
+from local.errors import StackError
 from local.stack import Stack
-from once import resources
-from once.migrate import migrate
+from once import resources, topics
+from once.migrate import assert_again, migrate
 from once.registry import Registry, load_schema
 
 
@@ -134,6 +134,7 @@ class Platform:
         self._create_database()
         with psycopg.connect(self.conninfo("migrator")) as connection:
             migrate(connection, resources.find("postgres/migrations"))
+            assert_again(connection, resources.find("postgres/asserted"))
         registry = Registry(self.stack.endpoints.registry_url)
         for topic, file in self.schemas.items():
             registry.register(f"{topic}-value", load_schema(resources.find(file)))
@@ -150,16 +151,16 @@ class Platform:
         }
 
     def create_topics(self, partitions: int) -> None:
-        """Create the topics where they are missing."""
-        admin = self.admin()
-        there = admin.list_topics(timeout=10).topics
-        wanted = [
-            NewTopic(topic, partitions, self.stack.endpoints.brokers)
-            for topic in self.schemas
-            if topic not in there
-        ]
-        for made in admin.create_topics(wanted).values() if wanted else ():
-            made.result()
+        """Create the topics where they are missing. Raises StackError.
+
+        One that was there may have more partitions, and nothing else that differs.
+        """
+        copies = self.stack.endpoints.brokers
+        asked = [topics.wanted(topic, partitions, copies) for topic in self.schemas]
+        _, differences = topics.ensure(self.admin(), asked)
+        wrong = [str(each) for each in differences if each.setting != topics.PARTITIONS]
+        if wrong:
+            raise StackError("\n".join(wrong))
 
     def admin(self) -> AdminClient:
         """Kafka's admin client."""
@@ -186,10 +187,11 @@ class Platform:
             "BANK_GROUP": self.group,
             "AUDIT_GROUP": self.group,
         }
-        for program in ("BANK", "STORE", "AUDIT"):
+        for program in ("ONCE", "BANK", "STORE", "AUDIT"):
             found[f"{program}_TOPIC"] = self.topic
             found[f"{program}_RESULTS_TOPIC"] = self.results_topic
-        found["STORE_RECEIPTS_TOPIC"] = self.receipts_topic
+        for program in ("ONCE", "STORE"):
+            found[f"{program}_RECEIPTS_TOPIC"] = self.receipts_topic
         for program in ("ONCE", "BANK", "STORE", "AUDIT", "PEEK"):
             endpoints = self.stack.endpoints
             found[f"{program}_BOOTSTRAP_SERVERS"] = endpoints.bootstrap_servers

@@ -1,6 +1,7 @@
-"""Sets up what the programs need: `python -m once migrate | register | topics`.
+"""Sets up what the programs need, `python -m once migrate | register | topics`.
 
-All three are idempotent: running one again changes nothing.
+All three are idempotent: running one again changes nothing. `doctor` changes nothing
+at all: it looks whether what is there can keep what is promised.
 """
 
 from __future__ import annotations
@@ -12,28 +13,50 @@ from typing import Annotated
 
 import psycopg
 import typer
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from rich.console import Console
 
-from once import resources
-from once.errors import Defect, OnceError, exit_status, from_postgres
+from once import logs, resources
+from once.doctor.examine import examine
+from once.doctor.report import as_json, as_table
+from once.doctor.report import exit_status as status_of
+from once.doctor.settings import DoctorSettings
+from once.errors import OnceError, Refused, exit_status, from_postgres
+from once.kafka import Trouble, client
+from once.migrate import assert_again
 from once.migrate import migrate as apply_migrations
 from once.registry import Registry, load_schema
-from once.settings import required
+from once.settings import KafkaSettings, load, required
+from once.topics import ensure, wanted
+
+PIPE_COLUMNS = 160  # of a table that goes into a file
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
+@app.callback()
+def _main() -> None:
+    logs.configure("once", "0", "error")  # each command says what is wrong at its end
+
+
 @app.command()
-def migrate(folder: str = "postgres/migrations") -> None:
-    """Apply the SQL migrations, as the role in ONCE_MIGRATOR_CONNINFO."""
+def migrate(
+    folder: str = "postgres/migrations", asserted: str = "postgres/asserted"
+) -> None:
+    """Apply the SQL migrations, as the role in ONCE_MIGRATOR_CONNINFO.
+
+    Then take away the rights that must not be there, whether anything was applied or
+    not: whoever operates Postgres may have given them back.
+    """
     try:
         with psycopg.connect(required("ONCE_MIGRATOR_CONNINFO")) as connection:
             applied = apply_migrations(connection, resources.find(folder))
+            warnings = assert_again(connection, resources.find(asserted))
     except psycopg.Error as error:
         raise from_postgres(error, "migrating") from error
     print(f"applied {', '.join(applied) or 'nothing: all was there'}")
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 @app.command()
@@ -49,27 +72,55 @@ def register(pairs: Annotated[list[str], typer.Argument(help="SUBJECT=FILE")]) -
 @app.command()
 def topics(
     pairs: Annotated[list[str], typer.Argument(help="TOPIC=PARTITIONS")],
-    replication: int = 3,
+    replication: Annotated[int, typer.Option(min=1)] = 3,
 ) -> None:
-    """Create topics at ONCE_BOOTSTRAP_SERVERS, with min ISR = replication - 1."""
-    admin = AdminClient({"bootstrap.servers": required("ONCE_BOOTSTRAP_SERVERS")})
-    wanted = [
-        NewTopic(
-            topic,
-            num_partitions=int(count),
-            replication_factor=replication,
-            config={"min.insync.replicas": str(max(1, replication - 1))},
+    """Create topics at ONCE_BOOTSTRAP_SERVERS, with min ISR = replication - 1.
+
+    One that was there stays as it is; where it differs from what was asked, each
+    difference is said and the exit status is 65.
+    """
+    asked = [wanted(*_topic(pair), replication) for pair in pairs]
+    trouble = Trouble()
+    admin = client(AdminClient, load(KafkaSettings).client, trouble)
+    made, differences = ensure(admin, asked, trouble)
+    different = {each.topic for each in differences}
+    for topic in asked:
+        if topic.name in made:
+            print(f"{topic.name} created")
+        elif topic.name not in different:
+            print(f"{topic.name} was there, as asked")
+    for difference in differences:
+        print(difference, file=sys.stderr)
+    if differences:
+        raise Refused(
+            f"not as asked, and left as it is: {', '.join(sorted(different))}"
         )
-        for topic, _, count in (pair.partition("=") for pair in pairs)
-    ]
-    for topic, made in admin.create_topics(wanted).items():
-        try:
-            made.result()
-            print(f"{topic} created")
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise Defect(f"topic {topic}: {error.args[0].str()}") from error
-            print(f"{topic} was there")
+
+
+@app.command()
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Look at Kafka, registry and Postgres; 0 when nothing is worse than a warning.
+
+    Exit status 65: what is there could lose or repeat what was promised; 78: the
+    programs cannot work with it.
+    """
+    settings = load(DoctorSettings)
+    findings = list(examine(settings))
+    if json:
+        print(as_json(findings))
+    else:
+        columns = None if sys.stdout.isatty() else PIPE_COLUMNS
+        Console(markup=False, highlight=False, width=columns).print(as_table(findings))
+    raise typer.Exit(status_of(findings))
+
+
+def _topic(pair: str) -> tuple[str, int]:
+    name, _, count = pair.partition("=")
+    if not name or not count.isdecimal() or int(count) < 1:
+        raise typer.BadParameter(f"{pair!r} is not TOPIC=PARTITIONS")
+    return name, int(count)
 
 
 def _registry_ca() -> Path | None:

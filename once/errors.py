@@ -60,7 +60,7 @@ class Refused(OnceError):
     `partition` is the one that it is about; None: everything.
     """
 
-    def __init__(self, message: str, partition: int | None = None) -> None:
+    def __init__(self, message: str = "", partition: int | None = None) -> None:
         super().__init__(message)
         self.partition = partition
 

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsError
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from once.errors import Defect
 
@@ -19,6 +19,26 @@ S = TypeVar("S", bound=BaseSettings)
 
 SECRETS_DIR = "ONCE_SECRETS_DIR"
 REFUSE_ROOT = "ONCE_REFUSE_ROOT"  # set in our images
+
+
+class KafkaSettings(BaseSettings):
+    """Where Kafka is, for the commands of `python -m once` (ONCE_...)."""
+
+    model_config = SettingsConfigDict(env_prefix="ONCE_", extra="ignore")
+
+    bootstrap_servers: str = Field(
+        min_length=1, description="Kafka brokers, host:port,..."
+    )
+    kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")
+
+    @property
+    def client(self) -> dict[str, str | int]:
+        """The settings of a client; what goes wrong is said in our own words."""
+        return {
+            "bootstrap.servers": self.bootstrap_servers,
+            "log_level": 2,
+            **self.kafka,
+        }
 
 
 def load(kind: type[S]) -> S:

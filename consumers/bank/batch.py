@@ -10,6 +10,7 @@ from typing import Any
 from consumers.bank.codec import Columns, Fault, Reason, TransferCodec
 from consumers.bank.rules import Transfers
 from consumers.bank.verdicts import Verdict
+from once.headers import headers_of
 
 NO_TRANSFER_ID = bytes(16)
 
@@ -101,14 +102,6 @@ def group(messages: Sequence[Any], with_headers: bool) -> list[Records]:
         )
         for partition, rows in sorted(by_partition.items())
     ]
-
-
-def headers_of(message: Any) -> Any:
-    """A record's headers; none when a name is no text, which the client cannot bear."""
-    try:
-        return message.headers()
-    except (SystemError, UnicodeDecodeError):
-        return None
 
 
 def decode(

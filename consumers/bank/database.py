@@ -13,7 +13,8 @@ from contextlib import suppress
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from once.errors import Defect, Retriable, from_postgres
+from once.doctor.postgres import require_fit
+from once.errors import Retriable, from_postgres
 
 # A dead peer is noticed by the kernel, never by a timeout that could cancel a COMMIT.
 _DEFAULTS = {
@@ -38,6 +39,8 @@ LOCK_WAIT_MAX_S = 5
 _SESSION = {
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_MAX_S}s",
     "lock_timeout": f"{LOCK_WAIT_MAX_S}s",
+    # A verdict is on what is true at its moment, not when the transaction began.
+    "default_transaction_isolation": "read committed",
     # These could cancel a COMMIT, or end a long batch.
     "statement_timeout": "0",
     "transaction_timeout": "0",
@@ -104,23 +107,8 @@ def _prepare(connection: psycopg.Connection) -> None:
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     connection.execute(_SET, (list(_SESSION), list(_SESSION.values())))
     connection.execute(_SET_COMMIT)
-    row = connection.execute(
-        "SELECT pg_backend_pid(), current_setting('server_encoding'),"
-        " current_setting('transaction_read_only'), current_database()"
-    ).fetchone()
+    row = connection.execute("SHOW transaction_read_only").fetchone()
+    require_fit(connection)  # a pooler, an encoding, what a role or database sets
     connection.commit()
-    assert row is not None, "a SELECT without FROM has one row"
-    pid, encoding, read_only, database = row
-    if pid != connection.info.backend_pid:
-        raise Defect(
-            "there is a connection pooler between the Bank and Postgres: it forgets "
-            "what a session has set, and may cancel a COMMIT; let BANK_CONNINFO name "
-            "the primary itself"
-        )
-    if encoding != "UTF8":
-        raise Defect(
-            f"database {database} is encoded in {encoding}, which cannot hold every "
-            "memo; create the ledger's database with ENCODING 'UTF8'"
-        )
-    if read_only != "off":
+    if row != ("off",):
         raise Retriable("connected to a Postgres server that is read-only")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -60,6 +60,7 @@ class Observer:
         self._owned: tuple[int, ...] = ()
         self._away: str | None = "the worker has not started yet"
         self._stepped_at = time.monotonic()
+        self._warned: set[str] = set()
         self.stopping = False
         self.worked = False  # a session has come up since the process started
         self.progress = progress or Progress(settings.stall_seconds_max)
@@ -86,6 +87,13 @@ class Observer:
     def away(self, reason: str | None) -> None:
         """Something that the work depends on is away; None: all is there."""
         self._away = reason
+
+    def warn(self, findings: Iterable[str]) -> None:
+        """Say once what is not as it should be, and stops nothing."""
+        for finding in findings:
+            if finding not in self._warned:
+                self._warned.add(finding)
+                log.warning("not as it should be", finding=finding)
 
     def checks(self) -> dict[str, Any]:
         """The readiness checks, by name."""

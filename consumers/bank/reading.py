@@ -120,8 +120,8 @@ class Reading:
                 raise self._meaning(message)
         self._note_membership()
         kept = messages[: records_max()]
-        for message in messages[len(kept) :]:
-            self._again.setdefault(message.partition(), message.offset())
+        for records in batch.group(messages[len(kept) :], with_headers=False):
+            self._again[records.partition] = records.offsets[0]
         return kept
 
     def _is_end(self, message: Any) -> bool:

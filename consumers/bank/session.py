@@ -38,6 +38,7 @@ from consumers.bank.results import ResultsCodec
 from consumers.bank.settings import BankSettings
 from once import kafka, logs, names
 from once.backoff import pauses
+from once.doctor.kafka import Role, require_fit
 from once.errors import Fenced, OnceError, Refused, Retriable, Stumbled
 from once.metrics import Laps
 from once.producer import Record, TransactionalProducer
@@ -88,6 +89,7 @@ class Session:
         self._admin = kafka.client(
             AdminClient, {**config, "log_level": 2}, observer.trouble
         )
+        self._check_topics()
         self._topic = self._describe_topic()
         self._topic_checked = time.monotonic()
         producer = TransactionalProducer(
@@ -185,6 +187,17 @@ class Session:
         for piece in slices:
             piece.seen_until = self._reading.ends.get(piece.partition, 0)
         return slices
+
+    def _check_topics(self) -> None:
+        """Whether the topics can keep what is promised. Raises OnceError."""
+        roles = {
+            self._settings.topic: Role.LOG,
+            self._settings.results_topic: Role.RESULTS,
+        }
+        self._observer.warn(
+            str(finding)
+            for finding in require_fit(self._admin, roles, self._observer.trouble)
+        )
 
     def _describe_topic(self) -> assignment.Topic:
         return assignment.describe(

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 from consumers.console.peek import Request, Start
@@ -16,8 +15,10 @@ from consumers.console.peek import peek as sightings
 from consumers.console.settings import PeekSettings
 from consumers.console.show import Shown, json_line, pretty, safe, shown
 from consumers.console.values import ValueDecoder
-from once.errors import Defect, OnceError, Refused
+from once import logs
+from once.errors import OnceError, exit_status
 from once.registry import Registry
+from once.settings import load
 
 INTERRUPTED = 130
 
@@ -57,7 +58,9 @@ def peek(
     commits nothing. A record that was shown as open is shown again once it is decided.
     """
     request = Request(topic, _start(start), partition, count, follow)
-    settings = load_settings()
+    settings = load(PeekSettings)
+    # Who follows is told of connections that fail; else the last sentence names them.
+    logs.configure("peek", "0", "warning" if follow else "error")
     kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
     if follow and stderr.is_terminal:
         stderr.print(f"following {safe(topic)} from {start}; Ctrl-C ends", style="dim")
@@ -74,16 +77,6 @@ def peek(
         raise typer.Exit from error
     finally:
         registry.close()
-
-
-def load_settings() -> PeekSettings:
-    """The settings, or exit with one sentence that names what is missing."""
-    try:
-        return PeekSettings()
-    except ValidationError as error:
-        wrong = ", ".join(f"PEEK_{e['loc'][0]}".upper() for e in error.errors())
-        stderr.print(f"settings missing or wrong: {wrong}; on one machine: make peek")
-        raise typer.Exit(78) from error
 
 
 def _start(text: str) -> Start:
@@ -110,4 +103,4 @@ if __name__ == "__main__":
         app()
     except OnceError as error:
         stderr.print(safe(f"{type(error).__name__}: {error}"))
-        sys.exit(78 if isinstance(error, Refused | Defect) else 70)
+        sys.exit(exit_status(error))

@@ -168,5 +168,5 @@ class _Run:
         if not self._request.follow and silence > SILENCE_SECONDS_MAX:
             raise Retriable(
                 f"topic {self._request.topic}: nothing was heard from the brokers for"
-                f" {SILENCE_SECONDS_MAX:.0f} seconds"
+                f" {SILENCE_SECONDS_MAX:.0f} seconds{self._everything.trouble}"
             )

@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 
 from once.errors import Defect, Retriable
+from once.kafka import Trouble, client
 
 GROUP = "peek"
 MESSAGES_PER_READ = 2_000
@@ -52,23 +53,21 @@ class Reader:
         self._servers = kafka["bootstrap.servers"]
         self._topic = topic
         self._held: set[int] = set()
-        try:
-            self._consumer = Consumer(
-                {
-                    "log_level": 2,  # what goes wrong is said in our own words
-                    **kafka,
-                    "group.id": GROUP,
-                    "isolation.level": isolation_level,
-                    "enable.auto.commit": False,
-                    "enable.auto.offset.store": False,
-                    "auto.offset.reset": "error",
-                    "enable.partition.eof": True,
-                    "fetch.wait.max.ms": 100,
-                    "queued.max.messages.kbytes": QUEUE_KIB,
-                }
-            )
-        except KafkaException as error:
-            raise Defect(f"settings of the Kafka client: {_text(error)}") from error
+        self._trouble = Trouble()
+        settings = {
+            "log_level": 2,  # what goes wrong is said in our own words
+            **kafka,
+            "group.id": GROUP,
+            "isolation.level": isolation_level,
+            "allow.auto.create.topics": False,  # to look at a topic must not make it
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": QUEUE_KIB,
+        }
+        self._consumer = client(Consumer, settings, self._trouble)
 
     def __enter__(self) -> Self:
         return self
@@ -76,13 +75,20 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
+    @property
+    def trouble(self) -> str:
+        """What is known of connections that fail, in brackets; empty: nothing."""
+        return str(self._trouble)
+
     def partitions(self) -> list[int]:
         """The partitions of the topic. Raises Retriable, Defect (no such topic)."""
         try:
             found = self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS_MAX)
         except KafkaException as error:
+            # Why is told only now; nothing is assigned yet, so no record is lost here.
+            self._consumer.poll(0)
             raise Retriable(
-                f"no broker answers at {self._servers} ({_text(error)})"
+                f"no broker answers at {self._servers} ({_text(error)}){self.trouble}"
             ) from error
         topic = found.topics[self._topic]
         if topic.error is not None:
@@ -101,7 +107,7 @@ class Reader:
         except KafkaException as error:
             raise Retriable(
                 f"{self._topic} [{partition}]: the brokers at {self._servers} do not"
-                f" say where the log ends ({_text(error)})"
+                f" say where the log ends ({_text(error)}){self.trouble}"
             ) from error
 
     def start(self, offsets: Mapping[int, int]) -> None:

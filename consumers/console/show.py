@@ -18,6 +18,7 @@ from rich.text import Text
 
 from consumers.console.states import Sighting, State
 from consumers.console.values import Decoded, ValueDecoder, readable
+from once.headers import headers_of
 
 ITEMS_SHOWN_MAX = 10  # of an array, on a terminal
 HEX_SHOWN_MAX = 256  # digits, on a terminal
@@ -45,7 +46,6 @@ def shown(sighting: Sighting[Message], decoder: ValueDecoder) -> Shown:
     """What to show of a record."""
     message = sighting.record
     key = message.key()
-    headers: Any = message.headers() or []  # pairs: a name may come twice
     return Shown(
         topic=str(message.topic()),
         partition=int(message.partition() or 0),
@@ -54,7 +54,7 @@ def shown(sighting: Sighting[Message], decoder: ValueDecoder) -> Shown:
         state=sighting.state,
         again=sighting.again,
         key=None if key is None else readable(key),
-        headers=[(name, _header(value)) for name, value in headers],
+        headers=[(name, _header(value)) for name, value in headers_of(message)],
         value=decoder.decode(message.value()),
     )
 
@@ -159,8 +159,8 @@ def _line(depth: int, name: str, value: str, style: str = "") -> Text:
     )
 
 
-def _header(value: str | bytes | None) -> str | None:
-    return readable(value) if isinstance(value, bytes) else value
+def _header(value: bytes | None) -> str | None:
+    return None if value is None else readable(value)
 
 
 def _time(kind: int, since_1970_ms: int) -> str | None:

@@ -15,6 +15,7 @@ from local.errors import StackError
 from local.kube import proof
 from local.kube.api import Object
 from local.kube.cluster import Cluster
+from local.kube.docker import OWN
 from local.kube.stand_in import NAMESPACE
 from local.kube.traffic import traffic
 
@@ -26,14 +27,19 @@ MOVED_TIMEOUT_S = 180.0
 OURS = ("bank", "store")
 
 
-def run(local: Local, seconds: float, console: Console) -> bool:
-    """Half the time before the node dies, half after; whether all invariants hold."""
+def require_offline(local: Local) -> None:
+    """Raises StackError where Kafka and Postgres are out of the audit's reach."""
     if not local.cluster.offline:
         raise StackError(
-            "kind-demo audits from beside the cluster: it needs kind-offline; with "
-            "operators, start the audit inside: kubectl -n once create job "
-            "--from=cronjob/audit audit-now"
+            f"kind-demo audits from beside the cluster, so it needs kind-offline: run "
+            f"'{OWN}=1 make kind-up', then '{OWN}=1 make kind-demo'; where operators "
+            "run Kafka and Postgres, start the audit inside: kubectl -n once create "
+            "job --from=cronjob/audit audit-now"
         )
+
+
+def run(local: Local, seconds: float, console: Console) -> bool:
+    """Half the time before the node dies, half after; whether all invariants hold."""
     cluster, acknowledged = local.cluster, local.state / "acknowledged.log"
     before = proof.platform(local.outside, local.state).applied()
     waiting = threading.Event()

@@ -7,6 +7,7 @@ beside the cluster (the environment `kind-offline`).
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -21,7 +22,7 @@ from local.errors import StackError
 from local.kube import argo, foreign_images, node_image, own_images, programs, secrets
 from local.kube.api import Api
 from local.kube.cluster import Cluster
-from local.kube.docker import Docker, offline_is_wanted
+from local.kube.docker import OWN, Docker, offline_is_wanted
 from local.kube.git_remote import PORT, GitRemote
 from local.kube.outside import Outside
 from local.kube.rollout import follow
@@ -114,7 +115,18 @@ class Local:
     def require_up(self) -> None:
         """Raises StackError when there is no cluster."""
         if not self.is_up():
-            raise StackError("there is no cluster here: run 'make kind-up' first")
+            raise StackError(self._what_is_needed())
+
+    def _what_is_needed(self) -> str:
+        """One sentence; the other environment may be up, which was not asked for."""
+        offline = self.cluster.offline
+        asked = f"{OWN}=1 " if offline and os.environ.get(OWN) else ""
+        needed = f"run '{asked}make kind-up' first"
+        if (state_folder(not offline) / "kubeconfig").exists():
+            other = "kind" if offline else "kind-offline"
+            how = f"unset {OWN} and start Docker" if offline else f"set {OWN}=1"
+            needed += f", or {how} for the cluster of {other}, which was made"
+        return f"there is no cluster of {self.environment} here: {needed}"
 
     def push(self, message: str) -> None:
         """Deploy the working tree: images, a commit, a sync. Raises StackError."""
@@ -169,9 +181,10 @@ def push(message: str = "kind-push") -> None:
 @app.command()
 def demo(seconds: float = 60.0) -> None:
     """Load, the death of a node, and the audit."""
-    from local.kube.demo import run
+    from local.kube.demo import require_offline, run
 
     local = Local()
+    require_offline(local)
     local.require_up()
     sys.exit(0 if run(local, seconds, console) else 1)
 

@@ -29,7 +29,15 @@ PYTHON = "3.11"
 BASE = "once/python:bookworm"
 BASE_PACKAGES = ("ca-certificates", "python3", "tzdata")
 # What the wheel is made of: the tag of an image is the digest of this.
-SOURCES = ("once", "producers", "consumers", "avro", "postgres/migrations")
+SOURCES = (
+    "once",
+    "producers",
+    "consumers",
+    "avro",
+    "postgres/asserted",
+    "postgres/checks",
+    "postgres/migrations",
+)
 
 
 def tag() -> str:

@@ -73,6 +73,8 @@ def test_no_file_is_of_a_compiler_an_installer_or_a_test(
 def test_what_the_programs_need_is_there(files: dict[str, tarfile.TarInfo]) -> None:
     for name in (
         "app/once/_data/avro/transfer.avsc",
+        "app/once/_data/postgres/asserted/rights.sql",
+        "app/once/_data/postgres/checks/accounts.sql",
         "app/once/_data/postgres/migrations/0001_ledger.sql",
         "app/producers/store/serve.py",
         "app/consumers/bank/worker.py",

@@ -52,7 +52,7 @@ def test_an_image_refuses_to_run_as_root(
     assert ended.said.splitlines() == [f"Defect: {said}"]
 
 
-@pytest.mark.parametrize("command", ["migrate", "register a=b", "topics a=1"])
+@pytest.mark.parametrize("command", ["migrate", "register a=b", "topics a=1", "doctor"])
 def test_a_job_refuses_to_run_as_root(
     engine: Engine, images: Images, command: str
 ) -> None:

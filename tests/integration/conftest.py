@@ -6,6 +6,7 @@ import pytest
 
 from local.platform import Platform
 from local.stack import Stack
+from tests.fix_platform import a_platform
 from tests.integration.spoilt import Copy, a_copy, a_healthy_platform
 
 SHOWN_CHARACTERS = 6_000
@@ -31,6 +32,13 @@ def healthy(
 ) -> Iterator[Platform]:
     """A platform at rest in which every invariant holds; nobody changes it."""
     with a_healthy_platform(stack, tmp_path_factory.mktemp("healthy")) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="module")
+def whole(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform that each test of a module leaves as it was."""
+    with a_platform(stack, tmp_path_factory.mktemp("whole")) as platform:
         yield platform
 
 

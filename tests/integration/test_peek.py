@@ -22,7 +22,9 @@ from consumers.console.reader import GROUP
 from consumers.console.states import Sighting, State
 from local.stack import Stack
 from once import resources
+from once.headers import UNREADABLE
 from once.registry import Registry, load_schema
+from tests.integration.raw_headers import send
 
 pytestmark = pytest.mark.stack
 
@@ -66,7 +68,9 @@ def open_transaction(producer: Producer, topic: str, *values: str) -> None:
     assert producer.flush(SECONDS) == 0
 
 
-def run(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    stack: Stack, *arguments: str, kafka: str = "{}"
+) -> subprocess.CompletedProcess[str]:
     """`python -m consumers.console peek`, writing to a pipe."""
     return subprocess.run(
         [sys.executable, "-m", "consumers.console", "peek", *arguments],
@@ -75,6 +79,7 @@ def run(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
             **os.environ,
             "PEEK_BOOTSTRAP_SERVERS": stack.endpoints.bootstrap_servers,
             "PEEK_REGISTRY_URL": stack.endpoints.registry_url,
+            "PEEK_KAFKA": kafka,
         },
         capture_output=True,
         text=True,
@@ -183,7 +188,10 @@ def test_the_example_of_the_contract_sends_what_peek_shows(
         timeout=60,
         check=False,
     )
-    assert (done.stdout, done.stderr) == ("sent\n", "")
+    assert done.stdout == "sent\n"
+    # A fresh coordinator is waited for, and the client says so.
+    waited = "Coordinator load in progress"
+    assert [line for line in done.stderr.splitlines() if waited not in line] == []
     (line,) = shown(stack, topic)
     assert (line["key"], line["state"], line["schema_id"]) == (
         "1",
@@ -210,6 +218,90 @@ def test_what_is_not_there_is_said_in_one_sentence(
     assert done.returncode == 78
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("kafka", "status", "sentence"),
+    [
+        (
+            '{"ssl.ca.locatoin": "/x"}',
+            78,
+            "Defect: the settings of the Kafka client are wrong: No such configuration "
+            'property: "ssl.ca.locatoin"',
+        ),
+        (
+            '{"security.protocol": "SSL"}',
+            70,
+            "SSL handshake failed",
+        ),
+        (
+            '{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", '
+            '"sasl.username": "me", "sasl.password": "secret"}',
+            70,
+            "SASL",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_connection_is_named(
+    stack: Stack, topic: str, kafka: str, status: int, sentence: str
+) -> None:
+    done = run(stack, topic, "--no-follow", kafka=kafka)
+    assert done.returncode == status, done.stderr
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "secret" not in done.stderr
+
+
+def test_a_header_whose_name_is_no_text_is_shown_as_unreadable(
+    stack: Stack, topic: str
+) -> None:
+    servers = stack.endpoints.bootstrap_servers
+    send(servers, topic, b"a", [(b"fine", b"1"), (b"\xff", b"2")])
+    send(servers, topic, b"b", [(b"fine", b"1"), (b"none", None)])
+    assert [line["headers"] for line in shown(stack, topic)] == [
+        [[UNREADABLE, None]],
+        [["fine", "1"], ["none", None]],
+    ]
+
+
+ASK_OFTEN = """
+import sys
+from consumers.console.peek import Request, peek
+from once.headers import headers_of
+records = [
+    sighting.record
+    for sighting in peek(
+        {"bootstrap.servers": sys.argv[1]},
+        Request(sys.argv[2], start="beginning", follow=False),
+    )
+]
+for _ in range(3):
+    for record in records:
+        print(headers_of(record))
+"""
+
+
+def test_headers_that_cannot_be_read_end_no_process_that_has_read_many(
+    stack: Stack, kafka: dict[str, str], topic: str
+) -> None:
+    producer = Producer(kafka)
+    for _ in range(100):
+        producer.produce(topic, b"a", headers=[("fine", b"1")])
+    assert producer.flush(SECONDS) == 0
+    servers = stack.endpoints.bootstrap_servers
+    for _ in range(3):
+        send(servers, topic, b"a", [(b"fine", b"1"), (b"\xff", b"2")])
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_OFTEN, servers, topic],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    once = 100 * ["[('fine', b'1')]"] + 3 * [str([(UNREADABLE, None)])]
+    assert done.stdout.splitlines() == 3 * once
 
 
 def test_an_offset_that_the_log_no_longer_holds_is_the_first_it_holds(

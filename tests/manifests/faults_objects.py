@@ -47,6 +47,16 @@ KAFKA = [
         {**kafka.BROKER_CONFIG, "transaction.state.log.min.isr": 1},
         "Kafka/once: set transaction.state.log.min.isr to 2",
     ),
+    *(
+        Fault(
+            kafka.records_are_dated_by_their_broker,
+            "KafkaTopic/transfers",
+            "spec.config",
+            config,
+            "KafkaTopic/transfers: set message.timestamp.type to LogAppendTime",
+        )
+        for config in ({}, {kafka.DATED: "CreateTime"})
+    ),
     Fault(
         kafka.listeners_know_their_clients,
         "Kafka/once",
@@ -109,6 +119,20 @@ KAFKA = [
                 ["do not allow Delete topic transfers"],
             ),
         )
+    ),
+    Fault(
+        kafka.users_may_do_what_they_need_and_no_more,
+        "KafkaUser/bank",
+        "spec.authorization.acls.0.operations",
+        ["Read", "Describe"],
+        "KafkaUser/bank: allow DescribeConfigs topic transfers",
+    ),
+    Fault(
+        kafka.users_may_do_what_they_need_and_no_more,
+        "KafkaUser/bank",
+        "spec.authorization.acls.4",
+        right("AlterConfigs", "topic", "transfers"),
+        "KafkaUser/bank: do not allow AlterConfigs topic transfers",
     ),
     Fault(
         kafka.users_may_do_what_they_need_and_no_more,

@@ -15,6 +15,7 @@ BROKER_CONFIG = {
     "unclean.leader.election.enable": False,
     "auto.create.topics.enable": False,
 }
+DATED, BY_BROKER = "message.timestamp.type", "LogAppendTime"
 TRANSFERS = "transfers"
 
 Right = tuple[str, str, str, str]  # user, operation, type and name of a resource
@@ -32,6 +33,15 @@ NEEDED: list[Right] = [
     ("audit", "Read", "topic", "transfers"),
     ("audit", "Read", "topic", "transfer-results"),
     ("audit", "Describe", "group", "bank"),
+    *(
+        (user, "DescribeConfigs", "topic", topic)
+        for user, topics in (
+            ("store", ("transfers", "transfer-receipts", "transfer-results")),
+            ("bank", ("transfers", "transfer-results")),
+            ("audit", ("transfers", "transfer-results")),
+        )
+        for topic in topics
+    ),
     ("tools", "Read", "topic", "transfers"),
     ("tools", "Describe", "group", "bank"),
 ]
@@ -49,11 +59,14 @@ FORBIDDEN: list[Right] = [
     *(
         (user, operation, "topic", topic)
         for user in ("audit", "tools")
-        for operation in ("Write", "Alter", "Delete")
+        for operation in ("Write", "Alter", "AlterConfigs", "Delete")
         for topic in ("transfers", "transfer-results", "transfer-receipts")
     ),
-    ("store", "Delete", "topic", "transfers"),
-    ("bank", "Delete", "topic", "transfers"),
+    *(
+        (user, operation, "topic", "transfers")
+        for user in ("store", "bank")
+        for operation in ("AlterConfigs", "Delete")
+    ),
     *(
         (user, "AlterConfigs", "cluster", "")
         for user in ("store", "bank", "audit", "tools")
@@ -80,6 +93,15 @@ def every_record_is_kept_three_times(objects: list[Object]) -> list[str]:
         if dig(topic, "spec", "config", ISR) != IN_SYNC:
             found.append(f"{named(topic)}: set {ISR} to {IN_SYNC}")
     return found
+
+
+def records_are_dated_by_their_broker(objects: list[Object]) -> list[str]:
+    """Retention must not count from a time that a producer made up."""
+    return [
+        f"{named(topic)}: set {DATED} to {BY_BROKER}"
+        for topic in kinds(objects, "KafkaTopic")
+        if dig(topic, "spec", "config", DATED) != BY_BROKER
+    ]
 
 
 def listeners_know_their_clients(objects: list[Object]) -> list[str]:

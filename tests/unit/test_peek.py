@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -18,7 +19,9 @@ from consumers.console.peek import Start, start_offset
 from consumers.console.show import json_line, pretty, safe, shown
 from consumers.console.states import PartitionStates, Sighting, State
 from consumers.console.values import ASK_AGAIN_SECONDS, Decoded, ValueDecoder, readable
+from once.errors import Defect
 from once.registry import Registry, frame
+from once.settings import SECRETS_DIR
 from tests.contract.golden import FOLDER, SCHEMA_ID, all_golden, golden
 from tests.contract.registry_server import Schema, serving
 
@@ -370,14 +373,23 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_a_missing_setting_is_named_in_one_sentence(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_missing_settings_are_named_in_one_sentence() -> None:
     done = CliRunner().invoke(cli.app, ["peek", "transfers"])
-    assert done.exit_code == 78
-    said = done.stderr + capsys.readouterr().err
-    assert "PEEK_BOOTSTRAP_SERVERS, PEEK_REGISTRY_URL" in said
-    assert len(said.strip().splitlines()) == 1
+    assert isinstance(done.exception, Defect)
+    assert "PEEK_BOOTSTRAP_SERVERS, PEEK_REGISTRY_URL; see" in str(done.exception)
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_settings_may_lie_in_the_folder_of_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(SECRETS_DIR, str(tmp_path))
+    (tmp_path / "peek_bootstrap_servers").write_text("127.0.0.1:9")
+    (tmp_path / "peek_registry_url").write_text("http://127.0.0.1:9")
+    (tmp_path / "peek_kafka").write_text('{"ssl.ca.locatoin": "/x"}')
+    done = CliRunner().invoke(cli.app, ["peek", "transfers"])
+    assert isinstance(done.exception, Defect)
+    assert "No such configuration property" in str(done.exception)
 
 
 @pytest.mark.usefixtures("no_settings")

@@ -21,6 +21,8 @@ def answering(status: int, body: bytes) -> Iterator[Registry]:
             self.end_headers()
             self.wfile.write(body)
 
+        do_POST = do_GET
+
         def log_message(self, format: str, *args: object) -> None:
             pass
 

@@ -1,0 +1,49 @@
+"""Where the doctor looks, from the environment (ONCE_...).
+
+The one place in `once` that names topics and schemas: as defaults, for a command that
+looks at all of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from once.doctor.kafka import Role
+from once.settings import KafkaSettings
+
+_SCHEMAS = {
+    Role.LOG: "avro/transfer.avsc",
+    Role.RESULTS: "avro/transfer-results.avsc",
+    Role.RECEIPTS: "avro/transfer-receipts.avsc",
+}
+
+
+class DoctorSettings(KafkaSettings):
+    """What the whole platform uses."""
+
+    registry_url: str = Field(
+        min_length=1, description="Confluent-compatible API of the registry"
+    )
+    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
+    doctor_conninfo: SecretStr | None = Field(None, description="of the primary")
+    migrator_conninfo: SecretStr | None = Field(None, description="else this one")
+
+    topic: str = "transfers"
+    results_topic: str = "transfer-results"
+    receipts_topic: str = "transfer-receipts"
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        """What each topic is for."""
+        return {
+            self.topic: Role.LOG,
+            self.results_topic: Role.RESULTS,
+            self.receipts_topic: Role.RECEIPTS,
+        }
+
+    @property
+    def schemas(self) -> dict[str, str]:
+        """The file with the schema of each subject."""
+        return {f"{topic}-value": _SCHEMAS[role] for topic, role in self.roles.items()}

@@ -1,0 +1,155 @@
+"""What Kafka's users may do by their manifests is enough for the checks at start."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from confluent_kafka.admin import AdminClient
+
+from local.deadline import Patience
+from local.exposure import Exposure
+from local.kube.api import Api, Object
+from local.kube.authority import Authority
+from local.kube.stand_in_kafka import KafkaOperator
+from local.platform import Platform
+from local.stack import Stack, StackConfig
+from once.doctor.kafka import Role, require_fit, unfit_topics
+from once.doctor.report import Finding, Level
+from once.errors import Defect
+from tests.stack.conftest import ROOT
+
+pytestmark = pytest.mark.stack
+
+ADDRESS = "127.0.0.2"  # 127.0.0.1 is where every client may do everything
+BANK = {"transfers": Role.LOG, "transfer-results": Role.RESULTS}
+STORE = {**BANK, "transfer-receipts": Role.RECEIPTS}
+
+
+class Users:
+    """Stands for the API of a cluster: keeps the Secrets that users are given."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        return None
+
+    def apply(self, made: Object) -> None:
+        folder = self._folder / made["metadata"]["name"]
+        folder.mkdir(exist_ok=True)
+        for name, content in made["data"].items():
+            (folder / name).write_bytes(base64.b64decode(content))
+
+
+class Exposed:
+    """A stack with one broker that wants certificates, and its users."""
+
+    def __init__(self, stack: Stack, authority: Authority, folder: Path) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._operator = KafkaOperator(cast(Api, Users(folder)), stack, authority)
+
+    def change_topic(self, name: str, **changed: str) -> None:
+        """As if its manifest had been changed, `_` for each dot in the names."""
+        documents = yaml.safe_load_all((ROOT / "strimzi/base/topics.yaml").read_text())
+        (topic,) = (each for each in documents if each["metadata"]["name"] == name)
+        topic["metadata"] |= {"namespace": "once", "generation": len(changed)}
+        config = {key.replace("_", "."): value for key, value in changed.items()}
+        topic["spec"]["config"] |= {"min.insync.replicas": 1, **config}
+        self._operator.reconcile(topic)
+
+    def admin(self, name: str, *, without: str = "") -> AdminClient:
+        """The client of a user of the manifests, or of one with less rights."""
+        documents = yaml.safe_load_all((ROOT / "strimzi/base/users.yaml").read_text())
+        (user,) = (each for each in documents if each["metadata"]["name"] == name)
+        if without:
+            name = user["metadata"]["name"] = f"{name}-less"
+            for acl in user["spec"]["authorization"]["acls"]:
+                acl["operations"] = [op for op in acl["operations"] if op != without]
+        user["metadata"] |= {"namespace": "once", "generation": 1}
+        self._operator.reconcile(user)
+        port = self._stack.endpoints.ports["kafka-1-tls"]
+        files: dict[str, Any] = {
+            f"ssl.{key}.location": str(self._folder / name / file)
+            for key, file in (
+                ("ca", "ca.crt"),
+                ("certificate", "user.crt"),
+                ("key", "user.key"),
+            )
+        }
+        return AdminClient(
+            {
+                "bootstrap.servers": f"{ADDRESS}:{port}",
+                "security.protocol": "SSL",
+                "log_level": 2,
+                **files,
+            }
+        )
+
+
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exposed]:
+    folder = tmp_path_factory.mktemp("users")
+    authority = Authority(folder / "authority")
+    authority.write("kafka", ADDRESS)
+    authority.write("ledger", ADDRESS)
+    config = StackConfig(
+        state_dir=folder / "stack",
+        jars_dir=ROOT / ".local" / "jars",
+        brokers=1,
+        postgres=1,
+        exposure=Exposure(
+            address=ADDRESS, network="127.0.0.0/8", certificates=authority.folder
+        ),
+    )
+    with Stack(config) as stack:
+        Platform(stack, "", folder).create_topics(partitions=1)
+        yield Exposed(stack, authority, folder)
+
+
+def said(findings: list[Finding]) -> set[tuple[str, Level]]:
+    return {(each.found, each.level) for each in findings}
+
+
+@pytest.mark.parametrize(
+    ("user", "roles"), [("bank", BANK), ("store", STORE), ("audit", BANK)]
+)
+def test_a_user_of_the_manifests_sees_its_topics(
+    exposed: Exposed, user: str, roles: dict[str, Role]
+) -> None:
+    findings = require_fit(exposed.admin(user), roles)
+    assert said(findings) == {("1", Level.WARNING)}  # one broker, one replica
+    assert len(findings) == len(roles)
+
+
+def test_without_the_right_to_see_settings_there_is_a_warning(exposed: Exposed) -> None:
+    admin = exposed.admin("bank", without="DescribeConfigs")
+    findings = require_fit(admin, BANK)
+    assert said(findings) == {("1", Level.WARNING), ("hidden", Level.WARNING)}
+    assert len(findings) == 2 * len(BANK)
+
+
+def test_a_manifest_that_changes_changes_the_topic(exposed: Exposed) -> None:
+    admin = exposed.admin("bank")
+    exposed.change_topic("transfer-results")  # they are kept longer than transfers
+    one_replica, dated = ("1", Level.WARNING), ("CreateTime", Level.WARNING)
+    for changed, expected in (
+        ({"message_timestamp_type": dated[0]}, {one_replica, dated}),
+        ({}, {one_replica}),
+    ):
+        exposed.change_topic("transfers", **changed)
+        Patience().wait_until(
+            lambda: said(unfit_topics(admin, BANK)) == expected,
+            what=f"the broker to know {changed}",
+            timeout_s=30.0,
+        )
+
+
+def test_a_topic_that_is_not_ours_is_a_defect(exposed: Exposed) -> None:
+    with pytest.raises(Defect, match="topic transfer-receipts: .*[Aa]uthorization"):
+        unfit_topics(exposed.admin("bank"), {"transfer-receipts": Role.RECEIPTS})
