@@ -104,6 +104,41 @@ def decide(
     return decision
 
 
+def replay(
+    batch: Sequence[Transfers],
+    accounts: Mapping[int, Account],
+    verdicts: Sequence[Sequence[int]],
+) -> Decision:
+    """Apply verdicts that were told before, whatever one would decide now.
+
+    `verdicts` has one per transfer. Raises KeyError (an account number) when a posted
+    transfer names an account that is not in `accounts`.
+    """
+    decision = Decision(verdicts=[list(mine) for mine in verdicts])
+    debits = decision.debits
+    for transfers, mine in zip(batch, verdicts, strict=True):
+        after: list[int] = []
+        credits = decision.credits.setdefault(transfers.partition, {})
+        for payer, payee, amount, verdict in zip(
+            transfers.debit_accounts,
+            transfers.credit_accounts,
+            transfers.amounts,
+            mine,
+            strict=True,
+        ):
+            if verdict == POSTED:
+                debit, credit = accounts[payer], accounts[payee]
+                debit.available -= amount
+                debit.debits += amount
+                credit.available += amount
+                debits[payer] = debits.get(payer, 0) + amount
+                credits[payee] = credits.get(payee, 0) + amount
+            known = accounts.get(payer)
+            after.append(0 if known is None else known.debits)
+        decision.debits_after.append(after)
+    return decision
+
+
 def undo(decision: Decision, accounts: Mapping[int, Account]) -> None:
     """Bring `accounts` back to what they were before `decide`."""
     for number, total in decision.debits.items():
