@@ -76,7 +76,14 @@ class Committer:
 
     def check(self) -> str | None:
         """Why nothing can be committed now; None when it can."""
-        return self._away
+        return self._away or self.stalled()
+
+    def stalled(self) -> str | None:
+        """Since when the backlog's oldest entry has not moved, if that is too long.
+
+        It need not: while Kafka is away, and while there is none.
+        """
+        return self._progress.stalled()
 
     def close(self, timeout_s: float) -> bool:
         """Commit what is left, for so long; whether nothing is.
@@ -97,7 +104,6 @@ class Committer:
             self._away = None
             turns, began = itertools.cycle(emitters), float("-inf")
             while not self._done():
-                self._progress.beat()
                 entries = self._backlog.take(
                     self._records_max,
                     max(0.0, began + self._interval_s - time.monotonic()),
@@ -107,6 +113,9 @@ class Committer:
                     began = time.monotonic()
                     self._commit(next(turns), entries)
                     self._away = None
+                    self._progress.beat()
+                elif len(self._backlog) == 0:
+                    self._progress.beat()
         except _Leaving:
             log.warning("left with transfers in the backlog", count=len(self._backlog))
         except OnceError as error:
@@ -114,6 +123,9 @@ class Committer:
         except (sqlite3.Error, OSError) as error:
             # What was promised is in the journal, or was not promised.
             self._end(Retriable(f"a disk of this Store fails: {error}; start it again"))
+        except Exception as error:  # a Store that lives on would promise and not send
+            log.exception("the committer ended")
+            self._end(OnceError(f"the committer ended, unforeseen: {error!r}"))
 
     def _end(self, error: OnceError) -> None:
         log.error("cannot go on", error=str(error))

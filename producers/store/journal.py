@@ -51,7 +51,8 @@ _TAKE = """
 SELECT max(number), json_group_array(json_array(
     hex(transfer_id), client, hex(digest), debit_account, credit_account, amount,
     currency, memo, created_at_ms))
-FROM (SELECT * FROM entries WHERE number > :after ORDER BY number LIMIT :most)
+FROM (SELECT * FROM entries WHERE number > :after AND number <= :counted
+      ORDER BY number LIMIT :most)
 """
 
 
@@ -84,12 +85,13 @@ class Journal:
         self._remover = connect(path, "NORMAL")
         self._reader = connect(path, "NORMAL")
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._count: int = self._writer.execute(
-            "SELECT count(*) FROM entries"
-        ).fetchone()[0]
-        self._waiting = self._count
-        self._taken = 0
         self._changed = threading.Condition()
+        # All four change together, under the condition. Entries that are in the file
+        # and not counted yet are not there: an append counts after its COMMIT.
+        self._taken = 0  # the last number that was
+        self._counted = 0  # the last number that is in the counts
+        self._count = self._waiting = 0  # all; those that were not taken
+        self._count_again()
 
     def append(self, entries: Sequence[Entry]) -> int:
         if len(entries) > self.room():
@@ -105,45 +107,50 @@ class Journal:
             except sqlite3.Error:
                 self._count_again()  # a COMMIT that fails may have had its effect
                 raise
-        with self._changed:
-            self._count += len(entries)
-            self._waiting += len(entries)
-            self._changed.notify_all()
+            with self._changed:
+                self._counted = int(last)
+                self._count += len(entries)
+                self._waiting += len(entries)
+                self._changed.notify_all()
         return int(last)
 
     def _count_again(self) -> None:
+        """What is in the file, once and for all. Not beside an append."""
         with self._changed, self._reading:
-            self._count, self._waiting = self._reader.execute(
-                "SELECT count(*), count(*) FILTER (WHERE number > ?) FROM entries",
-                (self._taken,),
+            self._count, self._waiting, self._counted = self._reader.execute(
+                "SELECT count(*), count(*) FILTER (WHERE number > :taken),"
+                " coalesce(max(number), :taken) FROM entries",
+                {"taken": self._taken},
             ).fetchone()
             self._changed.notify_all()
 
     def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting, wait_s):
+            if not self._changed.wait_for(lambda: self._waiting > 0, wait_s):
                 return []
             self._changed.wait_for(lambda: self._waiting >= most, linger_s)
-        last, rows = self._remover.execute(
-            _TAKE, {"after": self._taken, "most": most}
-        ).fetchone()
+            bounds = {"after": self._taken, "counted": self._counted, "most": most}
+        last, rows = self._remover.execute(_TAKE, bounds).fetchone()
         taken = [_entry(row) for row in json.loads(rows)]
+        if not taken:  # the file has not what was counted: it was meddled with
+            raise sqlite3.DatabaseError("the journal lacks entries that it held")
         with self._changed:
             self._taken = last
             self._waiting -= len(taken)
         return taken
 
     def remove(self, count: int) -> int:
-        with self._writing, self._remover:
-            self._remover.execute("BEGIN IMMEDIATE")
-            (last,) = self._remover.execute(
-                "SELECT max(number) FROM"
-                " (SELECT number FROM entries ORDER BY number LIMIT ?)",
-                (count,),
-            ).fetchone()
-            self._remover.execute("DELETE FROM entries WHERE number <= ?", (last,))
-        with self._changed:
-            self._count -= count
+        with self._writing:
+            with self._remover:
+                self._remover.execute("BEGIN IMMEDIATE")
+                (last,) = self._remover.execute(
+                    "SELECT max(number) FROM"
+                    " (SELECT number FROM entries ORDER BY number LIMIT ?)",
+                    (count,),
+                ).fetchone()
+                self._remover.execute("DELETE FROM entries WHERE number <= ?", (last,))
+            with self._changed:  # before an append can count again
+                self._count -= count
         return int(last)
 
     def withdraw(self, first: int, last: int) -> bool:

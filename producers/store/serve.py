@@ -156,7 +156,6 @@ class Service:
             self._soon(intake.committed, number)
             self._soon(self._watchers.notify, ids)
 
-        self._committing = Progress(settings.stall_seconds_max)
         return Committer(
             lambda pause: [
                 open_emitter(
@@ -165,7 +164,7 @@ class Service:
                 )
                 for producer in producers
             ],
-            *(backlog, index, acknowledged, self._committing),
+            *(backlog, index, acknowledged, Progress(settings.stall_seconds_max)),
             settings.transaction_records_max,
             settings.transaction_interval_ms / 1000,
             committed,
@@ -205,7 +204,7 @@ class Service:
             if not backlog.room():
                 return "the backlog is full"
             # With a journal it accepts while Kafka is away: that is what it is for.
-            return None if backlog.durable else committer.check()
+            return committer.stalled() if backlog.durable else committer.check()
 
         if settings.health_port is not None:
             checks = {"accepts": accepts, "follows": follower.check}
@@ -217,16 +216,16 @@ class Service:
             )
             self._resources.callback(health.close)
             log.info("health", health=health.url)
-        self._start(self._beat(), "heartbeat")
+        self._start(self._beat(committer), "heartbeat")
 
     def _listening(self, port: int) -> None:
         scheme = "http" if self._settings.tls_cert is None else "https"
         log.info("serving", url=f"{scheme}://{self._settings.host}:{port}")
 
-    async def _beat(self) -> None:
+    async def _beat(self, committer: Committer) -> None:
         """The service moves when the loop and both threads do."""
         while True:
-            if not (self._committing.stalled() or self._following.stalled()):
+            if not (committer.stalled() or self._following.stalled()):
                 self._progress.beat()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 

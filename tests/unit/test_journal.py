@@ -4,8 +4,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -73,7 +76,7 @@ def test_every_payment_comes_back_as_it_was(journal: OpenJournal) -> None:
         entry(debit_account=1, credit_account=INT64_MAX, amount=1),
         entry(created_at_ms=0),
         entry(created_at_ms=253_402_300_799_999),
-        entry(transfer_id=UUID(int=0)),
+        entry(transfer_id=UUID(int=1)),
         entry(transfer_id=UUID(int=2**128 - 1)),
     ]
     before = journal()
@@ -204,3 +207,61 @@ def test_a_receipt_of_the_journal_is_the_receipt_that_was_put_in(
     backlog.append([sent])
     (found,) = backlog.find(ids([sent]))
     assert type(found) is Receipt and found == sent.receipt
+
+
+class Descheduled:
+    """The journal's condition, with a gate before it for the thread that appends."""
+
+    def __init__(self, real: threading.Condition) -> None:
+        self._real = real
+        self.thread: int | None = None  # that must wait
+        self.arrived, self.gate = threading.Event(), threading.Event()
+
+    def __enter__(self) -> bool:
+        if threading.get_ident() == self.thread:
+            self.arrived.set()
+            assert self.gate.wait(SECONDS_MAX)
+        return self._real.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self._real.__exit__(*raised)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_an_append_that_loses_its_turn_after_its_commit_is_sent_all_the_same(
+    journal: OpenJournal,
+) -> None:
+    backlog, first, second, third = journal(), entries(1), entries(1), entries(3)
+    backlog.append(first)
+    slow = Descheduled(backlog._changed)
+    backlog._changed = cast(threading.Condition, slow)
+
+    def append() -> None:
+        slow.thread = threading.get_ident()
+        backlog.append(second)
+
+    with ThreadPoolExecutor(1) as other:
+        appended = other.submit(append)
+        assert slow.arrived.wait(SECONDS_MAX), "committed, and not counted yet"
+        assert backlog.take(10, 0, 0) == first, "what is not counted is not there"
+        assert backlog.take(10, 0, 0.01) == [], "nor waited for without end"
+        slow.gate.set()
+        appended.result(SECONDS_MAX)
+    assert backlog.take(10, 0, 0) == second
+    backlog.remove(2)
+    backlog.append(third)
+    assert backlog.take(10, 0, 0) == third
+    backlog.remove(3)
+    assert backlog.take(10, 0, 0.01) == [] and len(backlog) == 0
+
+
+def test_a_journal_that_lost_what_it_counted_says_so_and_does_not_go_on(
+    journal: OpenJournal,
+) -> None:
+    backlog = journal()
+    backlog.append(entries(1))
+    backlog._writer.execute("DELETE FROM entries")
+    with pytest.raises(sqlite3.DatabaseError, match="lacks entries"):
+        backlog.take(10, 0, 0)
