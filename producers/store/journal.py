@@ -13,13 +13,13 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import UUID
 
-from once.errors import Refused
+from once.errors import Defect, Refused
 from producers.store.backlog import Entry, Full
 from producers.store.receipts import Receipt
-from producers.store.sqlite import connect
+from producers.store.sqlite import connect, damages
 from producers.store.transfers import TransferLine
 
 _SCHEMA = """
@@ -66,20 +66,31 @@ class Journal:
     durable = True
 
     def __init__(self, path: Path, entries_max: int) -> None:
-        """Open or make the file. Raises Refused when another process has it open."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        real = path.resolve()  # one lock, whatever name the file is called by
-        self._lock = real.with_name(f"{real.name}.lock").open("w")
+        """Open or make the file.
+
+        Raises Refused when another process has it open or the file is damaged: what it
+        promised is never forgotten silently. Raises Defect when it cannot be opened.
+        """
+        self._lock = _locked(path)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            self._open(path, entries_max)
+        except sqlite3.Error as error:
             self._lock.close()
-            raise Refused(
-                f"another Store has the journal {path} open; give each Store its own "
-                "(STORE_JOURNAL)"
+            if damages(error):
+                raise Refused(
+                    f"the journal {path} is damaged ({error}), and may hold transfers "
+                    "that were promised and not sent; keep the file, save them "
+                    "(docs/runbooks/store-not-ready.md), then start with another "
+                    "STORE_JOURNAL"
+                ) from error
+            raise Defect(
+                f"the journal {path} (STORE_JOURNAL) cannot be opened: {error}"
             ) from error
+
+    def _open(self, path: Path, entries_max: int) -> None:
         self._entries_max = entries_max
         self._writer = connect(path, "FULL")  # a commit is a sync
+        _check(self._writer)
         self._writer.executescript(_SCHEMA)
         # What is not synced here comes back after a power cut, and is sent again.
         self._remover = connect(path, "NORMAL")
@@ -178,6 +189,36 @@ class Journal:
         for connection in (self._writer, self._remover, self._reader):
             connection.close()
         self._lock.close()
+
+
+def _locked(path: Path) -> TextIO:
+    """The lock of the journal at `path`, held. Raises Refused, Defect."""
+    real = path.resolve()  # one lock, whatever name the file is called by
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        lock = real.with_name(f"{real.name}.lock").open("w")
+    except OSError as error:
+        raise Defect(
+            f"the journal {path} (STORE_JOURNAL) cannot be opened: {error}"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise Refused(
+            f"another Store has the journal {path} open; give each Store its own "
+            "(STORE_JOURNAL)"
+        ) from error
+    return lock
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError when this is no sound journal; changes nothing."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(" ".join(found.split()))
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        connection.execute(_TAKE, {"after": 0, "counted": 0, "most": 0})
 
 
 def _columns(entries: Sequence[Entry]) -> dict[str, object]:

@@ -10,6 +10,16 @@ from once.errors import Defect
 
 SQLITE_MIN = (3, 38)  # has ->>
 BUSY_SECONDS = 30.0
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+
+
+def damages(error: sqlite3.Error) -> bool:
+    """Whether the file is to blame: it is no database, malformed, or of another schema.
+
+    Not for a disk that is full, or busy, or gone.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF in _DAMAGE  # the rest of the code is detail
 
 
 def connect(

@@ -1,5 +1,6 @@
 """The journal keeps what was promised, whatever becomes of process and disk."""
 
+import random
 import signal
 import sqlite3
 import subprocess
@@ -7,13 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from once.errors import Refused
+from once.errors import Defect, Refused, exit_status
 from producers.store.journal import Journal
 from producers.store.receipts import Receipt
 from producers.store.transfers import INT64_MAX
@@ -265,3 +267,51 @@ def test_a_journal_that_lost_what_it_counted_says_so_and_does_not_go_on(
     backlog._writer.execute("DELETE FROM entries")
     with pytest.raises(sqlite3.DatabaseError, match="lacks entries"):
         backlog.take(10, 0, 0)
+
+
+# -- a damaged file is a person's ------------------------------------------------------
+
+
+def zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def random_pages(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(random.Random(7).randbytes(2 * 4096))
+
+
+def another_schema(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("CREATE TABLE entries (transfer_id, memo)")
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: 4096 * 2])
+
+
+@pytest.mark.parametrize("damage", [zeros, random_pages, another_schema, cut_short])
+def test_a_damaged_journal_is_refused_and_kept_as_it_is(
+    journal: OpenJournal, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    before, path = journal(), tmp_path / "store" / "journal.db"
+    before.append(entries(200))
+    before.close()
+    damage(path)
+    damaged = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(Refused, match="is damaged .*STORE_JOURNAL") as refused:
+            journal(1000)
+        assert "\n" not in str(refused.value) and exit_status(refused.value) == 65
+    assert path.read_bytes() == damaged
+
+
+def test_a_journal_that_cannot_be_opened_names_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "folder.db").mkdir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "folder.db", tmp_path / "file" / "journal.db"):
+        with pytest.raises(Defect, match="STORE_JOURNAL"):
+            Journal(path, 10)
