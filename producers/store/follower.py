@@ -24,13 +24,12 @@ from confluent_kafka import (
 
 from once import logs
 from once.backoff import pauses
-from once.errors import Retriable
+from once.errors import OnceError, Retriable
 from once.health import Progress
 from once.http_metrics import FollowMetrics
-from once.reader import AvroReader
 from once.registry import Registry
 from producers.store.index import Index
-from producers.store.receipts import ClientReceipts, receipts_in, writes_receipts
+from producers.store.reading import FactReader, Facts
 
 log = logs.get(__name__)
 
@@ -58,17 +57,19 @@ class Follower:
         changed: Changed,
         metrics: FollowMetrics,
         progress: Progress,
+        failed: Callable[[OnceError], None],
     ) -> None:
         """`changed` is called, in the thread, with ids of which more is known now.
 
-        Not while `wanted()` says that nobody wants to know.
+        Not while `wanted()` says that nobody wants to know. `failed` is told, in the
+        thread, when it cannot go on.
         """
+        self._failed = failed
         self._wanted = wanted
         self._kafka = kafka
         self._receipts_topic = receipts_topic
         self._results_topic = results_topic
-        self._receipts = AvroReader(registry, "avro/transfer-receipts.avsc")
-        self._results = AvroReader(registry, "avro/transfer-results.avsc")
+        self._reader = FactReader(registry, results_topic, index.verdicts)
         self._index = index
         self._kept_seconds = kept_hours * 3600
         self._changed = changed
@@ -97,6 +98,15 @@ class Follower:
         return None
 
     def _run(self) -> None:
+        try:
+            self._keep_following()
+        except Exception as error:  # a Store that lives on would never tell what is new
+            log.exception("the follower ended")
+            ended = OnceError(f"the follower ended, unforeseen: {error!r}")
+            self._away = str(ended)
+            self._failed(ended)
+
+    def _keep_following(self) -> None:
         delays = pauses()
         while not self._stop.is_set():
             consumer = Consumer(self._settings())
@@ -176,8 +186,7 @@ class Follower:
         return places
 
     def _take(self, messages: Sequence[Any]) -> None:
-        receipts: dict[bytes, list[ClientReceipts]] = {}
-        results: dict[bytes, list[tuple[bytes, int]]] = {}
+        records: list[Any] = []
         positions: dict[tuple[str, int], int] = {}
         for message in messages:
             where = (message.topic(), message.partition())
@@ -185,41 +194,18 @@ class Follower:
             if error is not None:
                 self._note_error(error, where)
                 continue
+            records.append(message)
             positions[where] = message.offset() + 1
-            emitter = message.key()
-            if not writes_receipts(emitter):
-                continue
-            try:
-                if where[0] == self._results_topic:
-                    results.setdefault(emitter, []).extend(self._verdicts(message))
-                else:
-                    mine = receipts_in(self._receipts.read(message.value()))
-                    receipts.setdefault(emitter, []).extend(mine)
-            except ValueError as unreadable:
-                log.error("skipped", at=f"{where}@{message.offset()}", error=unreadable)
-        if positions:
-            self._index.write(receipts, results, positions)
-            self._tell(receipts, results)
+        if records:
+            facts = self._reader.read(records)
+            self._index.write(facts.receipts, facts.results, positions)
+            self._tell(facts)
 
-    def _verdicts(self, message: Any) -> list[tuple[bytes, int]]:
-        number = self._index.verdicts.number
-        return [
-            (each["transfer_id"], number[each["verdict"]])
-            for each in self._results.read(message.value())["results"]
-        ]
-
-    def _tell(
-        self,
-        receipts: Mapping[bytes, Sequence[ClientReceipts]],
-        results: Mapping[bytes, Sequence[tuple[bytes, int]]],
-    ) -> None:
-        received = [client for theirs in receipts.values() for client in theirs]
-        decided = [each for theirs in results.values() for each in theirs]
-        self._metrics.followed(sum(map(len, received)), len(decided))
+    def _tell(self, facts: Facts) -> None:
+        received = (len(c) for mine in facts.receipts.values() for c in mine)
+        self._metrics.followed(sum(received), sum(map(len, facts.results.values())))
         if self._wanted():  # who comes later looks into the index first
-            self._changed(
-                {each[0] for each in decided}.union(*(c.ids() for c in received))
-            )
+            self._changed(facts.ids())
 
     def _note_error(self, error: KafkaError, where: tuple[str, int]) -> None:
         if error.code() == KafkaError._PARTITION_EOF:

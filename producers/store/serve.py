@@ -187,6 +187,7 @@ class Service:
             lambda ids: self._soon(self._watchers.notify, ids),
             FollowMetrics(telemetry.meter),
             self._following,
+            self._fail,
         )
 
     def _serve_health(
@@ -251,7 +252,7 @@ class Service:
         log.info("drained", left=len(intake.backlog))
 
     def _fail(self, error: OnceError) -> None:
-        self._failure = error
+        self._failure = self._failure or error  # what follows it is its consequence
         if self._server is not None:
             self._server.should_exit = True
 
