@@ -83,7 +83,7 @@ DIES = [
     "while it is removed",
     "when it is removed",
 ]
-payments = st.tuples(st.integers(0, 30), st.sampled_from([250, 250, 250, 999]))
+payments = st.tuples(st.integers(1, 30), st.sampled_from([250, 250, 250, 999]))
 sends = st.builds(
     Send,
     st.lists(payments, min_size=1, max_size=6),

@@ -20,7 +20,6 @@ from producers.store.follower import Follower
 from producers.store.index import Index
 from producers.store.reading import FactReader
 from producers.store.receipts import (
-    ClientReceipts,
     Receipt,
     ReceiptsCodec,
     by_client,
