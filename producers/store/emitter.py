@@ -20,7 +20,7 @@ from once.columns import ColumnWriter
 from once.errors import Abortable, Fenced, Indeterminate, Refused, Retriable
 from once.metrics import EmitMetrics
 from once.partitioner import partition_for
-from once.producer import Record, TransactionalProducer
+from once.producer import TRANSACTION_TIMEOUT_MS, Record, TransactionalProducer
 from once.registry import Registry, frame, load_schema
 from once.telemetry import Telemetry
 from once.tracing import end_all, inject, send_span
@@ -111,17 +111,23 @@ class Emitter:
                 outcome = names.OUTCOME_INDETERMINATE
                 log.warning("outcome unknown, sending again", error=str(error))
             except Fenced as error:
-                self._note_fence(error)
+                self._note_fence(error, time.monotonic() - began)
             finally:
                 seconds = time.monotonic() - began
                 self.metrics.transaction(outcome, len(chunk), seconds)
             self._pause(next(delays))
 
-    def _note_fence(self, error: Fenced) -> None:
-        """Once is a transaction that timed out; often is a rival. Raises Refused."""
+    def _note_fence(self, error: Fenced, took_s: float) -> None:
+        """Often is a rival; after so long, the brokers' timeout. Raises Refused.
+
+        What outlives the timeout is aborted by the brokers, and its producer fenced: a
+        frozen machine or slow brokers do that again and again.
+        """
+        log.warning("fenced, sending again", error=str(error), seconds=round(took_s, 1))
+        if took_s * 1000 >= TRANSACTION_TIMEOUT_MS:
+            return
         now = time.monotonic()
         self._fences = [at for at in self._fences if now - at < FENCES_SECONDS] + [now]
-        log.warning("fenced, sending again", error=str(error))
         if len(self._fences) > FENCES_MAX:
             raise Refused(
                 f"another Store sends as {self._producer.transactional_id}; "
