@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from once import logs
 from once.errors import OnceError, Retriable
 from once.health import Progress
+from once.kafka import Trouble
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.backlog import Backlog, Entry
 from producers.store.emitter import Emitter
@@ -49,6 +50,7 @@ class Committer:
         interval_s: float,
         committed: Callable[[int, list[bytes]], None],
         failed: Callable[[OnceError], None],
+        trouble: Trouble | None = None,
     ) -> None:
         """`interval_s`: a transaction begins so long after the one before began, at
         least; the first after a rest begins at once.
@@ -66,6 +68,7 @@ class Committer:
         self._interval_s = interval_s
         self._committed = committed
         self._failed = failed
+        self._trouble = trouble or Trouble()
         self._stop, self._give_up = threading.Event(), threading.Event()
         self._away: str | None = "Kafka has not been reached yet"
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -150,7 +153,7 @@ class Committer:
     def _pause(self, seconds: float) -> None:
         """Between attempts: waiting out an outage is no stall."""
         self._progress.beat()
-        self._away = "Kafka does not answer; trying again"
+        self._away = f"Kafka does not answer; trying again{self._trouble}"
         leave = self._stop if self._backlog.durable else self._give_up
         if leave.wait(seconds):
             raise _Leaving

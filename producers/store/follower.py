@@ -26,6 +26,7 @@ from once import logs
 from once.backoff import pauses
 from once.errors import OnceError, Retriable
 from once.health import Progress
+from once.kafka import Trouble, client
 from once.http_metrics import FollowMetrics
 from once.registry import Registry
 from producers.store.index import Index
@@ -58,6 +59,7 @@ class Follower:
         metrics: FollowMetrics,
         progress: Progress,
         failed: Callable[[OnceError], None],
+        trouble: Trouble,
     ) -> None:
         """`changed` is called, in the thread, with ids of which more is known now.
 
@@ -65,6 +67,7 @@ class Follower:
         thread, when it cannot go on.
         """
         self._failed = failed
+        self._trouble = trouble
         self._wanted = wanted
         self._kafka = kafka
         self._receipts_topic = receipts_topic
@@ -92,7 +95,7 @@ class Follower:
     def check(self) -> str | None:
         """Why the index may not know what others know; None when it does."""
         if self._away is not None:
-            return self._away
+            return f"{self._away}{self._trouble}"
         if self._behind:
             return f"{len(self._behind)} partitions are still being read"
         return None
@@ -100,21 +103,28 @@ class Follower:
     def _run(self) -> None:
         try:
             self._keep_following()
+        except OnceError as error:
+            self._end(error)
         except Exception as error:  # a Store that lives on would never tell what is new
             log.exception("the follower ended")
-            ended = OnceError(f"the follower ended, unforeseen: {error!r}")
-            self._away = str(ended)
-            self._failed(ended)
+            self._end(OnceError(f"the follower ended, unforeseen: {error!r}"))
+
+    def _end(self, error: OnceError) -> None:
+        log.error("cannot go on", error=str(error))
+        self._away = str(error)
+        self._failed(error)
 
     def _keep_following(self) -> None:
         delays = pauses()
         while not self._stop.is_set():
-            consumer = Consumer(self._settings())
+            consumer = client(Consumer, self._settings(), self._trouble)
             try:
                 self._follow(consumer)
             except (KafkaException, Retriable, sqlite3.Error) as error:
+                consumer.poll(0)  # else what was said of the connection is not heard
                 self._away = f"the log cannot be followed: {error}"
-                log.warning("cannot follow, trying again", error=str(error))
+                said = f"{error}{self._trouble}"
+                log.warning("cannot follow, trying again", error=said)
                 self._progress.beat()
                 self._stop.wait(next(delays))
             finally:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from confluent_kafka.admin import AdminClient
+from typing import Any
 
 from once import logs
 from once.backoff import pauses
-from once.errors import Defect, Retriable
+from once.errors import Retriable
+from once.kafka import Trouble
 from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.telemetry import Telemetry
 from producers.store.emitter import Emitter
 from producers.store.receipts import ReceiptsCodec
 from producers.store.settings import StoreSettings
+from producers.store.topics import Topics
 
 log = logs.get(__name__)
 
@@ -24,24 +25,31 @@ def kafka_settings(settings: StoreSettings) -> dict[str, str]:
     return {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
 
 
+def producer_settings(settings: StoreSettings, trouble: Trouble) -> dict[str, Any]:
+    """The same for a producer whose trouble is heard."""
+    return {**kafka_settings(settings), "error_cb": trouble.note}
+
+
 def open_emitter(
     settings: StoreSettings,
     producer: TransactionalProducer,
     registry: Registry,
     telemetry: Telemetry,
     pause: Callable[[float], None],
+    trouble: Trouble,
     receipts_topic: str | None = None,
 ) -> Emitter:
     """An emitter, with receipts if there is a topic for them. Raises Defect.
 
     `pause` is called between attempts, here and in the emitter; it may raise.
     """
+    topics = Topics(kafka_settings(settings), trouble)
     for seconds in pauses():
         try:
             return Emitter(
                 producer,
                 settings.topic,
-                partition_count(kafka_settings(settings), settings.topic),
+                topics.describe(settings.topic).partition_count,
                 registry,
                 telemetry,
                 pause,
@@ -51,15 +59,3 @@ def open_emitter(
             log.warning("waiting", error=str(error))
             pause(seconds)
     raise AssertionError("pauses never end")
-
-
-def partition_count(kafka: dict[str, str], topic: str) -> int:
-    """Partitions of a topic. Raises Retriable (brokers away), Defect (no topic)."""
-    try:
-        found = AdminClient({**kafka, "log_level": 2}).list_topics(topic, timeout=10)
-    except Exception as error:
-        raise Retriable(f"brokers {kafka['bootstrap.servers']}: {error}") from error
-    partitions = len(found.topics[topic].partitions)
-    if not partitions:
-        raise Defect(f"topic {topic} does not exist; create it: make set-up")
-    return partitions

@@ -22,9 +22,10 @@ from pathlib import Path
 import uvicorn
 
 from once import logs
-from once.errors import OnceError
+from once.errors import Defect, OnceError
 from once.health import HealthServer, Progress
 from once.http_metrics import FollowMetrics, HttpMetrics
+from once.kafka import Trouble
 from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.telemetry import Telemetry
@@ -39,7 +40,11 @@ from producers.store.follower import Follower
 from producers.store.index import Index
 from producers.store.intake import Intake
 from producers.store.journal import Journal
-from producers.store.opening import kafka_settings, open_emitter
+from producers.store.opening import (
+    kafka_settings,
+    open_emitter,
+    producer_settings,
+)
 from producers.store.receipts import new_emitter
 from producers.store.settings import ServeSettings
 from producers.store.states import Verdicts
@@ -61,6 +66,7 @@ class Service:
         self._settings = settings
         self._failure: OnceError | None = None
         self._watchers = Watchers()
+        self._trouble = Trouble()
         self._progress = Progress(settings.stall_seconds_max)  # of the event loop
         self._resources = AsyncExitStack()
         self._server: uvicorn.Server | None = None
@@ -117,6 +123,7 @@ class Service:
         config = server_config(app, settings)
         # Before anything can fail that has to end it.
         self._server = Server(config, self._watchers.leave, self._listening)
+        _load(config)
         intake.start()
         self._resources.push_async_callback(self._drain, intake, committer)
         follower.start()
@@ -139,7 +146,7 @@ class Service:
         settings = self._settings
         producers = [
             TransactionalProducer(
-                kafka_settings(settings),
+                producer_settings(settings, self._trouble),
                 f"store-{settings.instance}-{turn}",
                 make_incarnation=new_emitter,
             )
@@ -159,7 +166,7 @@ class Service:
         return Committer(
             lambda pause: [
                 open_emitter(
-                    *(settings, producer, registry, telemetry, pause),
+                    *(settings, producer, registry, telemetry, pause, self._trouble),
                     receipts_topic=settings.receipts_topic,
                 )
                 for producer in producers
@@ -169,6 +176,7 @@ class Service:
             settings.transaction_interval_ms / 1000,
             committed,
             self._fail,
+            self._trouble,
         )
 
     def _follower(self, telemetry: Telemetry, index: Index) -> Follower:
@@ -188,6 +196,7 @@ class Service:
             FollowMetrics(telemetry.meter),
             self._following,
             self._fail,
+            self._trouble,
         )
 
     def _serve_health(
@@ -268,3 +277,14 @@ class Service:
         folder = tempfile.TemporaryDirectory(prefix="once-store-")
         self._resources.callback(folder.cleanup)
         return Path(folder.name) / "index.db"
+
+
+def _load(config: uvicorn.Config) -> None:
+    """Read certificate and key now. Raises Defect."""
+    try:
+        config.load()
+    except OSError as error:  # ssl's errors, too
+        raise Defect(
+            f"STORE_TLS_CERT {config.ssl_certfile} and STORE_TLS_KEY "
+            f"{config.ssl_keyfile} cannot be used: {error}"
+        ) from error

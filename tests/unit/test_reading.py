@@ -15,6 +15,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 from once.errors import OnceError, exit_status
 from once.health import Progress
 from once.http_metrics import FollowMetrics
+from once.kafka import Trouble
 from once.registry import Registry, frame, load_schema
 from producers.store.follower import Follower
 from producers.store.index import Index
@@ -168,4 +169,5 @@ def following(
         FollowMetrics(NoOpMeterProvider().get_meter("test")),
         Progress(60),
         failed,
+        Trouble(),
     )
