@@ -1,8 +1,8 @@
-"""Opens an emitter, however long Kafka and the registry take to answer."""
+"""Opens emitters, however long Kafka and the registry take to answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from once import logs
@@ -13,6 +13,7 @@ from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.telemetry import Telemetry
 from producers.store.emitter import Emitter
+from producers.store.places import Places
 from producers.store.receipts import ReceiptsCodec
 from producers.store.settings import StoreSettings
 from producers.store.topics import Topics
@@ -30,31 +31,36 @@ def producer_settings(settings: StoreSettings, trouble: Trouble) -> dict[str, An
     return {**kafka_settings(settings), "error_cb": trouble.note}
 
 
-def open_emitter(
+def open_emitters(
     settings: StoreSettings,
-    producer: TransactionalProducer,
+    producers: Sequence[TransactionalProducer],
     registry: Registry,
     telemetry: Telemetry,
     pause: Callable[[float], None],
     trouble: Trouble,
     receipts_topic: str | None = None,
-) -> Emitter:
-    """An emitter, with receipts if there is a topic for them. Raises Defect.
+) -> list[Emitter]:
+    """An emitter for each producer, with receipts if there is a topic for them.
 
-    `pause` is called between attempts, here and in the emitter; it may raise.
+    They share what they remember of accounts, so one thread drives them all. `pause` is
+    called between attempts, here and in the emitters; it may raise. Raises Defect.
     """
     topics = Topics(kafka_settings(settings), trouble)
     for seconds in pauses():
         try:
-            return Emitter(
-                producer,
-                settings.topic,
-                topics.describe(settings.topic).partition_count,
-                registry,
-                telemetry,
-                pause,
-                ReceiptsCodec(registry, receipts_topic) if receipts_topic else None,
-            )
+            places = Places(topics.describe(settings.topic).partition_count)
+            return [
+                Emitter(
+                    producer,
+                    settings.topic,
+                    places,
+                    registry,
+                    telemetry,
+                    pause,
+                    ReceiptsCodec(registry, receipts_topic) if receipts_topic else None,
+                )
+                for producer in producers
+            ]
         except Retriable as error:
             log.warning("waiting", error=str(error))
             pause(seconds)

@@ -42,7 +42,7 @@ from producers.store.intake import Intake
 from producers.store.journal import Journal
 from producers.store.opening import (
     kafka_settings,
-    open_emitter,
+    open_emitters,
     producer_settings,
 )
 from producers.store.receipts import new_emitter
@@ -164,13 +164,10 @@ class Service:
             self._soon(self._watchers.notify, ids)
 
         return Committer(
-            lambda pause: [
-                open_emitter(
-                    *(settings, producer, registry, telemetry, pause, self._trouble),
-                    receipts_topic=settings.receipts_topic,
-                )
-                for producer in producers
-            ],
+            lambda pause: open_emitters(
+                *(settings, producers, registry, telemetry, pause, self._trouble),
+                receipts_topic=settings.receipts_topic,
+            ),
             *(backlog, index, acknowledged, Progress(settings.stall_seconds_max)),
             settings.transaction_records_max,
             settings.transaction_interval_ms / 1000,

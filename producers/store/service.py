@@ -18,7 +18,7 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import Emitter
 from producers.store.generate import Generator
-from producers.store.opening import open_emitter, producer_settings
+from producers.store.opening import open_emitters, producer_settings
 from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk
 
@@ -101,7 +101,9 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
             stack.enter_context(health)
             log.info("health", health=health.url)
         pause = partial(_pause, progress)
-        emitter = open_emitter(settings, producer, registry, telemetry, pause, trouble)
+        (emitter,) = open_emitters(
+            *(settings, [producer], registry, telemetry, pause, trouble)
+        )
         yield Store(emitter, progress, Tally())
 
 

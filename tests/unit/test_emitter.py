@@ -10,6 +10,7 @@ from once.producer import TransactionalProducer
 from once.registry import Registry, load_schema
 from once.telemetry import Telemetry
 from producers.store.emitter import FENCES_MAX, Emitter
+from producers.store.places import ACCOUNTS_REMEMBERED_MAX, Places
 from producers.store.transfers import Chunk
 from tests.contract.golden import AVRO
 from tests.contract.registry_server import serving
@@ -67,7 +68,9 @@ def registry() -> Iterator[Registry]:
 
 def emitter(registry: Registry, producer: TransactionalProducer) -> Emitter:
     telemetry = Telemetry.start("store", "test", 0.0, None)
-    return Emitter(producer, "transfers", 3, registry, telemetry, lambda _: None)
+    return Emitter(
+        producer, "transfers", Places(3), registry, telemetry, lambda _: None
+    )
 
 
 def fences(count: int) -> list[OnceError]:
@@ -99,3 +102,23 @@ def test_a_defect_ends_it_at_once_with_its_sentence(
     with pytest.raises(Defect, match="max.message.bytes"):
         emitter(registry, producer).emit(Chunk.of([line()]))
     assert producer.recycled == 1
+
+
+def test_emitters_share_what_is_remembered_of_accounts_and_its_bound(
+    clock: Clock, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.store.places.ACCOUNTS_REMEMBERED_MAX", 2)
+    places, telemetry = Places(3), Telemetry.start("store", "test", 0.0, None)
+    one, two = (
+        Emitter(
+            PlayedProducer(clock, [], 0.0), "transfers", places, registry, telemetry
+        )
+        for _ in range(2)
+    )
+    one.emit(Chunk.of([line()]))
+    known = dict(places.known)
+    two.emit(Chunk.of([line()]))
+    assert places.known == known and len(known) == 1
+    for account in (7, 8, 9):
+        assert places.of(account) == (b"%d" % account, places.of(account)[1])
+        assert len(places.known) <= 2 < ACCOUNTS_REMEMBERED_MAX
