@@ -20,6 +20,7 @@ from once.kafka import Trouble
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.backlog import Backlog, Entry
 from producers.store.emitter import Emitter
+from producers.store.facts import Facts
 from producers.store.index import Index
 from producers.store.receipts import by_client
 from producers.store.transfers import Chunk
@@ -145,7 +146,7 @@ class Committer:
         chunk = Chunk.of([entry.line for entry in entries])
         emitter.emit(chunk, receipts)
         # Known here before it leaves the backlog, so that nobody finds it in neither.
-        self._index.write({emitter.incarnation: receipts}, {}, {})
+        self._index.write(Facts({emitter.incarnation: receipts}))
         ids = [entry.receipt.transfer_id for entry in entries]
         self._acknowledged.append(ids)
         self._committed(self._backlog.remove(len(entries)), ids)

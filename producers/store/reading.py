@@ -6,53 +6,30 @@ is skipped, with a line in the log; it stops nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from once import logs
 from once.errors import Retriable
 from once.reader import AvroReader
 from once.registry import Registry
+from producers.store.facts import Decided, Facts
 from producers.store.receipts import ClientReceipts, receipts_in, writes_receipts
 from producers.store.states import Verdicts
 
 log = logs.get(__name__)
 
 
-class Decided(NamedTuple):
-    """The Bank's verdict on one sending of a transfer."""
-
-    transfer_id: bytes
-    verdict: int
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What some records say, by the emitter that they are about."""
-
-    receipts: Mapping[bytes, Sequence[ClientReceipts]] = field(default_factory=dict)
-    results: Mapping[bytes, Sequence[Decided]] = field(default_factory=dict)
-
-    def ids(self) -> set[bytes]:
-        """The transfers of which more is known now."""
-        received = (each for mine in self.receipts.values() for each in mine)
-        decided = (each for mine in self.results.values() for each in mine)
-        return {each.transfer_id for each in decided}.union(
-            *(each.ids() for each in received)
-        )
-
-
 class FactReader:
     """Reads the records of Stores that serve HTTP; others are skipped by their key."""
 
     def __init__(
-        self, registry: Registry, results_topic: str, number: Verdicts
+        self, registry: Registry, results_topic: str, verdicts: Verdicts
     ) -> None:
         self._receipts = AvroReader(registry, "avro/transfer-receipts.avsc")
         self._results = AvroReader(registry, "avro/transfer-results.avsc")
         self._results_topic = results_topic
-        self._number = number.number
+        self._number = verdicts.number
 
     def read(self, messages: Sequence[Any]) -> Facts:
         """All that these records say. Raises Retriable while the registry is away."""
@@ -76,7 +53,11 @@ class FactReader:
 
     def _decided(self, message: Any) -> list[Decided]:
         return [
-            Decided(each["transfer_id"], self._number[each["verdict"]])
+            Decided(
+                each["transfer_id"],
+                self._number[each["verdict"]],
+                self._number[each["first_verdict"]],
+            )
             for each in self._results.read(_value(message))["results"]
         ]
 

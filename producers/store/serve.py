@@ -36,7 +36,9 @@ from producers.store.api.server import Server, server_config
 from producers.store.backlog import Backlog, MemoryBacklog
 from producers.store.committer import Committer
 from producers.store.desk import Desk
-from producers.store.follower import Follower
+from producers.store.filler import Filler
+from producers.store.followed import Followed
+from producers.store.follower import Follower, News
 from producers.store.index import Index
 from producers.store.intake import Intake
 from producers.store.journal import Journal
@@ -106,15 +108,22 @@ class Service:
             gate = Gate(settings)
             await gate.open()
             doorman = gate.client
-        index = Index(settings.index or self._temporary(), Verdicts())
+        index = Index(
+            settings.index or self._temporary(),
+            Verdicts(),
+            settings.index_hours,
+            settings.index_bytes_max,
+            kept=settings.index is not None,
+        )
         closing(index.close)
         backlog = self._backlog()
         closing(backlog.close)
         intake = Intake(backlog)
         committer = self._committer(telemetry, backlog, index, intake)
-        follower = self._follower(telemetry, index)
+        follower, filler = self._followers(telemetry, index)
         desk = Desk(
-            *(intake, index, self._watchers, follower.check),
+            *(intake, index, self._watchers),
+            lambda: follower.check() or filler.check(),
             settings.queued_after_ms / 1000,
         )
         metrics = HttpMetrics(telemetry.meter, telemetry.registry)
@@ -126,8 +135,9 @@ class Service:
         _load(config)
         intake.start()
         self._resources.push_async_callback(self._drain, intake, committer)
-        follower.start()
-        closing(follower.close)
+        for reading in (follower, filler):
+            reading.start()
+            closing(reading.close)
         committer.start()
         self._serve_health(telemetry, backlog, committer, follower)
         if settings.tls_cert is not None:
@@ -176,25 +186,28 @@ class Service:
             self._trouble,
         )
 
-    def _follower(self, telemetry: Telemetry, index: Index) -> Follower:
+    def _followers(self, telemetry: Telemetry, index: Index) -> tuple[Follower, Filler]:
         settings = self._settings
         registry = Registry(settings.registry_url, settings.registry_ca)
         self._resources.callback(registry.close)
-        self._following = Progress(settings.stall_seconds_max)
-        return Follower(
+        followed = Followed(
             kafka_settings(settings),
             registry,
             settings.receipts_topic,
             settings.results_topic,
-            index,
-            settings.index_hours,
-            lambda: len(self._watchers) > 0,
-            lambda ids: self._soon(self._watchers.notify, ids),
-            FollowMetrics(telemetry.meter),
-            self._following,
-            self._fail,
+            index.verdicts,
             self._trouble,
         )
+        metrics = FollowMetrics(telemetry.meter)
+        metrics.watch(index.size_bytes)
+        news = News(
+            metrics,
+            lambda: len(self._watchers) > 0,
+            lambda ids: self._soon(self._watchers.notify, ids),
+        )
+        self._following = Progress(settings.stall_seconds_max)
+        follower = Follower(followed, index, news, self._following, self._fail)
+        return follower, Filler(followed, follower, index, news, self._fail)
 
     def _serve_health(
         self,
@@ -273,7 +286,7 @@ class Service:
     def _temporary(self) -> Path:
         folder = tempfile.TemporaryDirectory(prefix="once-store-")
         self._resources.callback(folder.cleanup)
-        return Path(folder.name) / "index.db"
+        return Path(folder.name) / "index"
 
 
 def _load(config: uvicorn.Config) -> None:

@@ -22,6 +22,29 @@ def damages(error: sqlite3.Error) -> bool:
     return code & 0xFF in _DAMAGE  # the rest of the code is detail
 
 
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_FULL,
+}
+
+
+def spoils(error: sqlite3.Error) -> bool:
+    """Whether a file that can be made again is better made again.
+
+    Also when it was taken away, or a part of it cannot be read.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF not in _PASSING
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk is full."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def connect(
     path: Path, synchronous: Literal["OFF", "NORMAL", "FULL"]
 ) -> sqlite3.Connection:

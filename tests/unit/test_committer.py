@@ -33,6 +33,13 @@ class Spinning(MemoryBacklog):
         self.asked.release()
         return []
 
+    def wait_asked(self) -> None:
+        """Return when a take that began from now on has been dealt with."""
+        while self.asked.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert self.asked.acquire(timeout=SECONDS_MAX)
+
 
 class Failing:
     """An emitter that raises what it is given."""
@@ -64,7 +71,7 @@ def committing(
     failed: Callable[[OnceError], None] = lambda error: None,
     clock: Callable[[], float] = Clock(),
 ) -> Iterator[Committer]:
-    index = Index(folder / "index", Verdicts())
+    index = Index(folder / "index", Verdicts(), kept=False)
     committer = Committer(
         lambda pause: cast(Sequence[Emitter], [emitter]),
         *(backlog, index, AcknowledgementLog(None), Progress(60, clock)),
@@ -87,12 +94,10 @@ def test_a_committer_that_does_not_move_the_oldest_entry_is_neither_live_nor_rea
     backlog, clock = Spinning(), Clock()
     backlog.append(entries(1))
     with committing(tmp_path, backlog, Failing(OSError()), clock=clock) as committer:
-        for _ in range(2):
-            assert backlog.asked.acquire(timeout=SECONDS_MAX)
+        backlog.wait_asked()
         assert committer.check() is None and committer.stalled() is None
         clock.now = 61
-        for _ in range(2):
-            assert backlog.asked.acquire(timeout=SECONDS_MAX)
+        backlog.wait_asked()
         assert "no progress for 61.0 s" in str(committer.stalled())
         assert committer.check() == committer.stalled()
 
@@ -101,8 +106,7 @@ def test_a_committer_without_entries_never_stalls(tmp_path: Path) -> None:
     backlog, clock = Spinning(), Clock()
     with committing(tmp_path, backlog, Failing(OSError()), clock=clock) as committer:
         clock.now = 61
-        for _ in range(2):
-            assert backlog.asked.acquire(timeout=SECONDS_MAX)
+        backlog.wait_asked()
         assert committer.stalled() is None
 
 
