@@ -155,9 +155,7 @@ class Follower:
         """Read every partition that there is; new ones may have come."""
         for where, place in self._assigned.items():
             if there.get(where) != place:
-                raise Retriable(
-                    f"topic {where[0]} was made anew; it is read from its beginning"
-                )
+                raise Retriable(f"topic {where[0]} was made anew")
         if not self.begun.is_set():
             self._next = {p: _end(consumer, where) for where, p in there.items()}
             self.begun.set()
@@ -168,6 +166,9 @@ class Follower:
         }
         if new:
             # What came after the first look is read from its beginning.
+            young = [where for where, place in new.items() if place not in self._next]
+            if young:
+                log.warning("new partitions are read from their beginning", at=young)
             places = [
                 TopicPartition(*where, self._next.setdefault(place, 0))
                 for where, place in new.items()

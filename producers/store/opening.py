@@ -1,13 +1,14 @@
-"""Opens emitters, however long Kafka and the registry take to answer."""
+"""Opens what both commands need: health, and emitters however long Kafka takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from once import logs
 from once.backoff import pauses
-from once.errors import Retriable
+from once.errors import Defect, Retriable
+from once.health import Check, HealthServer, Progress
 from once.kafka import Trouble
 from once.producer import TransactionalProducer
 from once.registry import Registry
@@ -29,6 +30,20 @@ def kafka_settings(settings: StoreSettings) -> dict[str, str]:
 def producer_settings(settings: StoreSettings, trouble: Trouble) -> dict[str, Any]:
     """The same for a producer whose trouble is heard."""
     return {**kafka_settings(settings), "error_cb": trouble.note}
+
+
+def serve_health(
+    settings: StoreSettings,
+    port: int,
+    progress: Progress,
+    checks: Mapping[str, Check],
+    scrape: Callable[[], bytes],
+) -> HealthServer:
+    """The health server. Raises Defect when its port cannot be had."""
+    try:
+        return HealthServer(progress, checks, scrape, settings.health_host, port)
+    except OSError as error:
+        raise Defect(f"{error.strerror} (STORE_HEALTH_PORT)") from error
 
 
 def open_emitters(

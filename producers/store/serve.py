@@ -23,7 +23,7 @@ import uvicorn
 
 from once import logs
 from once.errors import Defect, OnceError
-from once.health import HealthServer, Progress
+from once.health import Progress
 from once.http_metrics import FollowMetrics, HttpMetrics
 from once.kafka import Trouble
 from once.producer import TransactionalProducer
@@ -46,6 +46,7 @@ from producers.store.opening import (
     kafka_settings,
     open_emitters,
     producer_settings,
+    serve_health,
 )
 from producers.store.receipts import new_emitter
 from producers.store.settings import ServeSettings
@@ -230,9 +231,9 @@ class Service:
             checks = {"accepts": accepts, "follows": follower.check}
             if backlog.durable:
                 del checks["follows"]
-            health = HealthServer(
-                *(self._progress, checks, telemetry.scrape),
-                *(settings.health_host, settings.health_port),
+            health = serve_health(
+                *(settings, settings.health_port, self._progress, checks),
+                telemetry.scrape,
             )
             self._resources.callback(health.close)
             log.info("health", health=health.url)

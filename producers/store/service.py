@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from once import logs
-from once.health import HealthServer, Progress
+from once.health import Progress
 from once.kafka import Trouble
 from once.producer import TransactionalProducer
 from once.registry import Registry
@@ -18,7 +18,11 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import Emitter
 from producers.store.generate import Generator
-from producers.store.opening import open_emitters, producer_settings
+from producers.store.opening import (
+    open_emitters,
+    producer_settings,
+    serve_health,
+)
 from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk
 
@@ -94,9 +98,9 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
             def commits() -> str | None:
                 return None if producer.usable else f"cannot commit{trouble}"
 
-            health = HealthServer(
-                *(progress, {"commits": commits}, telemetry.scrape),
-                *(settings.health_host, settings.health_port),
+            checks = {"commits": commits}
+            health = serve_health(
+                *(settings, settings.health_port, progress, checks, telemetry.scrape)
             )
             stack.enter_context(health)
             log.info("health", health=health.url)

@@ -146,19 +146,43 @@ def test_a_damaged_index_is_made_again_at_start_and_while_it_runs(
             assert store.process.poll() is None
 
 
-def test_a_results_topic_that_is_made_anew_is_read_from_its_beginning(
+def make_results_anew(platform: Platform) -> None:
+    delete_topics(platform, platform.results_topic)
+    create_topic(platform, platform.results_topic, PARTITIONS)
+
+
+def test_a_results_topic_that_is_made_anew_is_noticed_and_read_from_its_beginning(
     platform: Platform,
 ) -> None:
     with serving(platform) as (store, url), client_of(url) as client:
         with platform.bank() as bank:
-            posted(client, 20)
+            posted(client, 3)
             assert bank.terminate() == 0
-        delete_topics(platform, platform.results_topic)
-        create_topic(platform, platform.results_topic, PARTITIONS)
-        sent = [transfer(amount=1) for _ in range(3)]
+        make_results_anew(platform)
+        sent = [transfer(payer=n, amount=1) for n in range(1, 31)]
         for line in sent:
             assert client.send(line).state is State.COMMITTED
         with platform.bank():
             wait_posted(client, sent)
-        assert "was made anew" in store.text
+        Patience().wait_until(
+            lambda: "new partitions are read from their beginning" in store.text,
+            what="the Store to notice",
+            timeout_s=SECONDS,
+        )
         assert store.process.poll() is None
+
+
+def test_a_kept_index_claims_nothing_of_a_topic_that_was_made_anew_meanwhile(
+    platform: Platform, tmp_path: Path
+) -> None:
+    kept: dict[str, Any] = {"index": tmp_path / "index"}
+    with platform.bank() as bank:
+        with serving(platform, "a", **kept) as (store, url), client_of(url) as client:
+            before = posted(client, 3)
+            assert store.terminate() == 0
+        assert bank.terminate() == 0
+    make_results_anew(platform)
+    with platform.bank(), serving(platform, "b") as (_, url), client_of(url) as client:
+        sent = posted(client, 30)
+    with serving(platform, "a", **kept) as (_, url), client_of(url) as client:
+        wait_posted(client, sent + before)
