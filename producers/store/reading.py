@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from once import logs
-from once.errors import Retriable
+from once.errors import OnceError
 from once.reader import AvroReader
 from once.registry import Registry
 from producers.store.facts import Decided, Facts
@@ -32,7 +32,10 @@ class FactReader:
         self._number = verdicts.number
 
     def read(self, messages: Sequence[Any]) -> Facts:
-        """All that these records say. Raises Retriable while the registry is away."""
+        """All that these records say. Raises Retriable while the registry is away.
+
+        Any other error of ours is raised, too: skipped is only what is unreadable.
+        """
         receipts: dict[bytes, list[ClientReceipts]] = {}
         results: dict[bytes, list[Decided]] = {}
         for message in messages:
@@ -45,8 +48,8 @@ class FactReader:
                 else:
                     mine = receipts_in(self._receipts.read(_value(message)))
                     receipts.setdefault(emitter, []).extend(mine)
-            except Retriable:
-                raise
+            except OnceError:
+                raise  # of the registry: that says nothing about the record
             except Exception as unreadable:  # of any kind: the bytes are a stranger's
                 log.error("skipped", at=_place(message), error=repr(unreadable))
         return Facts(receipts, results)

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Message
 from opentelemetry.metrics import NoOpMeterProvider
 
-from once.errors import OnceError, exit_status
+from once.errors import OnceError, Retriable, exit_status
 from once.health import Progress
 from once.http_metrics import FollowMetrics
 from once.kafka import Trouble
@@ -119,6 +119,14 @@ def test_a_record_that_cannot_be_read_is_skipped_and_the_others_are_told(
     decided = Decided(mine.transfer_id, VERDICTS.number["POSTED"])
     assert decided in facts.results[EMITTER]
     assert facts.ids() == {mine.transfer_id}
+
+
+def test_a_record_is_not_skipped_because_the_registry_is_away(unused_port: int) -> None:
+    away = Registry(f"http://127.0.0.1:{unused_port}")
+    reader = FactReader(away, "results", VERDICTS)
+    with pytest.raises(Retriable):
+        reader.read([message("results", result(uuid4().bytes, "POSTED"))])
+    away.close()
 
 
 @pytest.mark.parametrize("key", [None, b"", b"1", EMITTER[:15], uuid4().bytes, b"\xff"])
