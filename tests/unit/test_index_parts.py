@@ -191,6 +191,21 @@ def test_too_many_bytes_cost_the_oldest_files_with_a_warning(
     index.close()
 
 
+def test_there_is_no_room_for_older_hours_when_the_next_part_would_have_to_go(
+    tmp_path: Path, clock: Clock
+) -> None:
+    index = Index(tmp_path / "index", VERDICTS, bytes_max=8 * 200_000, kept=False)
+    sizes: list[int] = []
+    while index.has_room():
+        sizes.append(index.size_bytes())
+        sent(index, A, *(receipt() for _ in range(500)))
+    assert sizes[-1] < 7 * 200_000 <= index.size_bytes() <= 8 * 200_000
+    before = index._parts
+    index.forget()
+    assert index._parts == before, "nothing had to go yet"
+    index.close()
+
+
 def test_a_full_disk_costs_the_oldest_file(index: Index, clock: Clock) -> None:
     old, young = receipt(), [receipt() for _ in range(400)]
     sent(index, A, old)
