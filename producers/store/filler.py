@@ -28,12 +28,12 @@ from producers.store.facts import Range, missing
 from producers.store.followed import (
     MESSAGES_MAX,
     POLL_SECONDS,
-    REQUEST_SECONDS,
     Followed,
     Where,
 )
 from producers.store.follower import Follower, News
 from producers.store.index import Index
+from producers.store.topics import REQUEST_SECONDS
 
 log = logs.get(__name__)
 

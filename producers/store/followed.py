@@ -14,13 +14,11 @@ from once.registry import Registry
 from producers.store.facts import Place
 from producers.store.reading import FactReader
 from producers.store.states import Verdicts
-from producers.store.topics import REQUEST_SECONDS, Topics
+from producers.store.topics import Topics
 
 Where = tuple[str, int]  # a topic's name, and a partition
 MESSAGES_MAX = 200
 POLL_SECONDS = 0.2
-
-__all__ = ["MESSAGES_MAX", "POLL_SECONDS", "REQUEST_SECONDS", "Followed", "Where"]
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from producers.store.facts import Facts, Place, Range
 from producers.store.followed import (
     MESSAGES_MAX,
     POLL_SECONDS,
-    REQUEST_SECONDS,
     Followed,
     Where,
 )
 from producers.store.index import Index
+from producers.store.topics import REQUEST_SECONDS
 
 log = logs.get(__name__)
 

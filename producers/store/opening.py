@@ -51,6 +51,7 @@ def open_emitters(
     producers: Sequence[TransactionalProducer],
     registry: Registry,
     telemetry: Telemetry,
+    *,
     pause: Callable[[float], None],
     trouble: Trouble,
     receipts_topic: str | None = None,

@@ -176,7 +176,12 @@ class Service:
 
         return Committer(
             lambda pause: open_emitters(
-                *(settings, producers, registry, telemetry, pause, self._trouble),
+                settings,
+                producers,
+                registry,
+                telemetry,
+                pause=pause,
+                trouble=self._trouble,
                 receipts_topic=settings.receipts_topic,
             ),
             *(backlog, index, acknowledged, Progress(settings.stall_seconds_max)),
@@ -192,12 +197,12 @@ class Service:
         registry = Registry(settings.registry_url, settings.registry_ca)
         self._resources.callback(registry.close)
         followed = Followed(
-            kafka_settings(settings),
-            registry,
-            settings.receipts_topic,
-            settings.results_topic,
-            index.verdicts,
-            self._trouble,
+            kafka=kafka_settings(settings),
+            registry=registry,
+            receipts_topic=settings.receipts_topic,
+            results_topic=settings.results_topic,
+            verdicts=index.verdicts,
+            trouble=self._trouble,
         )
         metrics = FollowMetrics(telemetry.meter)
         metrics.watch(index.size_bytes)
@@ -232,7 +237,10 @@ class Service:
             if backlog.durable:
                 del checks["follows"]
             health = serve_health(
-                *(settings, settings.health_port, self._progress, checks),
+                settings,
+                settings.health_port,
+                self._progress,
+                checks,
                 telemetry.scrape,
             )
             self._resources.callback(health.close)

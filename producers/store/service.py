@@ -100,13 +100,13 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
 
             checks = {"commits": commits}
             health = serve_health(
-                *(settings, settings.health_port, progress, checks, telemetry.scrape)
+                settings, settings.health_port, progress, checks, telemetry.scrape
             )
             stack.enter_context(health)
             log.info("health", health=health.url)
         pause = partial(_pause, progress)
         (emitter,) = open_emitters(
-            *(settings, [producer], registry, telemetry, pause, trouble)
+            settings, [producer], registry, telemetry, pause=pause, trouble=trouble
         )
         yield Store(emitter, progress, Tally())
 
