@@ -59,9 +59,10 @@ class HttpMetrics:
 
 
 class FollowMetrics:
-    """What a follower of the log has taken in."""
+    """What a follower of the log has taken in, and what it keeps of that."""
 
     def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self._followed = meter.create_counter(
             names.FOLLOWED_RECORDS, "{record}", "receipts and results taken in"
         )
@@ -70,6 +71,13 @@ class FollowMetrics:
         """Report so many of each."""
         self._followed.add(receipts, {names.KIND: "receipt"})
         self._followed.add(results, {names.KIND: "result"})
+
+    def watch(self, size_bytes: Callable[[], int]) -> None:
+        """Ask this at every scrape: how much of the disk is taken."""
+        what = "taken by what is kept of the log"
+        self._meter.create_observable_gauge(
+            names.INDEX_SIZE, [_observed(size_bytes)], "By", what
+        )
 
 
 def _observed(

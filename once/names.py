@@ -46,6 +46,7 @@ HTTP_DURATION: Final = "http.server.request.duration"
 BACKLOG_RECORDS: Final = "once.backlog.records"
 WATCHED_RECORDS: Final = "once.watched.records"
 FOLLOWED_RECORDS: Final = "once.followed.records"
+INDEX_SIZE: Final = "once.index.size"
 
 # -- metrics of both ------------------------------------------------------------------
 RECYCLES: Final = "once.recycles"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 from rich.console import Console
@@ -70,9 +71,13 @@ def emit(
         stderr.print(f"line {number}: {reason}", markup=False, highlight=False)
 
     population = Population(accounts, merchants, hot_share, amount_max)
-    with open_store(settings) as store, AcknowledgementLog(ack_log) as acknowledged:
-        if source is not None:
-            chunks = _read(source, settings, reject)
+    with ExitStack() as stack:
+        # Before anything is waited for.
+        stream = None if source is None else stack.enter_context(_opened(source))
+        acknowledged = stack.enter_context(_acknowledgements(ack_log))
+        store = stack.enter_context(open_store(settings))
+        if stream is not None:
+            chunks = lines.chunks(stream, settings.transaction_records_max, reject)
         else:
             chunks = paced(Generator(population, seed), settings, count, rate)
             chunks = _until(chunks, seconds)
@@ -108,12 +113,20 @@ def smoke() -> None:
     Smoke(load(SmokeSettings)).run(print)
 
 
-def _read(
-    source: Path, settings: StoreSettings, reject: Callable[[int, str], None]
-) -> Iterator[Chunk]:
-    stream = sys.stdin.buffer if str(source) == "-" else source.open("rb")
-    with stream:
-        yield from lines.chunks(stream, settings.transaction_records_max, reject)
+def _opened(source: Path) -> BinaryIO:
+    """The lines. Raises BadParameter."""
+    try:
+        return sys.stdin.buffer if str(source) == "-" else source.open("rb")
+    except OSError as error:
+        raise typer.BadParameter(f"{source}: {error.strerror}") from None
+
+
+def _acknowledgements(path: Path | None) -> AcknowledgementLog:
+    """The log of what was acknowledged. Raises BadParameter."""
+    try:
+        return AcknowledgementLog(path)
+    except OSError as error:
+        raise typer.BadParameter(f"--ack-log {path}: {error.strerror}") from None
 
 
 def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk]:

@@ -94,7 +94,7 @@ class MemoryBacklog:
 
     def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting, wait_s):
+            if not self._changed.wait_for(lambda: self._waiting > 0, wait_s):
                 return []
             self._changed.wait_for(lambda: self._waiting >= most, linger_s)
             first = self._being_sent

@@ -16,9 +16,11 @@ from collections.abc import Callable, Sequence
 from once import logs
 from once.errors import OnceError, Retriable
 from once.health import Progress
+from once.kafka import Trouble
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.backlog import Backlog, Entry
 from producers.store.emitter import Emitter
+from producers.store.facts import Facts
 from producers.store.index import Index
 from producers.store.receipts import by_client
 from producers.store.transfers import Chunk
@@ -49,6 +51,7 @@ class Committer:
         interval_s: float,
         committed: Callable[[int, list[bytes]], None],
         failed: Callable[[OnceError], None],
+        trouble: Trouble | None = None,
     ) -> None:
         """`interval_s`: a transaction begins so long after the one before began, at
         least; the first after a rest begins at once.
@@ -66,6 +69,7 @@ class Committer:
         self._interval_s = interval_s
         self._committed = committed
         self._failed = failed
+        self._trouble = trouble or Trouble()
         self._stop, self._give_up = threading.Event(), threading.Event()
         self._away: str | None = "Kafka has not been reached yet"
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -76,7 +80,14 @@ class Committer:
 
     def check(self) -> str | None:
         """Why nothing can be committed now; None when it can."""
-        return self._away
+        return self._away or self.stalled()
+
+    def stalled(self) -> str | None:
+        """Since when the backlog's oldest entry has not moved, if that is too long.
+
+        It need not: while Kafka is away, and while there is none.
+        """
+        return self._progress.stalled()
 
     def close(self, timeout_s: float) -> bool:
         """Commit what is left, for so long; whether nothing is.
@@ -97,7 +108,6 @@ class Committer:
             self._away = None
             turns, began = itertools.cycle(emitters), float("-inf")
             while not self._done():
-                self._progress.beat()
                 entries = self._backlog.take(
                     self._records_max,
                     max(0.0, began + self._interval_s - time.monotonic()),
@@ -107,6 +117,9 @@ class Committer:
                     began = time.monotonic()
                     self._commit(next(turns), entries)
                     self._away = None
+                    self._progress.beat()
+                elif len(self._backlog) == 0:
+                    self._progress.beat()
         except _Leaving:
             log.warning("left with transfers in the backlog", count=len(self._backlog))
         except OnceError as error:
@@ -114,6 +127,9 @@ class Committer:
         except (sqlite3.Error, OSError) as error:
             # What was promised is in the journal, or was not promised.
             self._end(Retriable(f"a disk of this Store fails: {error}; start it again"))
+        except Exception as error:  # a Store that lives on would promise and not send
+            log.exception("the committer ended")
+            self._end(OnceError(f"the committer ended, unforeseen: {error!r}"))
 
     def _end(self, error: OnceError) -> None:
         log.error("cannot go on", error=str(error))
@@ -130,7 +146,7 @@ class Committer:
         chunk = Chunk.of([entry.line for entry in entries])
         emitter.emit(chunk, receipts)
         # Known here before it leaves the backlog, so that nobody finds it in neither.
-        self._index.write({emitter.incarnation: receipts}, {}, {})
+        self._index.write(Facts({emitter.incarnation: receipts}))
         ids = [entry.receipt.transfer_id for entry in entries]
         self._acknowledged.append(ids)
         self._committed(self._backlog.remove(len(entries)), ids)
@@ -138,7 +154,7 @@ class Committer:
     def _pause(self, seconds: float) -> None:
         """Between attempts: waiting out an outage is no stall."""
         self._progress.beat()
-        self._away = "Kafka does not answer; trying again"
+        self._away = f"Kafka does not answer; trying again{self._trouble}"
         leave = self._stop if self._backlog.durable else self._give_up
         if leave.wait(seconds):
             raise _Leaving

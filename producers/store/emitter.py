@@ -19,11 +19,11 @@ from once.backoff import pauses
 from once.columns import ColumnWriter
 from once.errors import Abortable, Fenced, Indeterminate, Refused, Retriable
 from once.metrics import EmitMetrics
-from once.partitioner import partition_for
-from once.producer import Record, TransactionalProducer
+from once.producer import TRANSACTION_TIMEOUT_MS, Record, TransactionalProducer
 from once.registry import Registry, frame, load_schema
 from once.telemetry import Telemetry
 from once.tracing import end_all, inject, send_span
+from producers.store.places import Places
 from producers.store.receipts import ClientReceipts, ReceiptsCodec
 from producers.store.transfers import Chunk
 
@@ -32,7 +32,6 @@ log = logs.get(__name__)
 # More often than this, and another living Store has our name: recycling would only
 # throw the two out of each other's way for ever.
 FENCES_MAX, FENCES_SECONDS = 4, 60.0
-ACCOUNTS_REMEMBERED_MAX = 1_000_000
 # A span costs as much as ten transfers, here and in the Bank: at full speed one percent
 # of them would take a fifth of the CPU.
 SPANS_PER_CHUNK_MAX = 4
@@ -48,7 +47,7 @@ class Emitter:
         self,
         producer: TransactionalProducer,
         topic: str,
-        partition_count: int,
+        places: Places,
         registry: Registry,
         telemetry: Telemetry,
         pause: Callable[[float], None] = time.sleep,
@@ -62,9 +61,9 @@ class Emitter:
         )
         self._producer = producer
         self._topic = topic
-        self._partition_count = partition_count
-        self._places: dict[int, tuple[bytes, int]] = {}
-        self._sequences = [0] * partition_count
+        self._partition_count = places.partition_count
+        self._places = places
+        self._sequences = [0] * places.partition_count
         self._telemetry = telemetry
         self._pause = pause
         self._fences: list[float] = []  # when, by the monotonic clock
@@ -111,17 +110,23 @@ class Emitter:
                 outcome = names.OUTCOME_INDETERMINATE
                 log.warning("outcome unknown, sending again", error=str(error))
             except Fenced as error:
-                self._note_fence(error)
+                self._note_fence(error, time.monotonic() - began)
             finally:
                 seconds = time.monotonic() - began
                 self.metrics.transaction(outcome, len(chunk), seconds)
             self._pause(next(delays))
 
-    def _note_fence(self, error: Fenced) -> None:
-        """Once is a transaction that timed out; often is a rival. Raises Refused."""
+    def _note_fence(self, error: Fenced, took_s: float) -> None:
+        """Often is a rival; after so long, the brokers' timeout. Raises Refused.
+
+        What outlives the timeout is aborted by the brokers, and its producer fenced: a
+        frozen machine or slow brokers do that again and again.
+        """
+        log.warning("fenced, sending again", error=str(error), seconds=round(took_s, 1))
+        if took_s * 1000 >= TRANSACTION_TIMEOUT_MS:
+            return
         now = time.monotonic()
         self._fences = [at for at in self._fences if now - at < FENCES_SECONDS] + [now]
-        log.warning("fenced, sending again", error=str(error))
         if len(self._fences) > FENCES_MAX:
             raise Refused(
                 f"another Store sends as {self._producer.transactional_id}; "
@@ -146,8 +151,9 @@ class Emitter:
         due = self._sequences.copy()
         numbers: list[int] = []
         places: list[tuple[bytes, int]] = []
+        known = self._places.known
         for account in chunk.debit_accounts:
-            place = self._places.get(account) or self._place(account)
+            place = known.get(account) or self._places.of(account)
             partition = place[1]
             places.append(place)
             numbers.append(due[partition])
@@ -177,17 +183,6 @@ class Emitter:
         records = self._receipts.encode(self._producer.incarnation, receipts)
         return {self._receipts.topic: records}
 
-    def _place(self, account: int) -> tuple[bytes, int]:
-        """Key and partition of an account, remembered."""
-        known = self._places.get(account)
-        if known is not None:
-            return known
-        if len(self._places) >= ACCOUNTS_REMEMBERED_MAX:
-            self._places.clear()
-        key = b"%d" % account
-        place = self._places[account] = (key, partition_for(key, self._partition_count))
-        return place
-
     def _sampled(self, chunk: Chunk) -> dict[int, Span]:
         """Spans of the sampled transfers, by row of the chunk."""
         if not self._telemetry.traces_enabled:
@@ -197,7 +192,7 @@ class Emitter:
         picked = self._telemetry.sampler.pick(len(chunk))
         stride = -(-len(picked) // SPANS_PER_CHUNK_MAX) or 1
         return {
-            row: send_span(tracer, self._topic, self._place(accounts[row])[1])
+            row: send_span(tracer, self._topic, self._places.of(accounts[row])[1])
             for row in picked[::stride]
         }
 
@@ -208,7 +203,7 @@ class Emitter:
             return headers
         counts = [0] * self._partition_count
         for row, account in enumerate(chunk.debit_accounts):
-            partition = self._place(account)[1]
+            partition = self._places.of(account)[1]
             if row in spans:
                 mine = headers.setdefault(partition, {})
                 mine[counts[partition]] = inject(spans[row])

@@ -1,8 +1,8 @@
-"""Follows receipts and results in Kafka, read committed, into the index.
+"""Follows receipts and results in Kafka from now on, read committed, into the index.
 
 Only records of Stores that serve HTTP are decoded; all others are skipped by their key.
-The log is read without a consumer group: every replica reads all of it, from the
-positions in its index or, with a new one, from a day ago.
+The log is read without a consumer group: every replica reads all of it. What was there
+before is the filler's (filler.py): a replica is ready before it knows the whole day.
 """
 
 from __future__ import annotations
@@ -14,33 +14,49 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import (
-    OFFSET_END,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from once import logs
 from once.backoff import pauses
-from once.errors import Retriable
+from once.errors import OnceError, Retriable
 from once.health import Progress
 from once.http_metrics import FollowMetrics
-from once.reader import AvroReader
-from once.registry import Registry
+from producers.store.facts import Facts, Place, Range
+from producers.store.followed import (
+    MESSAGES_MAX,
+    POLL_SECONDS,
+    Followed,
+    Where,
+)
 from producers.store.index import Index
-from producers.store.receipts import ClientReceipts, receipts_in, writes_receipts
+from producers.store.topics import REQUEST_SECONDS
 
 log = logs.get(__name__)
 
-MESSAGES_MAX = 200
-POLL_SECONDS = 0.2
 RELIST_SECONDS = 30.0
-PRUNE_SECONDS = 10.0
-REQUEST_SECONDS = 10.0
+FORGET_SECONDS = 10.0
 
 Changed = Callable[[Collection[bytes]], None]
+
+
+class News:
+    """Tells of facts that are new: to the metrics, and to those who wait."""
+
+    def __init__(
+        self, metrics: FollowMetrics, wanted: Callable[[], bool], changed: Changed
+    ) -> None:
+        """`changed` is called, in the thread, with ids of which more is known now.
+
+        Not while `wanted()` says that nobody wants to know.
+        """
+        self._metrics, self._wanted, self._changed = metrics, wanted, changed
+
+    def tell(self, facts: Facts) -> None:
+        """These are in the index now."""
+        received = (len(c) for mine in facts.receipts.values() for c in mine)
+        self._metrics.followed(sum(received), sum(map(len, facts.results.values())))
+        if self._wanted():  # who comes later looks into the index first
+            self._changed(facts.ids())
 
 
 class Follower:
@@ -48,33 +64,23 @@ class Follower:
 
     def __init__(
         self,
-        kafka: Mapping[str, str],
-        registry: Registry,
-        receipts_topic: str,
-        results_topic: str,
+        followed: Followed,
         index: Index,
-        kept_hours: float,
-        wanted: Callable[[], bool],
-        changed: Changed,
-        metrics: FollowMetrics,
+        news: News,
         progress: Progress,
+        failed: Callable[[OnceError], None],
     ) -> None:
-        """`changed` is called, in the thread, with ids of which more is known now.
-
-        Not while `wanted()` says that nobody wants to know.
-        """
-        self._wanted = wanted
-        self._kafka = kafka
-        self._receipts_topic = receipts_topic
-        self._results_topic = results_topic
-        self._receipts = AvroReader(registry, "avro/transfer-receipts.avsc")
-        self._results = AvroReader(registry, "avro/transfer-results.avsc")
+        """`failed` is told, in the thread, when it cannot go on."""
+        self._followed = followed
+        self._reader = followed.reader()
         self._index = index
-        self._kept_seconds = kept_hours * 3600
-        self._changed = changed
-        self._metrics = metrics
+        self._news = news
         self._progress = progress
-        self._behind: set[tuple[str, int]] = set()
+        self._failed = failed
+        self.begun = threading.Event()  # it is known where
+        self._next: dict[Place, int] = {}  # what is read next, while it lives
+        self._assigned: dict[Where, Place] = {}
+        self._behind: set[Where] = set()
         self._away: str | None = "the log has not been read yet"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -89,139 +95,108 @@ class Follower:
         self._thread.join()
 
     def check(self) -> str | None:
-        """Why the index may not know what others know; None when it does."""
+        """Why the index may not know what others know now; None when it does."""
         if self._away is not None:
-            return self._away
+            return f"{self._away}{self._followed.trouble}"
         if self._behind:
             return f"{len(self._behind)} partitions are still being read"
         return None
 
+    def reached(self) -> Mapping[Place, int]:
+        """What it reads next in each partition: it does not go back behind that."""
+        return dict(self._next)
+
     def _run(self) -> None:
+        try:
+            self._keep_following()
+        except OnceError as error:
+            self._end(error)
+        except Exception as error:  # a Store that lives on would never tell what is new
+            log.exception("the follower ended")
+            self._end(OnceError(f"the follower ended, unforeseen: {error!r}"))
+
+    def _end(self, error: OnceError) -> None:
+        log.error("cannot go on", error=str(error))
+        self._away = str(error)
+        self._failed(error)
+
+    def _keep_following(self) -> None:
         delays = pauses()
         while not self._stop.is_set():
-            consumer = Consumer(self._settings())
+            consumer = self._followed.consumer(self._note_brokers)
             try:
                 self._follow(consumer)
-            except (KafkaException, Retriable, sqlite3.Error) as error:
+            except (KafkaException, Retriable, sqlite3.Error, OSError) as error:
+                consumer.poll(0)  # else what was said of the connection is not heard
                 self._away = f"the log cannot be followed: {error}"
-                log.warning("cannot follow, trying again", error=str(error))
+                said = f"{error}{self._followed.trouble}"
+                log.warning("cannot follow, trying again", error=said)
                 self._progress.beat()
                 self._stop.wait(next(delays))
             finally:
                 consumer.close()
 
-    def _settings(self) -> dict[str, Any]:
-        return {
-            **self._kafka,
-            "group.id": "store-follower",  # asked for by the client, joined by nobody
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "fetch.min.bytes": 100_000,
-            "fetch.wait.max.ms": 100,
-            "statistics.interval.ms": 5_000,
-            "stats_cb": self._note_brokers,
-            "log_level": 2,
-        }
-
     def _follow(self, consumer: Consumer) -> None:
-        assigned: set[tuple[str, int]] = set()
-        listed = pruned = float("-inf")
+        topics = self._followed.topics()
+        self._assigned = {}
+        listed = forgot = float("-inf")
         while not self._stop.is_set():
             now = time.monotonic()
             if now - listed > RELIST_SECONDS:
-                assigned, listed = self._assign(consumer, assigned), now
-            if now - pruned > PRUNE_SECONDS:
-                # Some rows at a time, until none is old: never behind what comes in.
-                if not self._index.prune(time.time() - self._kept_seconds):
-                    pruned = now
+                self._assign(consumer, self._followed.places(topics))
+                listed = now
+            if now - forgot > FORGET_SECONDS:
+                self._index.forget()
+                forgot = now
             self._take(consumer.consume(MESSAGES_MAX, POLL_SECONDS))
             self._progress.beat()
 
-    def _assign(
-        self, consumer: Consumer, assigned: set[tuple[str, int]]
-    ) -> set[tuple[str, int]]:
+    def _assign(self, consumer: Consumer, there: Mapping[Where, Place]) -> None:
         """Read every partition that there is; new ones may have come."""
-        there = {
-            (topic, partition)
-            for topic in (self._receipts_topic, self._results_topic)
-            for partition in consumer.list_topics(topic, REQUEST_SECONDS)
-            .topics[topic]
-            .partitions
+        for where, place in self._assigned.items():
+            if there.get(where) != place:
+                raise Retriable(f"topic {where[0]} was made anew")
+        if not self.begun.is_set():
+            self._next = {p: _end(consumer, where) for where, p in there.items()}
+            self.begun.set()
+        new = {
+            where: place
+            for where, place in there.items()
+            if where not in self._assigned
         }
-        new = sorted(there - assigned)
         if new:
-            consumer.incremental_assign(self._places(consumer, new))
+            # What came after the first look is read from its beginning.
+            young = [where for where, place in new.items() if place not in self._next]
+            if young:
+                log.warning("new partitions are read from their beginning", at=young)
+            places = [
+                TopicPartition(*where, self._next.setdefault(place, 0))
+                for where, place in new.items()
+            ]
+            consumer.incremental_assign(places)
+            self._assigned |= new
             self._behind |= set(new)
         self._away = None
-        return there | assigned
-
-    def _places(
-        self, consumer: Consumer, partitions: Sequence[tuple[str, int]]
-    ) -> list[TopicPartition]:
-        """Where to begin: where the index ends, or with what is young enough."""
-        positions = self._index.positions()
-        since_ms = int((time.time() - self._kept_seconds) * 1000)
-        places = []
-        for where in partitions:
-            # Asked for first: what comes after this end is young.
-            _, end = consumer.get_watermark_offsets(
-                TopicPartition(*where), REQUEST_SECONDS
-            )
-            asked = [TopicPartition(*where, since_ms)]
-            (found,) = consumer.offsets_for_times(asked, REQUEST_SECONDS)
-            young = end if found.offset == OFFSET_END else found.offset
-            places.append(TopicPartition(*where, positions.get(where, young)))
-        return places
 
     def _take(self, messages: Sequence[Any]) -> None:
-        receipts: dict[bytes, list[ClientReceipts]] = {}
-        results: dict[bytes, list[tuple[bytes, int]]] = {}
-        positions: dict[tuple[str, int], int] = {}
+        records: list[Any] = []
+        ends: dict[Place, int] = {}
         for message in messages:
             where = (message.topic(), message.partition())
             error = message.error()
             if error is not None:
                 self._note_error(error, where)
                 continue
-            positions[where] = message.offset() + 1
-            emitter = message.key()
-            if not writes_receipts(emitter):
-                continue
-            try:
-                if where[0] == self._results_topic:
-                    results.setdefault(emitter, []).extend(self._verdicts(message))
-                else:
-                    mine = receipts_in(self._receipts.read(message.value()))
-                    receipts.setdefault(emitter, []).extend(mine)
-            except ValueError as unreadable:
-                log.error("skipped", at=f"{where}@{message.offset()}", error=unreadable)
-        if positions:
-            self._index.write(receipts, results, positions)
-            self._tell(receipts, results)
+            records.append(message)
+            ends[self._assigned[where]] = message.offset() + 1
+        if records:
+            facts = self._reader.read(records)
+            ranges = [Range(each, self._next[each], end) for each, end in ends.items()]
+            self._index.write(facts, ranges)
+            self._next |= ends
+            self._news.tell(facts)
 
-    def _verdicts(self, message: Any) -> list[tuple[bytes, int]]:
-        number = self._index.verdicts.number
-        return [
-            (each["transfer_id"], number[each["verdict"]])
-            for each in self._results.read(message.value())["results"]
-        ]
-
-    def _tell(
-        self,
-        receipts: Mapping[bytes, Sequence[ClientReceipts]],
-        results: Mapping[bytes, Sequence[tuple[bytes, int]]],
-    ) -> None:
-        received = [client for theirs in receipts.values() for client in theirs]
-        decided = [each for theirs in results.values() for each in theirs]
-        self._metrics.followed(sum(map(len, received)), len(decided))
-        if self._wanted():  # who comes later looks into the index first
-            self._changed(
-                {each[0] for each in decided}.union(*(c.ids() for c in received))
-            )
-
-    def _note_error(self, error: KafkaError, where: tuple[str, int]) -> None:
+    def _note_error(self, error: KafkaError, where: Where) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             self._behind.discard(where)
         elif not error.retriable():
@@ -232,3 +207,8 @@ class Follower:
         brokers = json.loads(statistics)["brokers"].values()
         up = any(broker["state"] == "UP" for broker in brokers)
         self._away = None if up else "no broker is connected"
+
+
+def _end(consumer: Consumer, where: Where) -> int:
+    _, end = consumer.get_watermark_offsets(TopicPartition(*where), REQUEST_SECONDS)
+    return int(end)

@@ -1,142 +1,284 @@
 """The status of every transfer of the last day, whichever replica sent it.
 
-A SQLite file that holds nothing but what the log says: the follower writes rows and its
-positions in the log in one transaction, and a file that is lost is made again from the
-log. A row is one sending: a transfer_id under one emitter.
+A folder of files, each with what was read of the log in an eighth of the day and the
+offsets that it was read from. To forget is to remove the oldest file. It is a cache: a
+file that is damaged is removed, and its part of the log is read again (`incomplete`).
+A row is one sending: a transfer_id under one emitter.
 """
 
 from __future__ import annotations
 
-import json
+import fcntl
+import os
+import re
+import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
+from typing import TextIO
 
-from producers.store.receipts import ClientReceipts, Receipt
-from producers.store.sqlite import connect
+from once import logs
+from once.errors import Defect, Refused
+from producers.store.facts import Facts, Range
+from producers.store.idfilter import IdFilter, IdHash
+from producers.store.part import ROW_BYTES, Part, Row, files_of
+from producers.store.receipts import Receipt
+from producers.store.sqlite import is_full, spoils
 from producers.store.states import Sent, Verdicts
 
-PRUNED_ROWS_MAX = 20_000  # at a time: readers wait meanwhile
+log = logs.get(__name__)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS sendings (
-    number INTEGER PRIMARY KEY,
-    transfer_id BLOB NOT NULL,
-    emitter BLOB NOT NULL,
-    client TEXT,
-    digest BLOB,
-    verdict INTEGER,
-    seen_s INTEGER NOT NULL,
-    UNIQUE (transfer_id, emitter)
-);
-CREATE TABLE IF NOT EXISTS positions (
-    topic TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    next_offset INTEGER NOT NULL,
-    PRIMARY KEY (topic, partition)
-) WITHOUT ROWID;
-"""
-# One statement for all rows of an emitter: between two statements Python's other
-# threads have their turn, and this one waits for its next. Ids and digests come as one
-# blob each and are cut here.
-_RECEIPTS = """
-WITH RECURSIVE places(place) AS (
-    SELECT 1 UNION ALL SELECT place + 16 FROM places WHERE place + 16 < length(:ids)
-)
-INSERT INTO sendings (transfer_id, emitter, client, digest, seen_s)
-SELECT substr(:ids, place, 16), :emitter, :client, substr(:digests, place, 16), :now
-FROM places WHERE true
-ON CONFLICT (transfer_id, emitter)
-DO UPDATE SET client = excluded.client, digest = excluded.digest
-WHERE client IS NULL
-"""
-_VERDICTS = """
-INSERT INTO sendings (transfer_id, emitter, verdict, seen_s)
-SELECT substr(:ids, 16 * key + 1, 16), :emitter, value, :now
-FROM json_each(:verdicts) WHERE true
-ON CONFLICT (transfer_id, emitter) DO UPDATE SET verdict = excluded.verdict
-WHERE verdict IS NULL OR excluded.verdict IN ({decided})
-"""
+PARTS = 8  # of the time, and of the bytes: a look-up asks all, forgetting takes one
+HOURS = 24.0
+BYTES_MAX = 3 << 30
 
-Positions = dict[tuple[str, int], int]  # next offset by topic and partition
+_NAME = re.compile(r"part-(\d+)-(\d+)\.db")
+_AGE = attrgetter("began_s", "number")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Index:
-    """Who sent what, and the verdicts. Written by two threads, read by any.
+    """Who sent what, and the verdicts. Any method may be called by any thread."""
 
-    Readers have a connection of their own: they do not wait for a writer.
-    """
-
-    def __init__(self, path: Path, verdicts: Verdicts) -> None:
-        """Open or make the file."""
-        self.verdicts = verdicts
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not synced: what is lost is read again.
-        self._writer, self._reader = connect(path, "OFF"), connect(path, "OFF")
-        self._writing, self._reading = threading.Lock(), threading.Lock()
-        self._writer.executescript(_SCHEMA)
-        decided = (n for n in range(len(verdicts.names)) if verdicts.decided(n))
-        self._verdicts_sql = _VERDICTS.format(decided=", ".join(map(str, decided)))
-
-    def positions(self) -> Positions:
-        """Where to go on reading, by topic and partition."""
-        with self._reading:
-            rows = self._reader.execute(
-                "SELECT topic, partition, next_offset FROM positions"
-            ).fetchall()
-        return {(topic, partition): offset for topic, partition, offset in rows}
-
-    def write(
+    def __init__(
         self,
-        receipts: Mapping[bytes, Sequence[ClientReceipts]],
-        results: Mapping[bytes, Sequence[tuple[bytes, int]]],
-        positions: Mapping[tuple[str, int], int],
+        folder: Path,
+        verdicts: Verdicts,
+        hours: float = HOURS,
+        bytes_max: int = BYTES_MAX,
+        kept: bool = True,
     ) -> None:
-        """What was read up to `positions`: receipts, and (id, verdict), by emitter."""
-        now = int(time.time())
-        with self._writing, self._writer as connection:
-            connection.execute("BEGIN")
-            for emitter, clients in receipts.items():
-                for client, ids, digests in clients:
-                    columns = {"emitter": emitter, "now": now, "client": client}
-                    packed = {"ids": ids, "digests": digests}
-                    connection.execute(_RECEIPTS, {**columns, **packed})
-            for emitter, decided in results.items():
-                verdicts = {
-                    "emitter": emitter,
-                    "now": now,
-                    "ids": b"".join(transfer_id for transfer_id, _ in decided),
-                    "verdicts": json.dumps([verdict for _, verdict in decided]),
-                }
-                connection.execute(self._verdicts_sql, verdicts)
-            connection.executemany(
-                "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
-                " SET next_offset = excluded.next_offset",
-                [(*where, offset) for where, offset in positions.items()],
-            )
+        """Open the folder, or make it. A file in its place is an older index, and goes.
+
+        `kept`: it is opened again after `close`, so that has to reach the disk.
+        Raises Refused when another process has it open, Defect when it cannot be made.
+        """
+        self.verdicts = verdicts
+        self.kept_s = hours * 3600
+        self.part_s = max(1, int(self.kept_s / PARTS))
+        self._bytes_max = bytes_max
+        self._part_bytes_max = bytes_max // PARTS
+        self._hash = IdHash(self._part_bytes_max // ROW_BYTES)
+        self._folder, self._kept = folder, kept
+        self._mark = folder / "open-since-boot"
+        # Set when something is to be read again; who does so clears it before.
+        self.incomplete = threading.Event()
+        self._changing = threading.RLock()
+        self._parts: tuple[Part, ...] = ()  # oldest first; replaced, never changed
+        self._number = 0  # the last one that a part was given
+        self._lock = self._take()
+        try:
+            self._open()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    # -- what it knows -----------------------------------------------------------------
 
     def find(self, transfer_ids: Sequence[bytes]) -> list[Sent]:
         """Every known sending of these ids, by whomever; at most 30,000 ids."""
-        places = ", ".join("?" * len(transfer_ids))
-        with self._reading:
-            rows = self._reader.execute(
-                "SELECT transfer_id, client, digest, verdict FROM sendings"
-                f" WHERE transfer_id IN ({places}) AND client IS NOT NULL",
-                transfer_ids,
-            ).fetchall()
-        return [Sent(Receipt(*receipt), verdict) for *receipt, verdict in rows]
+        probes = self._hash.probes
+        asked = [(transfer_id, probes(transfer_id)) for transfer_id in transfer_ids]
+        found: dict[tuple[bytes, bytes], Row] = {}
+        for part in self._parts:
+            try:
+                rows = part.find(asked)
+            except sqlite3.Error as error:
+                self._bear(part, error)
+                continue
+            for row in rows:
+                key = (row.transfer_id, row.emitter)
+                found[key] = self._merged(found[key], row) if key in found else row
+        return [
+            Sent(
+                Receipt(row.transfer_id, row.client, row.digest),
+                row.verdict,
+                row.first_verdict or 0,
+            )
+            for row in found.values()
+            if row.client is not None and row.digest is not None
+        ]
 
-    def prune(self, before_s: float) -> int:
-        """Forget some rows first seen before that Unix time; how many they were."""
-        with self._writing:
-            return self._writer.execute(
-                "DELETE FROM sendings WHERE seen_s < ? AND number <"
-                " (SELECT min(number) + ? FROM sendings)",
-                (before_s, PRUNED_ROWS_MAX),
-            ).rowcount
+    def _merged(self, older: Row, newer: Row) -> Row:
+        """A sending whose receipt and verdict came in different hours, or twice."""
+        owner = newer if older.client is None else older
+        settled = older.verdict is not None and not self.verdicts.decided(newer.verdict)
+        word = older if settled or newer.verdict is None else newer
+        return Row(*owner[:4], *word[4:])
+
+    def ranges(self) -> list[Range]:
+        """All that it was made from."""
+        ranges: list[Range] = []
+        for part in self._parts:
+            try:
+                ranges += part.ranges()
+            except sqlite3.Error as error:
+                self._bear(part, error)
+        return ranges
+
+    # -- what it learns ----------------------------------------------------------------
+
+    def write(
+        self, facts: Facts, ranges: Sequence[Range] = (), at_s: float | None = None
+    ) -> None:
+        """What was read of these ranges: of now, or of that Unix time.
+
+        All of it or nothing. Raises sqlite3.Error or OSError when the disk fails.
+        """
+        tries = len(self._parts) + 2  # on a full disk each makes room by one part
+        while True:
+            part: Part | None = None
+            try:
+                part = self._part_of(time.time() if at_s is None else at_s)
+                part.write(facts, ranges)
+                return
+            except sqlite3.Error as error:
+                tries -= 1
+                if not tries:
+                    raise
+                self._bear(part, error)
+
+    def _bear(self, part: Part | None, error: sqlite3.Error) -> None:
+        """Go on without what is spoilt. Raises the error when it is of another kind."""
+        with self._changing:
+            if part is not None and part not in self._parts:
+                return  # it went while it was in use
+            if is_full(error) and len(self._parts) > 1:
+                self._drop(self._parts[0], f"the disk is full: {error}")
+            elif part is not None and spoils(error):
+                self._drop(part, f"damaged, to be read again from the log: {error}")
+                self.incomplete.set()
+            else:
+                raise error
+
+    def _part_of(self, at_s: float) -> Part:
+        """The part that this time belongs to, with room in it."""
+        began_s = int(at_s // self.part_s) * self.part_s
+        with self._changing:
+            mine = [part for part in self._parts if part.began_s == began_s]
+            if mine and mine[-1].size_bytes() < self._part_bytes_max:
+                return mine[-1]
+            self._number += 1
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / f"part-{began_s}-{self._number}.db"
+            ids = IdFilter(self._hash)
+            part = Part(path, began_s, self._number, self.verdicts, ids)
+            self._parts = tuple(sorted((*self._parts, part), key=_AGE))
+            return part
+
+    # -- what it forgets ---------------------------------------------------------------
+
+    def size_bytes(self) -> int:
+        """How much of the disk it takes."""
+        return sum(part.size_bytes() for part in self._parts)
+
+    def has_room(self) -> bool:
+        """Whether an older part would stay: else it would be the next to go."""
+        return self.size_bytes() < self._bytes_max - self._part_bytes_max
+
+    def kept_since_s(self) -> float:
+        """The Unix time before which nothing is kept."""
+        return time.time() - self.kept_s
+
+    def forget(self) -> None:
+        """Remove what is too old, and the oldest parts while there is too much."""
+        with self._changing:
+            for part in self._parts[:-1]:
+                if part.began_s + self.part_s <= self.kept_since_s():
+                    self._drop(part)
+            while (
+                len(self._parts) > 1 and (size := self.size_bytes()) > self._bytes_max
+            ):
+                most = f"{size} bytes are more than STORE_INDEX_BYTES_MAX"
+                self._drop(self._parts[0], most)
+
+    def _drop(self, part: Part, why: str | None = None) -> None:
+        self._parts = tuple(each for each in self._parts if each is not part)
+        if why is not None:
+            log.warning("a part of the index is removed", file=part.path.name, why=why)
+        part.remove()
+
+    # -- the folder --------------------------------------------------------------------
+
+    def _take(self) -> TextIO:
+        """The folder, locked. Raises Refused, Defect."""
+        try:
+            if self._folder.is_file():
+                log.warning(
+                    "an index of another form is removed", file=str(self._folder)
+                )
+                for each in files_of(self._folder):
+                    each.unlink(missing_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / "lock").open("w")
+        except OSError as error:
+            raise Defect(
+                f"the index {self._folder} (STORE_INDEX) cannot be opened: {error}"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise Refused(
+                f"another Store has the index {self._folder} open; give each Store its "
+                "own (STORE_INDEX)"
+            ) from error
+        return lock
+
+    def _open(self) -> None:
+        """Take over what is there and sound; the rest goes, with one warning."""
+        spoilt = {}
+        lost = self._went_down()
+        for path in sorted(self._folder.glob("part-*.db")):
+            named = _NAME.fullmatch(path.name)
+            if named is None:
+                continue
+            began_s, number = map(int, named.groups())
+            try:
+                if lost:
+                    raise sqlite3.DatabaseError("the machine went down with it open")
+                part = Part(path, began_s, number, self.verdicts, ids=None)
+                self._parts = (*self._parts, part)
+                part.ranges()
+            except sqlite3.Error as error:
+                spoilt[path.name] = str(error)
+                self._parts = tuple(each for each in self._parts if each.path != path)
+                for each in files_of(path):
+                    each.unlink(missing_ok=True)
+            self._number = max(self._number, number)
+        self._parts = tuple(sorted(self._parts, key=_AGE))
+        if spoilt:
+            log.warning(
+                "parts of the index are damaged, and are made again", why=spoilt
+            )
+        self.forget()
+
+    def _went_down(self) -> bool:
+        """Whether the machine ended before the index was closed: nothing was synced.
+
+        Then a file may be whole and old, and would say that it has what it lost.
+        """
+        now = _BOOT.read_text().strip() if _BOOT.exists() else "unknown"
+        before = self._mark.read_text().strip() if self._mark.exists() else now
+        self._mark.write_text(now)
+        return before != now
 
     def close(self) -> None:
-        """Close the file."""
-        self._writer.close()
-        self._reader.close()
+        """Close all files."""
+        if self._lock.closed:
+            return
+        with self._changing, self._lock:
+            parts, self._parts = self._parts, ()
+            for part in parts:
+                part.close()
+                if self._kept:
+                    _sync(part.path)
+            self._mark.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())

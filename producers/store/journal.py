@@ -13,13 +13,13 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import UUID
 
-from once.errors import Refused
+from once.errors import Defect, Refused
 from producers.store.backlog import Entry, Full
 from producers.store.receipts import Receipt
-from producers.store.sqlite import connect
+from producers.store.sqlite import connect, damages
 from producers.store.transfers import TransferLine
 
 _SCHEMA = """
@@ -51,7 +51,8 @@ _TAKE = """
 SELECT max(number), json_group_array(json_array(
     hex(transfer_id), client, hex(digest), debit_account, credit_account, amount,
     currency, memo, created_at_ms))
-FROM (SELECT * FROM entries WHERE number > :after ORDER BY number LIMIT :most)
+FROM (SELECT * FROM entries WHERE number > :after AND number <= :counted
+      ORDER BY number LIMIT :most)
 """
 
 
@@ -65,31 +66,43 @@ class Journal:
     durable = True
 
     def __init__(self, path: Path, entries_max: int) -> None:
-        """Open or make the file. Raises Refused when another process has it open."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        real = path.resolve()  # one lock, whatever name the file is called by
-        self._lock = real.with_name(f"{real.name}.lock").open("w")
+        """Open or make the file.
+
+        Raises Refused when another process has it open or the file is damaged: what it
+        promised is never forgotten silently. Raises Defect when it cannot be opened.
+        """
+        self._lock = _locked(path)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            self._open(path, entries_max)
+        except sqlite3.Error as error:
             self._lock.close()
-            raise Refused(
-                f"another Store has the journal {path} open; give each Store its own "
-                "(STORE_JOURNAL)"
+            if damages(error):
+                raise Refused(
+                    f"the journal {path} is damaged ({error}), and may hold transfers "
+                    "that were promised and not sent; keep the file, save them "
+                    "(docs/runbooks/store-not-ready.md), then start with another "
+                    "STORE_JOURNAL"
+                ) from error
+            raise Defect(
+                f"the journal {path} (STORE_JOURNAL) cannot be opened: {error}"
             ) from error
+
+    def _open(self, path: Path, entries_max: int) -> None:
         self._entries_max = entries_max
         self._writer = connect(path, "FULL")  # a commit is a sync
+        _check(self._writer)
         self._writer.executescript(_SCHEMA)
         # What is not synced here comes back after a power cut, and is sent again.
         self._remover = connect(path, "NORMAL")
         self._reader = connect(path, "NORMAL")
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._count: int = self._writer.execute(
-            "SELECT count(*) FROM entries"
-        ).fetchone()[0]
-        self._waiting = self._count
-        self._taken = 0
         self._changed = threading.Condition()
+        # All four change together, under the condition. Entries that are in the file
+        # and not counted yet are not there: an append counts after its COMMIT.
+        self._taken = 0  # the last number that was
+        self._counted = 0  # the last number that is in the counts
+        self._count = self._waiting = 0  # all; those that were not taken
+        self._count_again()
 
     def append(self, entries: Sequence[Entry]) -> int:
         if len(entries) > self.room():
@@ -105,45 +118,50 @@ class Journal:
             except sqlite3.Error:
                 self._count_again()  # a COMMIT that fails may have had its effect
                 raise
-        with self._changed:
-            self._count += len(entries)
-            self._waiting += len(entries)
-            self._changed.notify_all()
+            with self._changed:
+                self._counted = int(last)
+                self._count += len(entries)
+                self._waiting += len(entries)
+                self._changed.notify_all()
         return int(last)
 
     def _count_again(self) -> None:
+        """What is in the file, once and for all. Not beside an append."""
         with self._changed, self._reading:
-            self._count, self._waiting = self._reader.execute(
-                "SELECT count(*), count(*) FILTER (WHERE number > ?) FROM entries",
-                (self._taken,),
+            self._count, self._waiting, self._counted = self._reader.execute(
+                "SELECT count(*), count(*) FILTER (WHERE number > :taken),"
+                " coalesce(max(number), :taken) FROM entries",
+                {"taken": self._taken},
             ).fetchone()
             self._changed.notify_all()
 
     def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting, wait_s):
+            if not self._changed.wait_for(lambda: self._waiting > 0, wait_s):
                 return []
             self._changed.wait_for(lambda: self._waiting >= most, linger_s)
-        last, rows = self._remover.execute(
-            _TAKE, {"after": self._taken, "most": most}
-        ).fetchone()
+            bounds = {"after": self._taken, "counted": self._counted, "most": most}
+        last, rows = self._remover.execute(_TAKE, bounds).fetchone()
         taken = [_entry(row) for row in json.loads(rows)]
+        if not taken:  # the file has not what was counted: it was meddled with
+            raise sqlite3.DatabaseError("the journal lacks entries that it held")
         with self._changed:
             self._taken = last
             self._waiting -= len(taken)
         return taken
 
     def remove(self, count: int) -> int:
-        with self._writing, self._remover:
-            self._remover.execute("BEGIN IMMEDIATE")
-            (last,) = self._remover.execute(
-                "SELECT max(number) FROM"
-                " (SELECT number FROM entries ORDER BY number LIMIT ?)",
-                (count,),
-            ).fetchone()
-            self._remover.execute("DELETE FROM entries WHERE number <= ?", (last,))
-        with self._changed:
-            self._count -= count
+        with self._writing:
+            with self._remover:
+                self._remover.execute("BEGIN IMMEDIATE")
+                (last,) = self._remover.execute(
+                    "SELECT max(number) FROM"
+                    " (SELECT number FROM entries ORDER BY number LIMIT ?)",
+                    (count,),
+                ).fetchone()
+                self._remover.execute("DELETE FROM entries WHERE number <= ?", (last,))
+            with self._changed:  # before an append can count again
+                self._count -= count
         return int(last)
 
     def withdraw(self, first: int, last: int) -> bool:
@@ -171,6 +189,36 @@ class Journal:
         for connection in (self._writer, self._remover, self._reader):
             connection.close()
         self._lock.close()
+
+
+def _locked(path: Path) -> TextIO:
+    """The lock of the journal at `path`, held. Raises Refused, Defect."""
+    real = path.resolve()  # one lock, whatever name the file is called by
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        lock = real.with_name(f"{real.name}.lock").open("w")
+    except OSError as error:
+        raise Defect(
+            f"the journal {path} (STORE_JOURNAL) cannot be opened: {error}"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise Refused(
+            f"another Store has the journal {path} open; give each Store its own "
+            "(STORE_JOURNAL)"
+        ) from error
+    return lock
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError when this is no sound journal; changes nothing."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(" ".join(found.split()))
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        connection.execute(_TAKE, {"after": 0, "counted": 0, "most": 0})
 
 
 def _columns(entries: Sequence[Entry]) -> dict[str, object]:

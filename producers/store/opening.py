@@ -1,20 +1,23 @@
-"""Opens an emitter, however long Kafka and the registry take to answer."""
+"""Opens what both commands need: health, and emitters however long Kafka takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from confluent_kafka.admin import AdminClient
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from once import logs
 from once.backoff import pauses
 from once.errors import Defect, Retriable
+from once.health import Check, HealthServer, Progress
+from once.kafka import Trouble
 from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.telemetry import Telemetry
 from producers.store.emitter import Emitter
+from producers.store.places import Places
 from producers.store.receipts import ReceiptsCodec
 from producers.store.settings import StoreSettings
+from producers.store.topics import Topics
 
 log = logs.get(__name__)
 
@@ -24,42 +27,57 @@ def kafka_settings(settings: StoreSettings) -> dict[str, str]:
     return {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
 
 
-def open_emitter(
+def producer_settings(settings: StoreSettings, trouble: Trouble) -> dict[str, Any]:
+    """The same for a producer whose trouble is heard."""
+    return {**kafka_settings(settings), "error_cb": trouble.note}
+
+
+def serve_health(
     settings: StoreSettings,
-    producer: TransactionalProducer,
+    port: int,
+    progress: Progress,
+    checks: Mapping[str, Check],
+    scrape: Callable[[], bytes],
+) -> HealthServer:
+    """The health server. Raises Defect when its port cannot be had."""
+    try:
+        return HealthServer(progress, checks, scrape, settings.health_host, port)
+    except OSError as error:
+        raise Defect(f"{error.strerror} (STORE_HEALTH_PORT)") from error
+
+
+def open_emitters(
+    settings: StoreSettings,
+    producers: Sequence[TransactionalProducer],
     registry: Registry,
     telemetry: Telemetry,
+    *,
     pause: Callable[[float], None],
+    trouble: Trouble,
     receipts_topic: str | None = None,
-) -> Emitter:
-    """An emitter, with receipts if there is a topic for them. Raises Defect.
+) -> list[Emitter]:
+    """An emitter for each producer, with receipts if there is a topic for them.
 
-    `pause` is called between attempts, here and in the emitter; it may raise.
+    They share what they remember of accounts, so one thread drives them all. `pause` is
+    called between attempts, here and in the emitters; it may raise. Raises Defect.
     """
+    topics = Topics(kafka_settings(settings), trouble)
     for seconds in pauses():
         try:
-            return Emitter(
-                producer,
-                settings.topic,
-                partition_count(kafka_settings(settings), settings.topic),
-                registry,
-                telemetry,
-                pause,
-                ReceiptsCodec(registry, receipts_topic) if receipts_topic else None,
-            )
+            places = Places(topics.describe(settings.topic).partition_count)
+            return [
+                Emitter(
+                    producer,
+                    settings.topic,
+                    places,
+                    registry,
+                    telemetry,
+                    pause,
+                    ReceiptsCodec(registry, receipts_topic) if receipts_topic else None,
+                )
+                for producer in producers
+            ]
         except Retriable as error:
             log.warning("waiting", error=str(error))
             pause(seconds)
     raise AssertionError("pauses never end")
-
-
-def partition_count(kafka: dict[str, str], topic: str) -> int:
-    """Partitions of a topic. Raises Retriable (brokers away), Defect (no topic)."""
-    try:
-        found = AdminClient({**kafka, "log_level": 2}).list_topics(topic, timeout=10)
-    except Exception as error:
-        raise Retriable(f"brokers {kafka['bootstrap.servers']}: {error}") from error
-    partitions = len(found.topics[topic].partitions)
-    if not partitions:
-        raise Defect(f"topic {topic} does not exist; create it: make set-up")
-    return partitions

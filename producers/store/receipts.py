@@ -117,11 +117,15 @@ class ReceiptsCodec:
 
 
 def receipts_in(record: dict[str, Any]) -> list[ClientReceipts]:
-    """The receipts of one record."""
-    return [
+    """The receipts of one record. Raises ValueError when they are no pairs."""
+    found = [
         ClientReceipts(each["client"], each["transfer_ids"], each["digests"])
         for each in record["clients"]
     ]
+    for _, ids, digests in found:
+        if len(ids) != len(digests) or len(ids) % UUID_BYTES:
+            raise ValueError(f"{len(ids)} bytes of ids, {len(digests)} of digests")
+    return [each for each in found if len(each)]
 
 
 def _pieces(clients: Iterable[ClientReceipts]) -> Iterator[list[ClientReceipts]]:

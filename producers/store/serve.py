@@ -22,9 +22,10 @@ from pathlib import Path
 import uvicorn
 
 from once import logs
-from once.errors import OnceError
-from once.health import HealthServer, Progress
+from once.errors import Defect, OnceError
+from once.health import Progress
 from once.http_metrics import FollowMetrics, HttpMetrics
+from once.kafka import Trouble
 from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.telemetry import Telemetry
@@ -35,11 +36,18 @@ from producers.store.api.server import Server, server_config
 from producers.store.backlog import Backlog, MemoryBacklog
 from producers.store.committer import Committer
 from producers.store.desk import Desk
-from producers.store.follower import Follower
+from producers.store.filler import Filler
+from producers.store.followed import Followed
+from producers.store.follower import Follower, News
 from producers.store.index import Index
 from producers.store.intake import Intake
 from producers.store.journal import Journal
-from producers.store.opening import kafka_settings, open_emitter
+from producers.store.opening import (
+    kafka_settings,
+    open_emitters,
+    producer_settings,
+    serve_health,
+)
 from producers.store.receipts import new_emitter
 from producers.store.settings import ServeSettings
 from producers.store.states import Verdicts
@@ -61,6 +69,7 @@ class Service:
         self._settings = settings
         self._failure: OnceError | None = None
         self._watchers = Watchers()
+        self._trouble = Trouble()
         self._progress = Progress(settings.stall_seconds_max)  # of the event loop
         self._resources = AsyncExitStack()
         self._server: uvicorn.Server | None = None
@@ -100,15 +109,22 @@ class Service:
             gate = Gate(settings)
             await gate.open()
             doorman = gate.client
-        index = Index(settings.index or self._temporary(), Verdicts())
+        index = Index(
+            settings.index or self._temporary(),
+            Verdicts(),
+            settings.index_hours,
+            settings.index_bytes_max,
+            kept=settings.index is not None,
+        )
         closing(index.close)
         backlog = self._backlog()
         closing(backlog.close)
         intake = Intake(backlog)
         committer = self._committer(telemetry, backlog, index, intake)
-        follower = self._follower(telemetry, index)
+        follower, filler = self._followers(telemetry, index)
         desk = Desk(
-            *(intake, index, self._watchers, follower.check),
+            *(intake, index, self._watchers),
+            lambda: follower.check() or filler.check(),
             settings.queued_after_ms / 1000,
         )
         metrics = HttpMetrics(telemetry.meter, telemetry.registry)
@@ -117,10 +133,12 @@ class Service:
         config = server_config(app, settings)
         # Before anything can fail that has to end it.
         self._server = Server(config, self._watchers.leave, self._listening)
+        _load(config)
         intake.start()
         self._resources.push_async_callback(self._drain, intake, committer)
-        follower.start()
-        closing(follower.close)
+        for reading in (follower, filler):
+            reading.start()
+            closing(reading.close)
         committer.start()
         self._serve_health(telemetry, backlog, committer, follower)
         if settings.tls_cert is not None:
@@ -139,7 +157,7 @@ class Service:
         settings = self._settings
         producers = [
             TransactionalProducer(
-                kafka_settings(settings),
+                producer_settings(settings, self._trouble),
                 f"store-{settings.instance}-{turn}",
                 make_incarnation=new_emitter,
             )
@@ -156,39 +174,46 @@ class Service:
             self._soon(intake.committed, number)
             self._soon(self._watchers.notify, ids)
 
-        self._committing = Progress(settings.stall_seconds_max)
         return Committer(
-            lambda pause: [
-                open_emitter(
-                    *(settings, producer, registry, telemetry, pause),
-                    receipts_topic=settings.receipts_topic,
-                )
-                for producer in producers
-            ],
-            *(backlog, index, acknowledged, self._committing),
+            lambda pause: open_emitters(
+                settings,
+                producers,
+                registry,
+                telemetry,
+                pause=pause,
+                trouble=self._trouble,
+                receipts_topic=settings.receipts_topic,
+            ),
+            *(backlog, index, acknowledged, Progress(settings.stall_seconds_max)),
             settings.transaction_records_max,
             settings.transaction_interval_ms / 1000,
             committed,
             self._fail,
+            self._trouble,
         )
 
-    def _follower(self, telemetry: Telemetry, index: Index) -> Follower:
+    def _followers(self, telemetry: Telemetry, index: Index) -> tuple[Follower, Filler]:
         settings = self._settings
         registry = Registry(settings.registry_url, settings.registry_ca)
         self._resources.callback(registry.close)
-        self._following = Progress(settings.stall_seconds_max)
-        return Follower(
-            kafka_settings(settings),
-            registry,
-            settings.receipts_topic,
-            settings.results_topic,
-            index,
-            settings.index_hours,
+        followed = Followed(
+            kafka=kafka_settings(settings),
+            registry=registry,
+            receipts_topic=settings.receipts_topic,
+            results_topic=settings.results_topic,
+            verdicts=index.verdicts,
+            trouble=self._trouble,
+        )
+        metrics = FollowMetrics(telemetry.meter)
+        metrics.watch(index.size_bytes)
+        news = News(
+            metrics,
             lambda: len(self._watchers) > 0,
             lambda ids: self._soon(self._watchers.notify, ids),
-            FollowMetrics(telemetry.meter),
-            self._following,
         )
+        self._following = Progress(settings.stall_seconds_max)
+        follower = Follower(followed, index, news, self._following, self._fail)
+        return follower, Filler(followed, follower, index, news, self._fail)
 
     def _serve_health(
         self,
@@ -205,28 +230,31 @@ class Service:
             if not backlog.room():
                 return "the backlog is full"
             # With a journal it accepts while Kafka is away: that is what it is for.
-            return None if backlog.durable else committer.check()
+            return committer.stalled() if backlog.durable else committer.check()
 
         if settings.health_port is not None:
             checks = {"accepts": accepts, "follows": follower.check}
             if backlog.durable:
                 del checks["follows"]
-            health = HealthServer(
-                *(self._progress, checks, telemetry.scrape),
-                *(settings.health_host, settings.health_port),
+            health = serve_health(
+                settings,
+                settings.health_port,
+                self._progress,
+                checks,
+                telemetry.scrape,
             )
             self._resources.callback(health.close)
             log.info("health", health=health.url)
-        self._start(self._beat(), "heartbeat")
+        self._start(self._beat(committer), "heartbeat")
 
     def _listening(self, port: int) -> None:
         scheme = "http" if self._settings.tls_cert is None else "https"
         log.info("serving", url=f"{scheme}://{self._settings.host}:{port}")
 
-    async def _beat(self) -> None:
+    async def _beat(self, committer: Committer) -> None:
         """The service moves when the loop and both threads do."""
         while True:
-            if not (self._committing.stalled() or self._following.stalled()):
+            if not (committer.stalled() or self._following.stalled()):
                 self._progress.beat()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
@@ -252,7 +280,7 @@ class Service:
         log.info("drained", left=len(intake.backlog))
 
     def _fail(self, error: OnceError) -> None:
-        self._failure = error
+        self._failure = self._failure or error  # what follows it is its consequence
         if self._server is not None:
             self._server.should_exit = True
 
@@ -267,4 +295,15 @@ class Service:
     def _temporary(self) -> Path:
         folder = tempfile.TemporaryDirectory(prefix="once-store-")
         self._resources.callback(folder.cleanup)
-        return Path(folder.name) / "index.db"
+        return Path(folder.name) / "index"
+
+
+def _load(config: uvicorn.Config) -> None:
+    """Read certificate and key now. Raises Defect."""
+    try:
+        config.load()
+    except OSError as error:  # ssl's errors, too
+        raise Defect(
+            f"STORE_TLS_CERT {config.ssl_certfile} and STORE_TLS_KEY "
+            f"{config.ssl_keyfile} cannot be used: {error}"
+        ) from error

@@ -9,16 +9,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from once.health import HealthServer, Progress
+from once import logs
+from once.health import Progress
+from once.kafka import Trouble
 from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import Emitter
 from producers.store.generate import Generator
-from producers.store.opening import kafka_settings, open_emitter
+from producers.store.opening import (
+    open_emitters,
+    producer_settings,
+    serve_health,
+)
 from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk
+
+log = logs.get(__name__)
 
 
 @dataclass(slots=True)
@@ -75,8 +83,9 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
     telemetry = Telemetry.start(
         "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
     )
+    trouble = Trouble()
     producer = TransactionalProducer(
-        kafka_settings(settings), f"store-{settings.instance}"
+        producer_settings(settings, trouble), f"store-{settings.instance}"
     )
     progress = Progress(settings.stall_seconds_max)
     registry = Registry(settings.registry_url, settings.registry_ca)
@@ -84,18 +93,21 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
         stack.callback(telemetry.shutdown)
         stack.callback(producer.close)
         stack.callback(registry.close)
-        pause = partial(_pause, progress)
-        emitter = open_emitter(settings, producer, registry, telemetry, pause)
         if settings.health_port is not None:
-            stack.enter_context(
-                HealthServer(
-                    progress,
-                    {"commits": lambda: None if producer.usable else "cannot commit"},
-                    telemetry.scrape,
-                    settings.health_host,
-                    settings.health_port,
-                )
+
+            def commits() -> str | None:
+                return None if producer.usable else f"cannot commit{trouble}"
+
+            checks = {"commits": commits}
+            health = serve_health(
+                settings, settings.health_port, progress, checks, telemetry.scrape
             )
+            stack.enter_context(health)
+            log.info("health", health=health.url)
+        pause = partial(_pause, progress)
+        (emitter,) = open_emitters(
+            settings, [producer], registry, telemetry, pause=pause, trouble=trouble
+        )
         yield Store(emitter, progress, Tally())
 
 

@@ -61,7 +61,8 @@ class ServeSettings(StoreSettings):
     journal: Path | None = Field(None, description="accepts while Kafka is away")
     journal_transfers_max: int = Field(1_000_000, gt=0, description="then 503")
     queue_transfers_max: int = Field(100_000, gt=0, description="without a journal")
-    index: Path | None = Field(None, description="kept between starts; none: made anew")
+    index: Path | None = Field(None, description="a folder; none: made at each start")
+    index_bytes_max: int = Field(3 << 30, ge=64 << 20, description="then oldest go")
     index_hours: float = Field(24.0, gt=0, description="older ones get 404")
 
     answer_seconds_max: float = Field(5.0, gt=0, description="202 or 503 by then")

@@ -10,6 +10,39 @@ from once.errors import Defect
 
 SQLITE_MIN = (3, 38)  # has ->>
 BUSY_SECONDS = 30.0
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+
+
+def damages(error: sqlite3.Error) -> bool:
+    """Whether the file is to blame: it is no database, malformed, or of another schema.
+
+    Not for a disk that is full, or busy, or gone.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF in _DAMAGE  # the rest of the code is detail
+
+
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_FULL,
+}
+
+
+def spoils(error: sqlite3.Error) -> bool:
+    """Whether a file that can be made again is better made again.
+
+    Also when it was taken away, or a part of it cannot be read.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF not in _PASSING
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk is full."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def connect(

@@ -2,7 +2,8 @@
 
     queued ── committed ──┬── posted
                           ├── declined     with the reason
-                          ├── exists       decided before, through another way in
+                          ├── exists       decided before, through another way in;
+                          │                as posted or declined, if that is known
                           ├── conflict     the id belongs to a different payment
                           └── quarantined  the Bank could not read it
 
@@ -41,11 +42,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """State of one transfer, why it was declined, and the digest of what was sent."""
+    """State of one transfer, why it was declined, and the digest of what was sent.
+
+    `first` is what the same payment was before, when the state is exists: posted or
+    declined, for that reason. None: not known.
+    """
 
     state: State
     digest: bytes
     reason: str | None = None
+    first: State | None = None
 
     @property
     def final(self) -> bool:
@@ -54,10 +60,14 @@ class Status:
 
 
 class Sent(NamedTuple):
-    """One time that a transfer was sent, and the Bank's verdict if it is known."""
+    """One time that a transfer was sent, and the Bank's verdict if it is known.
+
+    `first` is the verdict on the id's first record, where `verdict` is one on a repeat.
+    """
 
     receipt: Receipt
     verdict: int | None
+    first: int = 0  # UNKNOWN
 
 
 def _verdicts() -> list[str]:
@@ -101,12 +111,22 @@ class Verdicts:
         if best.verdict is None:
             return Status(State.COMMITTED, best.receipt.digest)
         state, reason = self._meaning[best.verdict]
-        return Status(state, best.receipt.digest, reason)
+        first: State | None = None
+        # Of a conflict nothing is told: the first payment may be another client's.
+        if (
+            state is State.EXISTS
+            and best.first is not None
+            and self.decided(best.first)
+        ):
+            first, reason = self._meaning[best.first]
+        return Status(state, best.receipt.digest, reason, first)
 
     def _rank(self, sent: Sent) -> int:
         if sent.verdict is None or not self._meaning[sent.verdict][0].final:
-            return 1
-        return 2 if self.decided(sent.verdict) else 0
+            return 2
+        if self.decided(sent.verdict):
+            return 3
+        return 1 if self.decided(sent.first) else 0
 
 
 def _meaning(name: str) -> tuple[State, str | None]:

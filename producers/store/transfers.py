@@ -35,6 +35,13 @@ class TransferLine(BaseModel):
         default_factory=lambda: now_ms()
     )
 
+    @field_validator("transfer_id")
+    @classmethod
+    def _is_an_id(cls, transfer_id: UUID) -> UUID:
+        if not transfer_id.int:  # in results it stands for an id that was unreadable
+            raise ValueError("must not be all zero")
+        return transfer_id
+
     @field_validator("memo")
     @classmethod
     def _memo_fits(cls, memo: str) -> str:

@@ -149,7 +149,8 @@ def test_what_came_another_way_is_told_apart(
     platform.wait_applied(1)
     with pytest.raises(StoreRefused):
         client.status(elsewhere.transfer_id)
-    assert client.send(elsewhere, wait_s=20).state is State.EXISTS
+    told = client.send(elsewhere, wait_s=20)
+    assert (told.state, told.first_state) == (State.EXISTS, State.POSTED)
     other = elsewhere.model_copy(update={"amount": 8})
     platform.wait_applied(2)
     with pytest.raises(StoreRefused, match="belongs to another payment"):
@@ -221,7 +222,7 @@ def test_another_replica_answers_for_all_and_so_does_a_new_one(
 def test_an_index_that_is_kept_is_not_read_again(
     platform: Platform, tmp_path: Path
 ) -> None:
-    sent, kept = transfer(), tmp_path / "index.db"
+    sent, kept = transfer(), tmp_path / "index"
     with platform.bank():
         with serving(platform, index=kept) as (store, url), client_of(url) as client:
             assert client.send(sent, wait_s=20).state is State.POSTED

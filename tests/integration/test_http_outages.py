@@ -159,7 +159,7 @@ def test_a_store_that_is_killed_again_and_again_loses_and_repeats_nothing(
     acknowledged = tmp_path / "acknowledged"
     settings: Settings = {
         "journal": tmp_path / "journal.db",
-        "index": tmp_path / "index.db",
+        "index": tmp_path / "index",
         "ack_log": acknowledged,
     }
     stopped, sent = Event(), dict[UUID, TransferLine]()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from local.deadline import Patience
 from local.platform import Platform
@@ -126,3 +127,26 @@ def test_two_stores_of_one_name_fence_each_other_and_one_is_told_so(
                 twin.recycle()
             store.emitter.emit(Chunk.of([transfer()]))
     twin.close()
+
+
+def test_batches_that_the_topic_refuses_end_the_store_with_the_setting(
+    platform: Platform,
+) -> None:
+    small = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        platform.topic,
+        incremental_configs=[
+            ConfigEntry(
+                "max.message.bytes",
+                "20000",
+                incremental_operation=AlterConfigOpType.SET,
+            )
+        ],
+    )
+    admin = platform.admin()
+    for done in admin.incremental_alter_configs([small]).values():
+        done.result(30)
+    with platform.store("--count", "40000") as store:
+        assert store.process.wait(60) == 78, store.text
+    last = store.text.strip().splitlines()[-1]
+    assert last.startswith("Defect: ") and "max.message.bytes" in last

@@ -15,6 +15,7 @@ from producers.store.backlog import Backlog, MemoryBacklog
 from producers.store.committer import Committer, Pause
 from producers.store.desk import Answer, Desk
 from producers.store.emitter import Emitter
+from producers.store.facts import Decided, Facts
 from producers.store.index import Index
 from producers.store.intake import Intake
 from producers.store.journal import Journal
@@ -91,11 +92,13 @@ class Store:
     kafka: Kafka
     behind: str | None = None
 
-    def bank_says(self, transfer_id: UUID, verdict: str) -> None:
+    def bank_says(
+        self, transfer_id: UUID, verdict: str, first: str = "UNKNOWN"
+    ) -> None:
         """What the follower does with a result of the Bank."""
-        number = self.index.verdicts.number[verdict]
-        results = {self.kafka.incarnation: [(transfer_id.bytes, number)]}
-        self.index.write({}, results, {})
+        number = self.index.verdicts.number
+        decided = Decided(transfer_id.bytes, number[verdict], number[first])
+        self.index.write(Facts(results={self.kafka.incarnation: [decided]}))
         self.watchers.notify([transfer_id.bytes])
 
 
@@ -134,7 +137,7 @@ async def _opened(
     backlog: Backlog, folder: Path, queued_after_s: float
 ) -> AsyncIterator[Store]:
     loop = asyncio.get_running_loop()
-    index = Index(folder / "index.db", Verdicts())
+    index = Index(folder / "index", Verdicts(), kept=False)
     intake, watchers, kafka = Intake(backlog), Watchers(), Kafka()
 
     def committed(number: int, ids: list[bytes]) -> None:

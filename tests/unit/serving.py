@@ -78,7 +78,7 @@ class Served:
         self.kafka.set()
         # Method, route and status of the requests that ended.
         self.ended: queue.Queue[tuple[str, str, int]] = queue.Queue()
-        self._index = Index(folder / "index.db", Verdicts())
+        self._index = Index(folder / "index", Verdicts(), kept=False)
         backlog = MemoryBacklog(settings.queue_transfers_max)
         self._intake = Intake(backlog)
         self._watchers = Watchers()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -221,3 +222,26 @@ def test_a_problem_on_the_way_is_told_to_the_observer(tmp_path: Path) -> None:
         ("PUT", "/v1/transfers/{transfer_id}", 400),
         ("GET", "other", 404),
     ]
+
+
+NIL = str(UUID(int=0))
+
+
+@pytest.mark.parametrize("query", ["", "?wait=1"], ids=["short way", "long way"])
+def test_an_id_of_zeros_is_no_id_in_the_path(http: httpx.Client, query: str) -> None:
+    refused = problem(http.put(f"{TRANSFERS}/{NIL}{query}", json=payment()))
+    assert (refused["status"], refused["code"]) == (422, "invalid-request")
+    told = {"field": "transfer_id", "detail": "must not be all zero"}
+    assert refused["errors"] == [told]
+
+
+def test_an_id_of_zeros_is_no_id_in_a_batch(http: httpx.Client) -> None:
+    answer = http.post(
+        f"{TRANSFERS}:batch",
+        content=json.dumps(payment(transfer_id=NIL)).encode(),
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+    refused = json.loads(answer.text)["problem"]
+    assert refused["code"] == "invalid-request"
+    told = {"field": "transfer_id", "detail": "must not be all zero"}
+    assert refused["errors"] == [told]

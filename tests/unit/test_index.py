@@ -1,74 +1,26 @@
 """The index: who sent what and the Bank's word on it, whichever comes first."""
 
-import sqlite3
-from collections.abc import Callable, Iterator
 from itertools import permutations
-from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
-from producers.store.index import PRUNED_ROWS_MAX, Index
-from producers.store.receipts import Receipt, by_client, new_emitter
-from producers.store.states import Sent, State, Status, Verdicts
-
-VERDICTS = Verdicts()
-NUMBER = VERDICTS.number
-DECIDED = [name for name in VERDICTS.names if VERDICTS.decided(NUMBER[name])]
-REPEATS = ["EXISTS", "EXISTS_WITH_DIFFERENT_PAYLOAD", "QUARANTINED", "UNKNOWN"]
-A, B = new_emitter(), new_emitter()
-
-Open = Callable[[], Index]
-
-
-def receipt(client: str = "ada", digest: bytes = b"d" * 16) -> Receipt:
-    return Receipt(uuid4().bytes, client, digest)
-
-
-def sent(index: Index, emitter: bytes, *receipts: Receipt) -> None:
-    index.write({emitter: by_client(receipts)}, {}, {})
-
-
-def said(index: Index, emitter: bytes, transfer_id: bytes, verdict: str) -> None:
-    index.write({}, {emitter: [(transfer_id, NUMBER[verdict])]}, {})
-
-
-@pytest.fixture
-def open_index(tmp_path: Path) -> Iterator[Open]:
-    """Opens the index of this test, as often as asked; closes what is left open."""
-    opened: list[Index] = []
-
-    def open_() -> Index:
-        opened.append(Index(tmp_path / "store" / "index.db", VERDICTS))
-        return opened[-1]
-
-    yield open_
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def index(open_index: Open) -> Index:
-    return open_index()
-
-
-class Clock:
-    """What the time is, for the index."""
-
-    now = 1_000_000.0
-
-    def time(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("producers.store.index.time", clock)
-    return clock
-
-
-# -- rows ------------------------------------------------------------------------------
+from producers.store.facts import Decided, Facts
+from producers.store.index import Index
+from producers.store.receipts import by_client
+from producers.store.states import Sent, State, Status
+from tests.unit.indexes import (
+    A,
+    B,
+    DECIDED,
+    MEANING,
+    NUMBER,
+    REPEATS,
+    VERDICTS,
+    receipt,
+    said,
+    sent,
+)
 
 
 def test_a_receipt_is_found_and_then_the_verdict_with_it(index: Index) -> None:
@@ -90,7 +42,8 @@ def test_a_verdict_is_invisible_until_its_receipt_comes(index: Index) -> None:
 def test_receipt_and_verdict_of_one_write_meet(index: Index) -> None:
     mine = receipt()
     verdict = NUMBER["DECLINED_ACCOUNT_CLOSED"]
-    index.write({A: by_client([mine])}, {A: [(mine.transfer_id, verdict)]}, {})
+    decided = Decided(mine.transfer_id, verdict)
+    index.write(Facts({A: by_client([mine])}, {A: [decided]}))
     assert index.find([mine.transfer_id]) == [Sent(mine, verdict)]
 
 
@@ -189,168 +142,51 @@ def test_thirty_thousand_ids_are_looked_up_at_once(index: Index) -> None:
 def test_readers_do_not_wait_for_a_writer(index: Index) -> None:
     mine = receipt()
     sent(index, A, mine)
-    index._writer.execute("BEGIN EXCLUSIVE")
+    (part,) = index._parts
+    part._writer.execute("BEGIN EXCLUSIVE")
     assert index.find([mine.transfer_id]) == [Sent(mine, None)]
-    index._writer.execute("ROLLBACK")
+    part._writer.execute("ROLLBACK")
 
 
-# -- positions and the file ------------------------------------------------------------
+# -- what was decided before -----------------------------------------------------------
 
 
-def test_positions_are_kept_by_topic_and_partition(index: Index) -> None:
-    assert index.positions() == {}
-    index.write({}, {}, {("receipts", 0): 7, ("receipts", 1): 8, ("results", 0): 9})
-    index.write({}, {}, {("receipts", 1): 2**62})
-    assert index.positions() == {
-        ("receipts", 0): 7,
-        ("receipts", 1): 2**62,
-        ("results", 0): 9,
-    }
-
-
-def test_positions_are_written_with_the_rows_or_not_at_all(index: Index) -> None:
-    """SQLite is interrupted at ever later instructions until it gets through."""
-    index.write({}, {}, {("receipts", 0): 7})
-    some, broken_off = [receipt("ada"), receipt("ada"), receipt("bob")], 0
-    ids = [each.transfer_id for each in some]
-    results = {A: [(transfer_id, NUMBER["POSTED"]) for transfer_id in ids]}
-    while True:
-        left = iter([False] * 3 * broken_off + [True])
-        index._writer.set_progress_handler(lambda: next(left, False), 1)
-        try:
-            index.write({A: by_client(some)}, results, {("receipts", 0): 8})
-            break
-        except sqlite3.OperationalError:
-            assert index.positions() == {("receipts", 0): 7}
-            assert index.find(ids) == []
-            broken_off += 1
-    assert broken_off > 50
-    assert index.positions() == {("receipts", 0): 8}
-    assert {each.verdict for each in index.find(ids)} == {NUMBER["POSTED"]}
-
-
-def test_reopening_keeps_all(open_index: Open) -> None:
-    before, mine, theirs, early = open_index(), receipt(), receipt("bob"), receipt()
-    before.write(
-        {A: by_client([mine]), B: by_client([theirs])},
-        {
-            A: [(mine.transfer_id, NUMBER["POSTED"])],
-            B: [(early.transfer_id, NUMBER["EXISTS"])],
-        },
-        {("receipts", 3): 11},
-    )
-    before.close()
-    after = open_index()
-    sent(after, B, early)
-    found = after.find([each.transfer_id for each in (mine, theirs, early)])
-    assert sorted(found, key=lambda each: each.receipt) == sorted(
-        [
-            Sent(mine, NUMBER["POSTED"]),
-            Sent(theirs, None),
-            Sent(early, NUMBER["EXISTS"]),
-        ],
-        key=lambda each: each.receipt,
-    )
-    assert after.positions() == {("receipts", 3): 11}
-
-
-def test_pruning_forgets_what_is_old_and_nothing_else(
-    index: Index, clock: Clock
-) -> None:
-    old, young = receipt(), receipt()
-    sent(index, A, old)
-    said(index, B, uuid4().bytes, "POSTED")  # whose receipt never came
-    clock.now += 100
-    sent(index, A, young)
-    said(index, A, old.transfer_id, "POSTED")  # first seen when it was sent
-    assert index.prune(clock.now - 101) == 0
-    assert index.prune(clock.now - 50) == 2
-    assert index.find([old.transfer_id, young.transfer_id]) == [Sent(young, None)]
-    assert index.prune(clock.now - 50) == 0
-    assert index.prune(clock.now + 1) == 1
-    assert index.prune(clock.now + 1) == 0, "of nothing, too"
-
-
-def test_pruning_is_done_in_bounded_pieces(index: Index, clock: Clock) -> None:
-    sent(index, A, *(receipt() for _ in range(PRUNED_ROWS_MAX + 5)))
-    assert index.prune(clock.now + 1) == PRUNED_ROWS_MAX
-    assert index.prune(clock.now + 1) == 5
-
-
-def test_pruning_keeps_the_positions(index: Index, clock: Clock) -> None:
-    index.write({A: by_client([receipt()])}, {}, {("receipts", 0): 7})
-    assert index.prune(clock.now + 1) == 1
-    assert index.positions() == {("receipts", 0): 7}
-
-
-# -- what rows mean --------------------------------------------------------------------
-
-MEANING = {
-    "UNKNOWN": (State.COMMITTED, None),
-    "POSTED": (State.POSTED, None),
-    "DECLINED_UNKNOWN_ACCOUNT": (State.DECLINED, "UNKNOWN_ACCOUNT"),
-    "DECLINED_ACCOUNT_FROZEN": (State.DECLINED, "ACCOUNT_FROZEN"),
-    "DECLINED_ACCOUNT_CLOSED": (State.DECLINED, "ACCOUNT_CLOSED"),
-    "DECLINED_INSUFFICIENT_FUNDS": (State.DECLINED, "INSUFFICIENT_FUNDS"),
-    "DECLINED_CURRENCY_MISMATCH": (State.DECLINED, "CURRENCY_MISMATCH"),
-    "DECLINED_SAME_ACCOUNT": (State.DECLINED, "SAME_ACCOUNT"),
-    "DECLINED_AMOUNT_OUT_OF_RANGE": (State.DECLINED, "AMOUNT_OUT_OF_RANGE"),
-    "EXISTS": (State.EXISTS, None),
-    "EXISTS_WITH_DIFFERENT_PAYLOAD": (State.CONFLICT, None),
-    "QUARANTINED": (State.QUARANTINED, None),
-}
-
-
-@pytest.mark.parametrize("name", VERDICTS.names)
-def test_every_verdict_of_the_contract_has_a_meaning(name: str) -> None:
-    state, reason = MEANING[name]
+@pytest.mark.parametrize("first", DECIDED)
+def test_what_exists_is_told_as_it_was_decided_first(index: Index, first: str) -> None:
     mine = receipt()
-    status = VERDICTS.status([Sent(mine, NUMBER[name])])
-    assert status == Status(state, mine.digest, reason)
-    assert status.final == (name != "UNKNOWN")
+    sent(index, A, mine)
+    said(index, A, mine.transfer_id, "EXISTS", first)
+    status = VERDICTS.status(index.find([mine.transfer_id]))
+    state, reason = MEANING[first]
+    assert status == Status(State.EXISTS, mine.digest, reason, state)
 
 
-def test_decided_is_what_moves_money_or_says_why_not() -> None:
-    assert set(DECIDED) == set(MEANING) - set(REPEATS)
-    assert not VERDICTS.decided(None)
-
-
-def test_only_queued_and_committed_may_change() -> None:
-    assert {state for state in State if not state.final} == {
-        State.QUEUED,
-        State.COMMITTED,
-    }
-
-
-def test_without_a_sending_there_is_no_status() -> None:
-    assert VERDICTS.status([]) is None
-
-
-def test_without_a_verdict_it_is_committed() -> None:
+@pytest.mark.parametrize("first", REPEATS)
+def test_a_first_verdict_that_is_none_tells_nothing(index: Index, first: str) -> None:
     mine = receipt()
-    again = Sent(mine, None)
-    assert VERDICTS.status([again, again]) == Status(State.COMMITTED, mine.digest)
+    sent(index, A, mine)
+    said(index, A, mine.transfer_id, "EXISTS", first)
+    status = VERDICTS.status(index.find([mine.transfer_id]))
+    assert status == Status(State.EXISTS, mine.digest)
 
 
-@pytest.mark.parametrize("decided", DECIDED)
-@pytest.mark.parametrize("repeat", REPEATS)
-def test_the_decision_counts_whatever_became_of_the_repeats(
-    decided: str, repeat: str
+def test_of_a_conflict_it_is_not_told_what_became_of_the_other_payment(
+    index: Index,
 ) -> None:
-    first = Sent(receipt(digest=b"1" * 16), NUMBER[decided])
-    second = Sent(receipt(digest=b"2" * 16), NUMBER[repeat])
-    third = Sent(receipt(digest=b"3" * 16), None)
-    state, reason = MEANING[decided]
-    for order in permutations([first, second, third]):
-        assert VERDICTS.status(order) == Status(state, b"1" * 16, reason)
+    mine = receipt()
+    sent(index, A, mine)
+    said(index, A, mine.transfer_id, "EXISTS_WITH_DIFFERENT_PAYLOAD", "POSTED")
+    status = VERDICTS.status(index.find([mine.transfer_id]))
+    assert status == Status(State.CONFLICT, mine.digest)
 
 
-@pytest.mark.parametrize("undecided", [None, NUMBER["UNKNOWN"]])
-@pytest.mark.parametrize("repeat", REPEATS[:3])
-def test_nothing_is_final_while_a_sending_may_still_be_the_one_that_decides(
-    repeat: str, undecided: int | None
-) -> None:
-    first = Sent(receipt(digest=b"1" * 16), undecided)
-    second = Sent(receipt(digest=b"2" * 16), NUMBER[repeat])
-    for order in permutations([first, second]):
-        assert VERDICTS.status(order) == Status(State.COMMITTED, b"1" * 16)
+def test_a_repeat_that_knows_the_first_verdict_beats_one_that_does_not() -> None:
+    mine = receipt()
+    old = Sent(mine, NUMBER["EXISTS"])
+    new = Sent(mine, NUMBER["EXISTS"], NUMBER["POSTED"])
+    undecided = Sent(mine, None)
+    for order in permutations([old, new]):
+        status = VERDICTS.status(order)
+        assert status == Status(State.EXISTS, mine.digest, None, State.POSTED)
+    for order in permutations([old, new, undecided]):
+        assert VERDICTS.status(order) == Status(State.COMMITTED, mine.digest)

@@ -1,16 +1,21 @@
 """The journal keeps what was promised, whatever becomes of process and disk."""
 
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from once.errors import Refused
+from once.errors import Defect, Refused, exit_status
 from producers.store.journal import Journal
 from producers.store.receipts import Receipt
 from producers.store.transfers import INT64_MAX
@@ -73,7 +78,7 @@ def test_every_payment_comes_back_as_it_was(journal: OpenJournal) -> None:
         entry(debit_account=1, credit_account=INT64_MAX, amount=1),
         entry(created_at_ms=0),
         entry(created_at_ms=253_402_300_799_999),
-        entry(transfer_id=UUID(int=0)),
+        entry(transfer_id=UUID(int=1)),
         entry(transfer_id=UUID(int=2**128 - 1)),
     ]
     before = journal()
@@ -204,3 +209,109 @@ def test_a_receipt_of_the_journal_is_the_receipt_that_was_put_in(
     backlog.append([sent])
     (found,) = backlog.find(ids([sent]))
     assert type(found) is Receipt and found == sent.receipt
+
+
+class Descheduled:
+    """The journal's condition, with a gate before it for the thread that appends."""
+
+    def __init__(self, real: threading.Condition) -> None:
+        self._real = real
+        self.thread: int | None = None  # that must wait
+        self.arrived, self.gate = threading.Event(), threading.Event()
+
+    def __enter__(self) -> bool:
+        if threading.get_ident() == self.thread:
+            self.arrived.set()
+            assert self.gate.wait(SECONDS_MAX)
+        return self._real.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self._real.__exit__(*raised)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_an_append_that_loses_its_turn_after_its_commit_is_sent_all_the_same(
+    journal: OpenJournal,
+) -> None:
+    backlog, first, second, third = journal(), entries(1), entries(1), entries(3)
+    backlog.append(first)
+    slow = Descheduled(backlog._changed)
+    backlog._changed = cast(threading.Condition, slow)
+
+    def append() -> None:
+        slow.thread = threading.get_ident()
+        backlog.append(second)
+
+    with ThreadPoolExecutor(1) as other:
+        appended = other.submit(append)
+        assert slow.arrived.wait(SECONDS_MAX), "committed, and not counted yet"
+        assert backlog.take(10, 0, 0) == first, "what is not counted is not there"
+        assert backlog.take(10, 0, 0.01) == [], "nor waited for without end"
+        slow.gate.set()
+        appended.result(SECONDS_MAX)
+    assert backlog.take(10, 0, 0) == second
+    backlog.remove(2)
+    backlog.append(third)
+    assert backlog.take(10, 0, 0) == third
+    backlog.remove(3)
+    assert backlog.take(10, 0, 0.01) == [] and len(backlog) == 0
+
+
+def test_a_journal_that_lost_what_it_counted_says_so_and_does_not_go_on(
+    journal: OpenJournal,
+) -> None:
+    backlog = journal()
+    backlog.append(entries(1))
+    backlog._writer.execute("DELETE FROM entries")
+    with pytest.raises(sqlite3.DatabaseError, match="lacks entries"):
+        backlog.take(10, 0, 0)
+
+
+# -- a damaged file is a person's ------------------------------------------------------
+
+
+def zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def random_pages(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(random.Random(7).randbytes(2 * 4096))
+
+
+def another_schema(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("CREATE TABLE entries (transfer_id, memo)")
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: 4096 * 2])
+
+
+@pytest.mark.parametrize("damage", [zeros, random_pages, another_schema, cut_short])
+def test_a_damaged_journal_is_refused_and_kept_as_it_is(
+    journal: OpenJournal, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    before, path = journal(), tmp_path / "store" / "journal.db"
+    before.append(entries(200))
+    before.close()
+    damage(path)
+    damaged = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(Refused, match="is damaged .*STORE_JOURNAL") as refused:
+            journal(1000)
+        assert "\n" not in str(refused.value) and exit_status(refused.value) == 65
+    assert path.read_bytes() == damaged
+
+
+def test_a_journal_that_cannot_be_opened_names_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "folder.db").mkdir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "folder.db", tmp_path / "file" / "journal.db"):
+        with pytest.raises(Defect, match="STORE_JOURNAL"):
+            Journal(path, 10)

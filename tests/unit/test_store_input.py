@@ -48,6 +48,7 @@ def test_good_lines_become_chunks_of_the_size_asked_for() -> None:
         ({"debit_account": -1}, "debit_account"),
         ({"credit_account": 1}, "must differ"),
         ({"transfer_id": "1"}, "transfer_id"),
+        ({"transfer_id": str(UUID(int=0))}, "transfer_id: Value error, must not be"),
         ({"memo": "x" * 141}, "memo"),
         ({"memo": "a\u0000b"}, "memo"),
         ({"created_at_ms": -1}, "created_at_ms"),

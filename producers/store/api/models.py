@@ -11,6 +11,14 @@ from producers.store.problems import FieldError, Kind, Problem
 from producers.store.states import State, Status
 from producers.store.transfers import TransferLine
 
+FirstState = Annotated[
+    State | None,
+    Field(
+        description="of what exists: posted or declined (for that reason) when the "
+        "payment came first; absent: not known here"
+    ),
+]
+
 
 class TransferStatus(BaseModel):
     """A transfer and how far it is."""
@@ -26,6 +34,7 @@ class TransferStatus(BaseModel):
         ),
     ]
     reason: Annotated[str | None, Field(description="why it was declined")] = None
+    first_state: FirstState = None
 
 
 class WrongField(BaseModel):
@@ -53,6 +62,7 @@ class BatchAnswer(BaseModel):
     transfer_id: UUID | None = None
     state: State | None = None
     reason: str | None = None
+    first_state: FirstState = None
     problem: ProblemDetails | None = None
 
 
@@ -106,8 +116,10 @@ def _problem(error: ValidationError) -> Problem:
 
 def status_fields(transfer_id: UUID, status: Status) -> str:
     """The fields of a TransferStatus in JSON, made by hand: this is the hot path."""
-    reason = f',"reason":"{status.reason}"' if status.reason else ""
-    return f'"transfer_id":"{transfer_id}","state":"{status.state.value}"{reason}'
+    more = f',"reason":"{status.reason}"' if status.reason else ""
+    if status.first:
+        more += f',"first_state":"{status.first.value}"'
+    return f'"transfer_id":"{transfer_id}","state":"{status.state.value}"{more}'
 
 
 def status_json(transfer_id: UUID, status: Status) -> str:

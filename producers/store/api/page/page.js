@@ -91,7 +91,8 @@ function show(id, fields) {
       part("[data-state=committed]").classList.add("done");
       if (status.state === "committed") return;
       const last = part("[data-state=final]");
-      last.textContent = status.reason ? status.state + ": " + status.reason : status.state;
+      const told = [status.state, status.first_state, status.reason];
+      last.textContent = told.filter(Boolean).join(": ");
       last.classList.add(status.state === "posted" ? "posted" : "refused");
     },
     problem(message) {

@@ -1,0 +1,76 @@
+"""What records of receipts and results say, whatever else lies between them.
+
+Anybody may write to a topic, and press "delete" in a tool. A record that cannot be read
+is skipped, with a line in the log; it stops nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from once import logs
+from once.errors import OnceError
+from once.reader import AvroReader
+from once.registry import Registry
+from producers.store.facts import Decided, Facts
+from producers.store.receipts import ClientReceipts, receipts_in, writes_receipts
+from producers.store.states import Verdicts
+
+log = logs.get(__name__)
+
+
+class FactReader:
+    """Reads the records of Stores that serve HTTP; others are skipped by their key."""
+
+    def __init__(
+        self, registry: Registry, results_topic: str, verdicts: Verdicts
+    ) -> None:
+        self._receipts = AvroReader(registry, "avro/transfer-receipts.avsc")
+        self._results = AvroReader(registry, "avro/transfer-results.avsc")
+        self._results_topic = results_topic
+        self._number = verdicts.number
+
+    def read(self, messages: Sequence[Any]) -> Facts:
+        """All that these records say. Raises Retriable while the registry is away.
+
+        Any other error of ours is raised, too: skipped is only what is unreadable.
+        """
+        receipts: dict[bytes, list[ClientReceipts]] = {}
+        results: dict[bytes, list[Decided]] = {}
+        for message in messages:
+            emitter = message.key()
+            if not writes_receipts(emitter):
+                continue
+            try:
+                if message.topic() == self._results_topic:
+                    results.setdefault(emitter, []).extend(self._decided(message))
+                else:
+                    mine = receipts_in(self._receipts.read(_value(message)))
+                    receipts.setdefault(emitter, []).extend(mine)
+            except OnceError:
+                raise  # of the registry: that says nothing about the record
+            except Exception as unreadable:  # of any kind: the bytes are a stranger's
+                log.error("skipped", at=_place(message), error=repr(unreadable))
+        return Facts(receipts, results)
+
+    def _decided(self, message: Any) -> list[Decided]:
+        return [
+            Decided(
+                each["transfer_id"],
+                self._number[each["verdict"]],
+                self._number[each["first_verdict"]],
+            )
+            for each in self._results.read(_value(message))["results"]
+        ]
+
+
+def _value(message: Any) -> bytes:
+    value: bytes | None = message.value()
+    if value is None:
+        raise ValueError("it has no value")
+    return value
+
+
+def _place(message: Any) -> str:
+    return f"{message.topic()}[{message.partition()}]@{message.offset()}"
