@@ -104,7 +104,9 @@ def test_the_store_writes_just_these_bytes(one: Golden) -> None:
     assert writer.write(by_column(one)) == [one.framed]
 
 
-@pytest.mark.parametrize("name", ["results-several", "results-foreign"])
+@pytest.mark.parametrize(
+    "name", ["results-several", "results-foreign", "results-repeats"]
+)
 def test_the_bank_writes_just_these_bytes(
     transfers_registry: Registry, results_registry: Registry, name: str
 ) -> None:
@@ -114,7 +116,9 @@ def test_the_bank_writes_just_these_bytes(
         [Verdict[r["verdict"]] for r in one.value["results"][: len(piece.offsets)]]
     )
     codec = ResultsCodec(results_registry, "transfer-results-value")
-    records = codec.encode(piece, verdicts, from_offset=0)
+    told = [Verdict[r["first_verdict"]] for r in one.value["results"]]
+    firsts = {row: first for row, first in enumerate(told) if first}
+    records = codec.encode(piece, verdicts, 0, firsts)
     assert records == [{"key": one.key, "value": one.framed}]
 
 
