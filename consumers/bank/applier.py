@@ -74,6 +74,7 @@ class Applier:
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer")
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="waiter")
         self._in_flight: _InFlight | None = None
+        self._told: Sequence[Sequence[int]] | None = None  # of the batch in flight
 
     @property
     def ledger(self) -> Ledger:
@@ -91,10 +92,19 @@ class Applier:
         """Open positions, however long the standby takes. Raises OnceError."""
         return self._patiently(lambda: self.poster.open(partitions, topic_id, owed))
 
-    def begin(self, slices: Sequence[Slice], laps: Laps) -> None:
-        """Write a batch and send its COMMIT. Raises Fenced or Defect."""
+    def begin(
+        self,
+        slices: Sequence[Slice],
+        laps: Laps,
+        told: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        """Write a batch and send its COMMIT. Raises Fenced or Defect.
+
+        `told` are verdicts to take instead of deciding, one per transfer.
+        """
         assert self._in_flight is None, "finish() comes first"
-        posting = self.retry(lambda: self.poster.write(slices, laps))
+        self._told = told
+        posting = self.retry(lambda: self.poster.write(slices, laps, told))
         laps.lap(names.POST)
         committing = self._committer.submit(self._commit, self.poster, posting)
         self._in_flight = _InFlight(posting, committing, laps)
@@ -190,7 +200,9 @@ class Applier:
             lambda: self._patiently(lambda: self.poster.committed(posting))
         ):
             self._metrics.redo()
-            again = self.retry(lambda: self.poster.write(posting.slices, laps))
+            again = self.retry(
+                lambda: self.poster.write(posting.slices, laps, self._told)
+            )
             try:
                 self._patiently(partial(self.poster.commit, again))
                 return again

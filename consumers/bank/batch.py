@@ -87,6 +87,12 @@ class Slice:
         ]
 
 
+def ranges(pieces: Sequence[Records | Slice]) -> str:
+    """Which records these are, for a sentence: [0]@5..9, [2]@7..7."""
+    parts = [p if isinstance(p, Records) else p.records for p in pieces]
+    return ", ".join(f"[{p.partition}]@{p.offsets[0]}..{p.offsets[-1]}" for p in parts)
+
+
 def group(messages: Sequence[Any], with_headers: bool) -> list[Records]:
     """Kafka messages (without error) as records by partition, in order of partition."""
     by_partition: dict[int, list[Any]] = {}

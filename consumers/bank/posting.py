@@ -20,7 +20,7 @@ from typing import TypeVar
 import psycopg
 from psycopg.errors import Diagnostic, LockNotAvailable, UniqueViolation
 
-from consumers.bank.batch import Slice
+from consumers.bank.batch import Slice, ranges
 from consumers.bank.blockers import end_frozen, lock_holders
 from consumers.bank.care import Owed
 from consumers.bank.ledger import Ledger, Position, Row, digest_of
@@ -33,6 +33,7 @@ from consumers.bank.rules import (
     decide,
     undo,
 )
+from consumers.bank.told import replayed
 from consumers.bank.trials import Trials
 from consumers.bank.verdicts import DECIDED_MAX
 from once import logs, names
@@ -156,13 +157,19 @@ class Poster:
             self._rollback()
             raise from_postgres(error, "noting how far the log was read") from error
 
-    def write(self, slices: Sequence[Slice], laps: Laps) -> Posting:
+    def write(
+        self,
+        slices: Sequence[Slice],
+        laps: Laps,
+        told: Sequence[Sequence[int]] | None = None,
+    ) -> Posting:
         """Steps 1 to 4. Raises OnceError, and then it is rolled back.
 
-        Stumbled is raised for what the records of this batch alone have provoked.
+        `told` are verdicts to take instead of deciding, one per transfer. Stumbled is
+        raised for what the records of this batch alone have provoked.
         """
         try:
-            return self._write(slices, laps)
+            return self._write(slices, laps, told)
         except psycopg.Error as error:
             self.forget()
             self._rollback()
@@ -174,11 +181,11 @@ class Poster:
         except Exception as error:
             self.forget()
             self._rollback()
-            raise Stumbled(f"while posting {_ranges(slices)}: {error!r}") from error
+            raise Stumbled(f"while posting {ranges(slices)}: {error!r}") from error
 
     def _meaning(self, error: psycopg.Error, slices: Sequence[Slice]) -> OnceError:
         """What Postgres' answer to a batch means."""
-        doing = f"posting {_ranges(slices)}"
+        doing = f"posting {ranges(slices)}"
         if isinstance(error, LockNotAvailable):
             doing = f"{doing} (a lock is {lock_holders(self._connection)})"
         if isinstance(error, UniqueViolation):
@@ -242,16 +249,24 @@ class Poster:
             self.positions.pop(partition, None)
         self.forget()
 
-    def _write(self, slices: Sequence[Slice], laps: Laps) -> Posting:
+    def _write(
+        self,
+        slices: Sequence[Slice],
+        laps: Laps,
+        told: Sequence[Sequence[int]] | None,
+    ) -> Posting:
         ledger = self.ledger
         expected = {p: tail.next_offset for p, tail in self.positions.items()}
         if not ledger.advance(slices, expected):
             raise Fenced("another worker has moved a position of this batch")
         self._hold_accounts()
-        known = self._known(slices)
+        known = self._known(slices, always=told is not None)
         fresh = self._load(slices)
         laps.lap(names.LOAD)
-        decision = self._decide(slices, known, fresh)
+        if told is None:
+            decision = self._decide(slices, known, fresh)
+        else:
+            decision = replayed(slices, self._accounts, told)
         laps.lap(names.DECIDE)
         verdicts = [
             piece.all_verdicts(mine)
@@ -290,15 +305,15 @@ class Poster:
             if number in self._accounts
         }
 
-    def _known(self, slices: Sequence[Slice]) -> dict[bytes, Row]:
+    def _known(self, slices: Sequence[Slice], always: bool) -> dict[bytes, Row]:
         """The rows of the ids that are in the ledger already.
 
         Empty while none is expected: should one be there, its COPY raises a unique
         violation, and the batch is redone with this look-up.
         """
-        if not self._look_ups_left:
+        if not self._look_ups_left and not always:
             return {}
-        self._look_ups_left -= 1
+        self._look_ups_left = max(0, self._look_ups_left - 1)
         ids = [i for piece in slices for i in piece.transfers.transfer_ids]
         return self.ledger.rows(ids)
 
@@ -383,10 +398,3 @@ class Poster:
     def _note(self, notice: Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self._warnings.append(notice.message_primary or "warning")
-
-
-def _ranges(slices: Sequence[Slice]) -> str:
-    return ", ".join(
-        f"[{s.partition}]@{s.records.offsets[0]}..{s.records.offsets[-1]}"
-        for s in slices
-    )

@@ -14,12 +14,13 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from consumers.bank.batch import Records, Slice
-from consumers.bank.codec import Fault, Reason
-from consumers.bank.verdicts import Verdict
+from consumers.bank.assignment import Start
+from consumers.bank.settings import BankSettings
+from consumers.bank.told import Told
 from once import kafka, logs
-from once.errors import Refused, Retriable
+from once.errors import Retriable
 from once.reader import AvroReader
+from once.registry import Registry
 
 log = logs.get(__name__)
 
@@ -27,84 +28,32 @@ SECONDS_MAX = 15.0
 SILENCE_SECONDS_MAX = 60.0
 RECORDS_PER_READ = 1_000
 
-_AGAIN = Fault(
-    Reason.UNKNOWN_SCHEMA, "was set aside when it was first read; restored as told"
-)
 
+def told_of(
+    starts: Mapping[int, Start],
+    settings: BankSettings,
+    config: Mapping[str, Any],
+    registry: Registry,
+    beat: Callable[[], None],
+) -> Told:
+    """What was told beyond the positions of these partitions; nothing, mostly.
 
-class Told:
-    """Published verdicts by partition and offset, of the ranges that are restored."""
+    Raises Retriable.
+    """
+    told = Told(settings.topic)
+    for partition, start in starts.items():
+        if start.group_offset > start.position.next_offset:
+            told.expect(partition, start.group_offset)
+    if told.until:
+        log.warning("restoring: results are read first", up_to=told.until)
+        reader = AvroReader(registry, "avro/transfer-results.avsc")
 
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-        self._verdicts: dict[int, dict[int, int]] = {}
-        self.until: dict[int, int] = {}  # group offset by partition: told below it
+        def take(partition: int, results: Sequence[Any]) -> None:
+            if partition in told.until:
+                told.take(partition, starts[partition].position.next_offset, results)
 
-    def expect(self, partition: int, until: int) -> None:
-        """Verdicts of this partition are told up to an offset."""
-        self.until[partition] = until
-        self._verdicts[partition] = {}
-
-    def take(self, partition: int, position: int, results: Sequence[Any]) -> None:
-        """Results of one record of the results topic."""
-        mine = self._verdicts.get(partition)
-        if mine is None:
-            return
-        for result in results:
-            if position <= result["offset"] < self.until[partition]:
-                mine[result["offset"]] = Verdict[result["verdict"]]
-
-    def split(self, parts: Sequence[Records]) -> tuple[list[Records], list[Records]]:
-        """Records whose verdicts are told, and those that are to be decided."""
-        told: list[Records] = []
-        rest: list[Records] = []
-        for records in parts:
-            below, others = records.split(self.until.get(records.partition, 0))
-            told += [below] if below.offsets else []
-            rest += [others] if others.offsets else []
-        return told, rest
-
-    def unread(self, slices: Sequence[Slice]) -> dict[int, dict[int, Fault]]:
-        """Records that were set aside then and could be read now."""
-        found: dict[int, dict[int, Fault]] = {}
-        for piece in slices:
-            for row, offset in enumerate(piece.records.offsets):
-                aside = self._verdict(piece, offset) == Verdict.QUARANTINED
-                if aside and row not in piece.faults:
-                    found.setdefault(piece.partition, {})[offset] = _AGAIN
-        return found
-
-    def verdicts(self, slices: Sequence[Slice]) -> list[list[int]]:
-        """One verdict per transfer of every slice. Raises Refused."""
-        return [
-            [self._verdict(piece, offset) for offset in piece.offsets]
-            for piece in slices
-        ]
-
-    def ended(self, partition: int) -> None:
-        """All that was told of this partition is in the ledger."""
-        self.until.pop(partition, None)
-        self._verdicts.pop(partition, None)
-
-    def _verdict(self, piece: Slice, offset: int) -> int:
-        verdict = self._verdicts[piece.partition].get(offset)
-        row = piece.records.offsets.index(offset) if piece.faults else -1
-        faulty = row in piece.faults
-        if verdict is None:
-            raise Refused(
-                f"no result of {self._topic}[{piece.partition}]@{offset} is in the "
-                "results topic (any more), so it cannot be restored; see "
-                "docs/runbooks/ledger-behind.md",
-                piece.partition,
-            )
-        if faulty and verdict != Verdict.QUARANTINED:
-            raise Refused(
-                f"{self._topic}[{piece.partition}]@{offset} was read when it was "
-                f"decided and cannot be now ({piece.faults[row].detail}); is the "
-                "registry complete? See docs/runbooks/ledger-behind.md",
-                piece.partition,
-            )
-        return verdict
+        read_results(config, settings.group, settings.results_topic, reader, take, beat)
+    return told
 
 
 def read_results(

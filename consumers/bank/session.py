@@ -34,8 +34,10 @@ from consumers.bank.observe import Observer
 from consumers.bank.publisher import Publication, Publisher
 from consumers.bank.reading import Reading
 from consumers.bank.recall import recall, unread
+from consumers.bank.restore import told_of
 from consumers.bank.results import ResultsCodec
 from consumers.bank.settings import BankSettings
+from consumers.bank.told import Told
 from once import kafka, logs, names
 from once.backoff import pauses
 from once.doctor.kafka import Role, require_fit
@@ -79,6 +81,14 @@ class Session:
         config = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
         registry = Registry(settings.registry_url, settings.registry_ca)
         closing(registry.close)
+        self._told = Told(settings.topic)
+        self._tell = partial(
+            told_of,
+            settings=settings,
+            config=config,
+            registry=registry,
+            beat=observer.progress.beat,
+        )
         self._codec = TransferCodec(
             registry,
             f"{settings.topic}-value",
@@ -129,6 +139,8 @@ class Session:
         messages = self._reading.poll(lambda: self._caution.records_max)
         laps.lap(names.POLL)
         old, new = self._reading.sort(messages, self._begun_at())
+        if self._told.until:
+            new = self._restore(new)
         slices = self._take(new)
         laps.lap(names.DECODE)
         self._settle()
@@ -183,7 +195,9 @@ class Session:
         except OnceError:
             raise
         except Exception as error:
-            raise Stumbled(f"while decoding {_ranges(parts)}: {error!r}") from error
+            raise Stumbled(
+                f"while decoding {batch.ranges(parts)}: {error!r}"
+            ) from error
         for piece in slices:
             piece.seen_until = self._reading.ends.get(piece.partition, 0)
         return slices
@@ -212,6 +226,25 @@ class Session:
             raise Retriable(f"topic {self._settings.topic} is another one now")
 
     # -- writing ----------------------------------------------------------------------
+
+    def _restore(self, parts: Sequence[Records]) -> list[Records]:
+        """Apply what was told of records; those that are to be decided."""
+        told, rest = self._told.split(parts)
+        if told:
+            self._settle()
+            slices = self._decode(told)
+            aside = self._told.unread(slices)
+            if aside:
+                slices = self._decode(told, aside)
+            self._applier.begin(slices, Laps(), self._told.verdicts(slices))
+            self._settle()
+        positions = self._applier.poster.positions
+        for partition in self._told.ended(
+            {p: tail.next_offset for p, tail in positions.items()}
+        ):
+            # From now on it is this ledger's batches that the group's offset names.
+            self._assignment.commit(self._ledger_id, partition, positions[partition])
+        return rest
 
     def _recall(self, parts: Sequence[Records]) -> None:
         """Publish the results of records that were applied before."""
@@ -339,6 +372,7 @@ class Session:
         for partition, start in starts.items():
             self._applier.poster.positions[partition] = start.position
         self._observer.owned(self._starts)
+        self._told.merge(self._tell(starts))
         if len(self._refusals) == self._topic.partitions:
             raise Refused(self._refusals.check() or "all partitions are refused")
         return starts
@@ -361,7 +395,3 @@ class Session:
     def _connect(self) -> psycopg.Connection:
         conninfo = secret_now(self._settings, "conninfo")
         return connect(conninfo, f"bank {self._settings.instance}")
-
-
-def _ranges(parts: Sequence[Records]) -> str:
-    return ", ".join(f"[{p.partition}]@{p.offsets[0]}..{p.offsets[-1]}" for p in parts)
