@@ -186,6 +186,10 @@ token: $(VENV)/.installed ## print a token of a client (ARGS="--client me --scop
 audit: $(VENV)/.installed ## check all ten invariants now (ARGS="--ack-log FILE")
 	@$(RUN) consumers.bank.audit $(ARGS)
 
+.PHONY: quarantine
+quarantine: $(VENV)/.installed ## what was set aside, and put back (ARGS="list|show P O|redrive P O")
+	@$(RUN) consumers.bank quarantine $(or $(ARGS),list)
+
 .PHONY: peek
 peek: $(VENV)/.installed ## tail a topic, decoded (TOPIC=transfers ARGS="--count 5")
 	@$(RUN) consumers.console peek $(TOPIC) $(ARGS)

@@ -13,23 +13,29 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class BankSettings(BaseSettings):
-    """One worker's settings."""
+class KafkaAndRegistry(BaseSettings):
+    """Where the records are, for those who need no more."""
 
     model_config = SettingsConfigDict(env_prefix="BANK_", extra="ignore")
 
     bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
     registry_url: str = Field(description="Confluent-compatible API of the registry")
     registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
+    topic: str = "transfers"
+    group: str = "bank"
+    kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")
+
+
+class BankSettings(KafkaAndRegistry):
+    """One worker's settings."""
+
     conninfo: SecretStr = Field(description="libpq conninfo of the ledger, role bank")
     instance: str = Field(
         default_factory=socket.gethostname,
         description="stable name, one per worker; fences its predecessor",
     )
 
-    topic: str = "transfers"
     results_topic: str = "transfer-results"
-    group: str = "bank"
 
     batch_records_max: int = Field(30_000, gt=0, description="bounds memory and redo")
     batch_linger_ms: int = Field(100, ge=1, description="wait to fill a batch")
@@ -57,5 +63,3 @@ class BankSettings(BaseSettings):
         None, description="where spans go; none: no spans"
     )
     log_level: str = "info"
-
-    kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")

@@ -31,6 +31,26 @@ RULES = (
         "SELECT transfer_id, count(*) FROM transfers GROUP BY 1 HAVING count(*) > 1",
     ),
     Rule(
+        "I1",
+        "{0}[{1}]@{2} was put back from quarantine as [{3}]@{4}, and transfer {5} is in"
+        " no ledger row",
+        "SELECT r.topic, r.partition, r.record_offset, new_partition, new_offset,"
+        " r.transfer_id FROM redrives AS r JOIN positions AS p"
+        "  ON p.topic = r.topic AND p.partition = new_partition"
+        " WHERE new_offset < p.next_offset"
+        " AND NOT EXISTS (SELECT FROM transfers AS t"
+        "  WHERE t.transfer_id = r.transfer_id)"
+        " AND NOT EXISTS (SELECT FROM quarantine AS q WHERE q.topic = r.topic"
+        "  AND q.partition = new_partition AND q.record_offset = new_offset)",
+    ),
+    Rule(
+        "I3",
+        "{0}[{1}]@{2} is said to be put back from quarantine, and was never in it",
+        "SELECT topic, partition, record_offset FROM redrives AS r"
+        " WHERE NOT EXISTS (SELECT FROM quarantine AS q WHERE q.topic = r.topic"
+        "  AND q.partition = r.partition AND q.record_offset = r.record_offset)",
+    ),
+    Rule(
         "I4",
         "currency {0}: debits {1}, credits {2}",
         "SELECT currency, sum(debits), sum(credited) FROM ("
