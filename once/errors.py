@@ -167,6 +167,7 @@ _POSTGRES_DENIED = (
     'FATAL:  role "',
     'FATAL:  database "',
     "no pg_hba.conf entry",
+    "unsupported startup parameter",  # a pooler's answer
     "permission denied for database",
     "certificate verify failed",
     "server does not support SSL",

@@ -35,14 +35,18 @@ IDLE_IN_TRANSACTION_MAX_S = 15
 # waits for the standby waits for no lock.
 LOCK_WAIT_MAX_S = 5
 
+# From the first statement on: a timeout that a role has could end the second one.
+_OPTIONS = {
+    "statement_timeout": "0",  # could cancel a COMMIT
+    "lock_timeout": f"{LOCK_WAIT_MAX_S}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_MAX_S}s",
+}
+
 # What a server does not know (an older one) is passed over.
 _SESSION = {
-    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_MAX_S}s",
-    "lock_timeout": f"{LOCK_WAIT_MAX_S}s",
     # A verdict is on what is true at its moment, not when the transaction began.
     "default_transaction_isolation": "read committed",
     # These could cancel a COMMIT, or end a long batch.
-    "statement_timeout": "0",
     "transaction_timeout": "0",
     "idle_session_timeout": "0",
     # The server, too, must notice a client that is gone.
@@ -70,10 +74,15 @@ def connect(conninfo: str, application_name: str) -> psycopg.Connection:
     """
     given = psycopg.conninfo.conninfo_to_dict(conninfo)
     named = {**_DEFAULTS, "application_name": application_name, **given, **_FORCED}
+    ours = (f"-c {name}={value}" for name, value in _OPTIONS.items())
+    named["options"] = " ".join((str(given.get("options") or ""), *ours)).strip()
     try:
         connection = psycopg.connect(make_conninfo("", **named))
     except psycopg.Error as error:
-        raise from_postgres(error, "connecting to Postgres") from error
+        doing = "connecting to Postgres"
+        if "unsupported startup parameter" in str(error):
+            doing += " (through a pooler: let BANK_CONNINFO name the primary itself)"
+        raise from_postgres(error, doing) from error
     try:
         _prepare(connection)
     except psycopg.Error as error:
