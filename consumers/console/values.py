@@ -82,13 +82,13 @@ class ValueDecoder:
             return None, reason
         try:
             schema = self._schemas[schema_id] = _Schema(
-                self._registry.schema(schema_id)
+                self._registry.usable_schema(schema_id, logical=True)
             )
             return schema, ""
         except (UnknownSchema, OnceError) as error:
             reason = str(error)
-        except Exception as error:  # a schema of another kind, or a broken one
-            reason = f"schema {schema_id} is no Avro schema: {error}"
+        except Exception as error:  # a schema of another kind, or one not to be borne
+            reason = f"schema {schema_id} is no Avro schema to read with: {error}"
         if len(self._failures) >= FAILURES_REMEMBERED_MAX:
             self._failures.clear()
         self._failures[schema_id] = (self._clock() + ASK_AGAIN_SECONDS, reason)
