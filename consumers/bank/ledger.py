@@ -253,17 +253,23 @@ class Ledger:
         )
         return self._cursor.rowcount == len(numbers)
 
-    def add_credits(self, sums: Mapping[int, Mapping[int, int]]) -> None:
-        """Add to the credits of (account, shard), by shard."""
-        accounts = [n for mine in sums.values() for n in sorted(mine)]
-        shards = [shard for shard, mine in sums.items() for _ in mine]
-        totals = [mine[n] for mine in sums.values() for n in sorted(mine)]
+    def add_credits(self, sums: Mapping[tuple[int, int], int]) -> None:
+        """Add to the credits of each (account, shard).
+
+        In one order for everybody: two workers that meet in a row wait, and never for
+        each other.
+        """
+        places = sorted(sums)
         self._cursor.execute(
             "INSERT INTO credits (account, shard, credits)"
             " SELECT * FROM unnest(%b, %b, %b)"
             " ON CONFLICT (account, shard)"
             " DO UPDATE SET credits = credits.credits + excluded.credits",
-            (Int8Array(accounts), Int8Array(shards), Int8Array(totals)),
+            (
+                Int8Array([account for account, _ in places]),
+                Int8Array([shard for _, shard in places]),
+                Int8Array([sums[place] for place in places]),
+            ),
         )
 
     def insert_batches(self, rows: Iterable[tuple[object, ...]]) -> None:

@@ -20,6 +20,7 @@ from typing import TypeVar
 import psycopg
 from psycopg.errors import Diagnostic, LockNotAvailable, UniqueViolation
 
+from consumers.bank import shards
 from consumers.bank.batch import Slice, ranges
 from consumers.bank.blockers import end_frozen, lock_holders
 from consumers.bank.care import Owed
@@ -131,7 +132,7 @@ class Poster:
             raise from_postgres(error, "reading a batch") from error
 
     def on_trial(self, change: Callable[[Trials], T]) -> T:
-        """Change what is noted of batches, and commit. Raises OnceError.
+        """Change what is noted of batches or the log, and commit. Raises OnceError.
 
         It must outlive this process, not the server: no standby is waited for.
         """
@@ -142,20 +143,14 @@ class Poster:
             return answer
         except psycopg.Error as error:
             self._rollback()
-            raise from_postgres(error, "noting a batch") from error
+            raise from_postgres(error, "taking a note") from error
 
     def note_seen(self, seen: Mapping[int, int]) -> None:
         """Remember how far the log was read: a hint, which may be lost.
 
         Raises Retriable or Defect.
         """
-        try:
-            self._connection.execute("SET LOCAL synchronous_commit = off")
-            self.ledger.note_seen(seen)
-            self._connection.commit()
-        except psycopg.Error as error:
-            self._rollback()
-            raise from_postgres(error, "noting how far the log was read") from error
+        self.on_trial(lambda _: self.ledger.note_seen(seen))
 
     def write(
         self,
@@ -278,7 +273,7 @@ class Poster:
         if not ledger.add_debits(decision.debits, self._accounts):
             raise Conflict("another writer has debited an account of this batch")
         if any(decision.credits.values()):
-            ledger.add_credits(decision.credits)
+            ledger.add_credits(shards.of(slices, decision.credits))
         if any(piece.faults for piece in slices):
             ledger.insert_quarantine(slices)
         tails = self._link(slices, verdicts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -68,10 +68,11 @@ class Load:
 
         Patience().wait_until(holds, what=what, timeout_s=timeout_s)
 
-    def flows(self) -> None:
+    def flows(self, timeout_s: float = 60.0) -> None:
         """Wait until another second's worth of records is applied."""
         due = self.platform.applied() + RECORDS_A_SECOND
-        self.wait(lambda: self.platform.applied() >= due, "records to flow")
+        what = "records to flow"
+        self.wait(lambda: self.platform.applied() >= due, what, timeout_s)
 
     def is_silent(self) -> bool:
         """Whether nothing was acknowledged for a while."""
@@ -102,20 +103,26 @@ def made_up(stopped: Event) -> Iterator[Chunk]:
 
 
 @contextmanager
-def load(platform: Platform, stall_seconds_max: float = 60.0) -> Iterator[Load]:
+def load(
+    platform: Platform, stall_seconds_max: float = 60.0, bank: Program | None = None
+) -> Iterator[Load]:
     """Start both, and wait until they are past their beginnings."""
     log, stopped = platform.logs / "acknowledged", Event()
     with (
-        platform.bank(
-            batch_records_max=1_000, stall_seconds_max=stall_seconds_max
-        ) as bank,
+        (
+            nullcontext(bank)
+            if bank is not None
+            else platform.bank(
+                batch_records_max=1_000, stall_seconds_max=stall_seconds_max
+            )
+        ) as running,
         a_store(platform) as store,
         AcknowledgementLog(log) as acknowledged,
         ThreadPoolExecutor(1) as pool,
     ):
         emitting = pool.submit(store.emit, made_up(stopped), acknowledged)
         try:
-            under = Load(platform, bank, log, stopped, emitting)
+            under = Load(platform, running, log, stopped, emitting)
             under.flows()
             yield under
         finally:
@@ -232,5 +239,29 @@ def test_brokers_without_a_majority_hold_everything_up_and_lose_nothing(
         for broker in silent:
             broker.resume()
         damaged.kafka.wait_ready()
+        under.flows()
+        under.ends_well()
+
+
+def test_the_coordinator_of_the_group_killed_and_not_started_again(
+    platform: Platform, damaged: Stack
+) -> None:
+    """librdkafka may hang on that, against its own timeout: then the worker ends with
+    a sentence, and its supervisor starts it again."""
+    settings = {
+        **platform.environment(),
+        "BANK_INSTANCE": platform.name,
+        "BANK_BATCH_RECORDS_MAX": "1000",
+    }
+    command = ["consumers.bank", "run", "--workers", "2"]
+    log = platform.logs / "supervisor.log"
+    with (
+        Program(command, settings, log) as bank,
+        load(platform, bank=bank) as under,
+    ):
+        damaged.processes[f"kafka-{group_coordinator(platform)}"].kill()
+        for _ in range(3):
+            under.flows(timeout_s=120)
+        heal(damaged)
         under.flows()
         under.ends_well()
