@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from once import logs
 from once.errors import Defect
@@ -21,6 +21,10 @@ log = logs.get(__name__)
 C = TypeVar("C")
 
 SAID_AGAIN_SECONDS = 30.0
+
+# A compressed batch may hold so much: librdkafka cannot decompress beyond it, and
+# stumbles over some sizes below it (confluentinc/librdkafka#5260).
+DECOMPRESSED_BYTES_MAX = 400_000_000
 
 # What a person must know of a connection. The rest heals by itself.
 _TELLING = {
@@ -72,11 +76,13 @@ def client(
     Wrong is what librdkafka refuses at once: a property that it does not know, a value
     out of range, a certificate file that is not there.
     """
-    noted = {} if trouble is None else {"error_cb": trouble.note}
+    noted: dict[str, Any] = {} if trouble is None else {"error_cb": trouble.note}
+    if kind is Consumer:
+        noted["receive.message.max.bytes"] = DECOMPRESSED_BYTES_MAX
     reason = _missing_file(settings)
     try:
         if reason is None:
-            return kind({**settings, **noted})
+            return kind({**noted, **settings})
     except KafkaException as error:
         reason = error.args[0].str()
     except (TypeError, ValueError) as error:

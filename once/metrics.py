@@ -169,6 +169,11 @@ class ApplyMetrics:
         for latency in latencies_s:
             self._latency.record(latency)
 
+    def expect_reasons(self, reasons: Iterable[str]) -> None:
+        """Export these from zero: an alert sees the first record set aside, too."""
+        for reason in reasons:
+            self._quarantined.add(reason, 0)
+
     def watch_refused(self, refused: Callable[[], Sequence[int]]) -> None:
         """Report the partitions that a person must decide about, by number."""
 

@@ -8,7 +8,7 @@ the next start recovers from what Kafka and Postgres say. So:
   not come back by then;
 - when no Python thread can run for `frozen_seconds_max`, the interpreter's own timer,
   which needs no lock, writes every thread's stack to stderr and ends the process;
-- a supervisor that gave us a pipe gets a byte each second while we make progress.
+- a supervisor that gave us a pipe gets a byte each second: whether we make progress.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from once import logs
 log = logs.get(__name__)
 
 ROUND_SECONDS = 1.0
+PROGRESS, STALLED = b".", b"!"  # what a supervisor reads
 STDERR = 2
 EXIT_STATUS = 70  # as for any doubt: start again
 
@@ -48,7 +49,7 @@ class Watchdog:
         pulse_fd: int | None = None,
         end: Callable[[int], object] = os._exit,
     ) -> None:
-        """`stalled()` says why there is no progress; `pulse_fd` is written while None.
+        """`stalled()` says why there is no progress; `pulse_fd` is told.
 
         A frozen process ends by itself; one that is merely stalled is the business of
         whoever reads its pulse or asks for its liveness.
@@ -94,6 +95,7 @@ class Watchdog:
                     seconds_late=round(now - due, 1),
                 )
                 self._end(EXIT_STATUS)
-        if self._pulse_fd is not None and self._stalled() is None:
+        if self._pulse_fd is not None:
+            pulse = PROGRESS if self._stalled() is None else STALLED
             with suppress(OSError):  # the supervisor is gone; the leash tells
-                os.write(self._pulse_fd, b".")
+                os.write(self._pulse_fd, pulse)

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from consumers.bank import accounts, quarantine, supervisor, worker
+from consumers.bank import accounts, quarantine_cli, supervisor, worker
 from consumers.bank.accounts import CREDIT_LIMIT_MAX
 from consumers.bank.settings import BankSettings
 from once.errors import OnceError, exit_status
 from once.settings import load, required
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(quarantine_cli.app, name="quarantine")
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import psycopg
@@ -67,9 +68,14 @@ _SET_COMMIT = (
 )
 
 
-def connect(conninfo: str, application_name: str) -> psycopg.Connection:
+def connect(
+    conninfo: str,
+    application_name: str,
+    warn: Callable[[Sequence[str]], None] = lambda findings: None,
+) -> psycopg.Connection:
     """A connection to the primary, in read committed, that waits for the standby.
 
+    `warn` is told what is not as it should be, and stops nothing.
     Raises Retriable when there is none, Defect for a database that cannot be used.
     """
     given = psycopg.conninfo.conninfo_to_dict(conninfo)
@@ -84,7 +90,7 @@ def connect(conninfo: str, application_name: str) -> psycopg.Connection:
             doing += " (through a pooler: let BANK_CONNINFO name the primary itself)"
         raise from_postgres(error, doing) from error
     try:
-        _prepare(connection)
+        warn(_prepare(connection))
     except psycopg.Error as error:
         connection.close()
         raise from_postgres(error, "connecting to Postgres") from error
@@ -112,12 +118,14 @@ def hang_up(connection: psycopg.Connection) -> None:
             end.shutdown(socket.SHUT_RDWR)
 
 
-def _prepare(connection: psycopg.Connection) -> None:
+def _prepare(connection: psycopg.Connection) -> list[str]:
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     connection.execute(_SET, (list(_SESSION), list(_SESSION.values())))
     connection.execute(_SET_COMMIT)
     row = connection.execute("SHOW transaction_read_only").fetchone()
-    require_fit(connection)  # a pooler, an encoding, what a role or database sets
+    # A pooler, an encoding, what a role or database sets.
+    findings = require_fit(connection)
     connection.commit()
     if row != ("off",):
         raise Retriable("connected to a Postgres server that is read-only")
+    return [str(finding) for finding in findings]

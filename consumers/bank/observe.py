@@ -12,6 +12,7 @@ from opentelemetry.trace import Span
 
 from consumers.bank.batch import Slice
 from consumers.bank.care import Care
+from consumers.bank.codec import Reason
 from consumers.bank.posted import Posting
 from consumers.bank.refusals import Refusals
 from consumers.bank.settings import BankSettings
@@ -68,6 +69,7 @@ class Observer:
             telemetry.meter, settings.topic, settings.group, lambda: self._lag
         )
         self.metrics.watch_refused(self.refusals.partitions)
+        self.metrics.expect_reasons(Reason)
 
     @property
     def traces_enabled(self) -> bool:

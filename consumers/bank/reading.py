@@ -21,6 +21,7 @@ from confluent_kafka import (
 
 from consumers.bank import batch
 from consumers.bank.batch import Records
+from consumers.bank.ledger import Position
 from consumers.bank.observe import Observer
 from consumers.bank.settings import BankSettings
 from once import kafka, logs
@@ -28,14 +29,11 @@ from once.errors import Fenced, Refused, Retriable
 
 log = logs.get(__name__)
 
-# A compressed batch may hold so much: librdkafka cannot decompress beyond it, and
-# stumbles over some sizes below it (confluentinc/librdkafka#5260).
-DECOMPRESSED_BYTES_MAX = 400_000_000
 CLOSE_SECONDS_MAX = 60.0
 
 _UNREADABLE = {
     KafkaError._BAD_COMPRESSION: "cannot be decompressed: is it larger than "
-    f"{DECOMPRESSED_BYTES_MAX:,} bytes when plain?",
+    f"{kafka.DECOMPRESSED_BYTES_MAX:,} bytes when plain?",
     KafkaError._BAD_MSG: "is no valid batch",
     KafkaError._NOT_IMPLEMENTED: "is in a form that this client does not know",
 }
@@ -173,6 +171,15 @@ class Reading:
                 self.read(partition, offset)
         return old, new
 
+    def ahead(self, positions: Mapping[int, Position]) -> dict[int, int]:
+        """Ends of the log that were reached with nothing left to apply below them."""
+        return {
+            partition: self.ends[partition]
+            for partition, position in positions.items()
+            if self.ends.get(partition, 0) > position.seen_until
+            if self.next.get(partition) == position.next_offset
+        }
+
     # -- waiting ----------------------------------------------------------------------
 
     def wait(self, seconds: float, why: str) -> None:
@@ -282,7 +289,6 @@ def consumer_settings(
 ) -> dict[str, Any]:
     """What the Bank's consumer must be told, over what the user wants."""
     return {
-        "receive.message.max.bytes": DECOMPRESSED_BYTES_MAX,
         **config,
         "group.id": settings.group,
         "client.id": f"bank-{settings.instance}",

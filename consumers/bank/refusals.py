@@ -31,10 +31,12 @@ class Refusals:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._refused: dict[int, _Refusal] = {}
+        self._owned: set[int] = set()
 
     def refuse(self, partition: int, sentence: str, final: bool = False) -> None:
         """A person must decide; `final`: not looked at again by this process."""
         log.error("partition refused", partition=partition, error=sentence)
+        self._owned.add(partition)
         self._refused[partition] = _Refusal(sentence, final, self._clock())
 
     def accept(self, partitions: Iterable[int]) -> None:
@@ -42,11 +44,12 @@ class Refusals:
         for partition in partitions:
             self._refused.pop(partition, None)
 
-    def __contains__(self, partition: int) -> bool:
-        return partition in self._refused
+    def owned(self, partitions: Iterable[int]) -> None:
+        """These are ours in this session, and no others."""
+        self._owned = set(partitions)
 
     def __len__(self) -> int:
-        return len(self._refused)
+        return len(self.partitions())
 
     def final(self, partition: int) -> bool:
         """Whether looking again would change nothing."""
@@ -56,7 +59,8 @@ class Refusals:
     def due(self) -> list[int]:
         """Say again what has not been said for a minute; what is worth another look."""
         now, due = self._clock(), []
-        for partition, refusal in self._refused.items():
+        for partition in self.partitions():
+            refusal = self._refused[partition]
             if now - refusal.said_at >= SAID_AGAIN_SECONDS:
                 refusal.said_at = now
                 log.error(
@@ -69,11 +73,10 @@ class Refusals:
         return due
 
     def partitions(self) -> list[int]:
-        """Those that are refused now."""
-        return list(self._refused)
+        """Those of ours that are refused now."""
+        return [each for each in self._refused if each in self._owned]
 
     def check(self) -> str | None:
         """Why this worker is not whole; None when nothing is refused."""
-        if not self._refused:
-            return None
-        return "; ".join(each.sentence for each in self._refused.values())
+        sentences = [self._refused[each].sentence for each in self.partitions()]
+        return "; ".join(sentences) or None

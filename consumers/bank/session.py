@@ -65,6 +65,7 @@ class Session:
         self._observer = observer
         self._refusals = observer.refusals
         self._starts: dict[int, Start] = {}
+        self._owned: set[int] = set()  # the refused ones, too
         self._ledger_id = ""
         self._read_at = time.monotonic()
         self._doubts = Doubts(settings.doubtful_in_a_row_max)
@@ -168,6 +169,7 @@ class Session:
         """Let go of everything; what was not published, the next session publishes."""
         self._caution.leave(self._starts)
         self._forget(list(self._starts))
+        self._refusals.owned(())
         self._resources.close()
 
     # -- reading ----------------------------------------------------------------------
@@ -329,13 +331,7 @@ class Session:
 
     def _note_ends(self) -> None:
         """What lies behind the last record of a partition are markers: no loss."""
-        positions = self._applier.poster.positions
-        ahead = {
-            partition: end
-            for partition, end in self._reading.ends.items()
-            if partition in positions and end > positions[partition].seen_until
-            if self._reading.next.get(partition) == positions[partition].next_offset
-        }
+        ahead = self._reading.ahead(self._applier.poster.positions)
         if ahead:
             self._applier.poster.note_seen(ahead)
 
@@ -344,6 +340,8 @@ class Session:
     def given(self, partitions: Sequence[int]) -> dict[int, int | None]:
         """Where to begin in partitions that are ours now; None: refused."""
         self._settle()
+        self._owned.update(partitions)
+        self._refusals.owned(self._owned)
         starts = self._start(partitions)
         return {p: starts[p].offset if p in starts else None for p in partitions}
 
@@ -356,6 +354,7 @@ class Session:
         self._publisher.check()
         self._caution.leave(partitions)
         self._refusals.accept(partitions)
+        self._owned.difference_update(partitions)
         self._forget(partitions)
 
     def _start(self, partitions: Sequence[int]) -> dict[int, Start]:
@@ -394,4 +393,5 @@ class Session:
 
     def _connect(self) -> psycopg.Connection:
         conninfo = secret_now(self._settings, "conninfo")
-        return connect(conninfo, f"bank {self._settings.instance}")
+        name = f"bank {self._settings.instance}"
+        return connect(conninfo, name, self._observer.warn)

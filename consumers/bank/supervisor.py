@@ -1,7 +1,8 @@
 """Runs several workers as processes of one command, and keeps them running.
 
-A worker that ended is started again; so is one that lives and does nothing: each writes
-to a pipe while it makes progress, and one that was silent for too long is killed.
+A worker that ended is started again; so is one that lives and does nothing: each says
+every second whether it makes progress. One that does not, or is silent for as long, is
+killed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from types import FrameType
 from consumers.bank.settings import BankSettings
 from once import logs
 from once.backoff import pauses
+from once.watchdog import STALLED
 
 log = logs.get(__name__)
 
@@ -84,15 +86,12 @@ class _Child:
         return None
 
     def _listen(self, now: float) -> None:
+        said = b""
         with suppress(BlockingIOError):
-            if os.read(self._pulse, 4096):
-                self._heard = max(self._heard, now)
-        if now - self._heard > self._silence_seconds_max:
-            log.error(
-                "worker makes no progress and is killed",
-                instance=self.instance,
-                seconds=round(now - self._heard),
-            )
+            said = os.read(self._pulse, 4096)
+            self._heard = max(self._heard, now)
+        if said.endswith(STALLED) or now - self._heard > self._silence_seconds_max:
+            log.error("worker makes no progress and is killed", instance=self.instance)
             self.process.kill()
             self._heard = now
 

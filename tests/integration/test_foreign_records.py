@@ -85,10 +85,11 @@ NODE = {
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
 
 
-def odd_records(
-    platform: Platform, foreign: Foreign
-) -> dict[str, tuple[Raw, str, str]]:
-    """By name: the record, what becomes of it, and a word of its detail."""
+Odd = dict[str, tuple[Raw, str, str]]  # record, what becomes of it, word of detail
+
+
+def records_of_odd_schemas(platform: Platform, foreign: Foreign) -> Odd:
+    """Good bytes, mostly, behind the schema of a stranger."""
     strange = Strange(platform)
 
     def of(name: str, schema: Any, tail: bytes = b"", **more: Any) -> Raw:
@@ -149,6 +150,12 @@ def odd_records(
             "INCOMPATIBLE_SCHEMA",
             "amount is of type double",
         ),
+    }
+
+
+def records_of_odd_bytes(foreign: Foreign) -> Odd:
+    """Records that are not what our schema, our frame or our keys say."""
+    return {
         "an id of 8 bytes": (
             Raw(KEY, b"\0" * 5 + struct.pack(">I", 77) + foreign.value()[5:]),
             "UNKNOWN_SCHEMA",
@@ -201,7 +208,8 @@ def test_odd_records_stop_nobody_and_have_reasons(
     platform: Platform, workers: Program
 ) -> None:
     with Foreign(platform) as foreign:
-        odd = odd_records(platform, foreign)
+        odd = records_of_odd_schemas(platform, foreign)
+        odd |= records_of_odd_bytes(foreign)
         sent: list[Raw] = [foreign.transfer()]
         for record, _, _ in odd.values():
             sent += [record, foreign.transfer()]

@@ -79,7 +79,7 @@ def test_a_pulse_ends_with_the_progress() -> None:
         os.close(theirs)
         assert os.read(ours, 1) == b"."
         assert process.stdin is not None
-        beats = 1
+        beats, last = 1, b"."
         os.set_blocking(ours, False)
         for _ in range(40):
             try:
@@ -87,9 +87,11 @@ def test_a_pulse_ends_with_the_progress() -> None:
             except subprocess.TimeoutExpired:
                 pass
             with pytest.raises(BlockingIOError):
-                while os.read(ours, 1):
-                    beats += 1
+                while said := os.read(ours, 1):
+                    beats += said == b"."
+                    last = said
         assert 1 <= beats <= 3
+        assert last == b"!"
         process.stdin.close()
         assert process.wait(IN_TIME) == 0
     os.close(ours)

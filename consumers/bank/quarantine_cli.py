@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from rich.console import Console
 from rich.table import Table
 
-from consumers.bank.codec import TransferCodec
+from consumers.bank.codec import Reason, TransferCodec
 from consumers.bank.redrive import Redriver
 from consumers.bank.settings import KafkaAndRegistry
 from once.errors import Refused, from_postgres
@@ -74,6 +74,9 @@ def show(partition: Partition, offset: Offset) -> None:
         ).fetchone()
     if row is None:
         raise Refused(f"nothing of {settings.topic}[{partition}]@{offset} is set aside")
+    if row["reason"] == Reason.ENDS_WORKERS:
+        print(json.dumps({**row, "read_now": "not tried"}, default=_plain, indent=2))
+        return
     registry = Registry(settings.registry_url, settings.registry_ca)
     try:
         codec = TransferCodec(registry, f"{settings.topic}-value")
