@@ -102,6 +102,17 @@ test-kind: prerequisites $(VENV)/.installed ## images, and the platform on a rea
 	$(PY) -m pytest --timeout 1200 tests/images $(ARGS)
 	$(PY) -m pytest --timeout 1200 tests/kind $(ARGS)
 
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: $(VENV)/.installed ## strange schemas and bytes, guided by coverage (FUZZ_SECONDS=60)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+	    --require-hashes -r requirements-fuzz.lock || \
+	    { echo "fuzz: left out, there is no atheris for this Python." >&2; exit 0; }; \
+	mkdir -p build/fuzz; \
+	$(PY) -m tests.fuzz.fuzz_codec -max_total_time=$(FUZZ_SECONDS) \
+	    -artifact_prefix=build/fuzz/ -print_final_stats=1 build/fuzz
+
 .PHONY: clean
 clean: ## remove what was built (not .venv, not the state in .local)
 	rm -rf build .cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache

@@ -288,8 +288,12 @@ def consumer_settings(
     settings: BankSettings, config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the Bank's consumer must be told, over what the user wants."""
+    # A static member's id must differ between the workers of one command.
+    named = config.get("group.instance.id")
+    static = {"group.instance.id": f"{named}-{settings.instance}"} if named else {}
     return {
         **config,
+        **static,
         "group.id": settings.group,
         "client.id": f"bank-{settings.instance}",
         "isolation.level": "read_committed",

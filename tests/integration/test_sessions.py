@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from consumers.bank.database import IDLE_IN_TRANSACTION_MAX_S, LOCK_WAIT_MAX_S, connect
 from consumers.bank.posting import Poster
@@ -205,6 +207,59 @@ def test_a_database_that_cannot_hold_every_memo_is_refused(platform: Platform) -
             assert "UTF8" in bank.text
         finally:
             connection.execute(f'DROP DATABASE "{name}"'.encode())
+
+
+def test_a_rotated_password_is_read_again_at_the_next_connection(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """The file is new some seconds after the role; until then the Bank waits."""
+    file, old = tmp_path / "bank_conninfo", platform.conninfo("bank")
+    file.write_text(old)
+    password = psycopg.conninfo.conninfo_to_dict(old)["password"]
+    environment = platform.environment() | {"ONCE_SECRETS_DIR": str(tmp_path)}
+    del environment["BANK_CONNINFO"]
+    environment |= {"BANK_INSTANCE": platform.name, "BANK_SESSION_TIMEOUT_MS": "2000"}
+    superuser = platform.conninfo("postgres")
+    command, log = ["consumers.bank", "run"], platform.logs / "bank.log"
+    with (
+        psycopg.connect(superuser, autocommit=True) as admin,
+        Program(command, environment, log) as bank,
+    ):
+        emit(platform, transfer(1))
+        platform.wait_applied(1)
+        try:
+            admin.execute("ALTER ROLE bank PASSWORD 'rotated'")
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = 'bank' AND datname = current_database()"
+            )
+            emit(platform, transfer(1))
+            Patience().wait_until(
+                lambda: "password authentication failed" in bank.text,
+                what="the old password to be refused",
+                timeout_s=30,
+            )
+            file.write_text(psycopg.conninfo.make_conninfo(old, password="rotated"))
+            platform.wait_applied(2)
+            assert bank.process.poll() is None
+        finally:
+            admin.execute(f"ALTER ROLE bank PASSWORD '{password}'".encode())
+
+
+def test_a_topic_that_forgets_by_key_is_refused(platform: Platform) -> None:
+    """Compaction of a topic keyed by payer keeps each payer's last payment only."""
+    admin = platform.admin()
+    resource = ConfigResource(ConfigResource.Type.TOPIC, platform.topic)
+    resource.add_incremental_config(
+        ConfigEntry(
+            "cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET
+        )
+    )
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(30)
+    with platform.bank() as bank:
+        assert ends(bank) in (65, 78)
+    assert "cleanup.policy" in bank.text.splitlines()[-1]
 
 
 def ends(program: Program) -> int:
