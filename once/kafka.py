@@ -93,6 +93,29 @@ def client(
     )
 
 
+def onlooker(
+    settings: Mapping[str, Any],
+    group: str,
+    offset_reset: str = "error",
+    trouble: Trouble | None = None,
+) -> Consumer:
+    """A consumer that reads what is committed, and is a member of nothing.
+
+    It names `group` since that is what it may read for; it joins and commits nothing.
+    The end of a partition is told. Raises Defect.
+    """
+    ours = {
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": offset_reset,
+        "fetch.wait.max.ms": 50,  # the end of a partition is told after it
+        "log_level": 2,
+    }
+    return client(Consumer, {**settings, **ours}, trouble)
+
+
 def _missing_file(settings: Mapping[str, Any]) -> str | None:
     """The client's own words for a file that is not there do not name it."""
     for name, value in settings.items():

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers.bank.ledger import digest_of
 from once import kafka
@@ -25,20 +25,8 @@ def digests(
     """
     if not offsets:
         return {}
-    reader = kafka.client(
-        Consumer,
-        {
-            **settings,
-            "group.id": group,  # which it may read for; it joins and commits nothing
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            "fetch.message.max.bytes": 65_536,
-            "fetch.wait.max.ms": 50,
-            "log_level": 2,
-        },
-    )
+    small = {**settings, "fetch.message.max.bytes": 65_536}
+    reader = kafka.onlooker(small, group)
     found: dict[int, bytes | None] = {}
     until = time.monotonic() + SECONDS_MAX
     try:

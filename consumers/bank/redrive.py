@@ -22,7 +22,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers.bank.codec import Reason, TransferCodec
 from consumers.bank.settings import KafkaAndRegistry
@@ -180,18 +180,7 @@ class _Reader:
 
     def __init__(self, config: Mapping[str, Any], group: str, topic: str) -> None:
         self._topic = topic
-        self._consumer = kafka.client(
-            Consumer,
-            {
-                **config,
-                "group.id": group,  # which it may read for; it joins and commits none
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "log_level": 2,
-            },
-        )
+        self._consumer = kafka.onlooker(config, group)
 
     def close(self) -> None:
         self._consumer.close()

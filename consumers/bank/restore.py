@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers.bank.assignment import Start
 from consumers.bank.settings import BankSettings
@@ -68,18 +68,7 @@ def read_results(
 
     Raises Retriable when the brokers fall silent.
     """
-    consumer = kafka.client(
-        Consumer,
-        {
-            **config,
-            "group.id": group,  # which it may read for; it joins and commits nothing
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "log_level": 2,
-        },
-    )
+    consumer = kafka.onlooker(config, group, "earliest")
     try:
         there = consumer.list_topics(topic, SECONDS_MAX).topics[topic].partitions
         left = set(there)

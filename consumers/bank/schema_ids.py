@@ -22,6 +22,7 @@ from once.schemas import UnusableSchema, unresolvable
 
 IDS_WAITED_FOR_MAX = 16  # at once; more are garbage
 VAIN_SECONDS = 600.0  # after so long without one waited for in vain, all is forgiven
+HALVINGS_MAX = 30  # then nothing is left of it
 UNKNOWN_SECONDS = 1.0  # an id that was condemned is not asked for again for so long
 REMEMBERED_MAX = 100_000
 
@@ -117,7 +118,8 @@ class SchemaIds:
 
     def _patience(self) -> float:
         now = self._clock()
-        self._vain = [at for at in self._vain if now - at < VAIN_SECONDS]
+        recent = [at for at in self._vain if now - at < VAIN_SECONDS]
+        self._vain = recent[-HALVINGS_MAX:]
         return float(self._patience_seconds / 2 ** len(self._vain))
 
     def _forget(self) -> None:

@@ -73,5 +73,14 @@ def test_a_flood_of_garbage_costs_twice_the_patience_at_most(bench: Bench) -> No
     assert bench.waited(99) == PATIENCE
 
 
+def test_thousands_of_garbage_ids_one_after_the_other_end_nothing(
+    bench: Bench,
+) -> None:
+    """Found by fuzzing: 2 ** 1024 is no float."""
+    for number in range(1_000, 3_000):
+        bench.waited(number)
+    assert bench.condemned(1)
+
+
 def test_more_ids_at_once_than_ever_were_new_are_garbage(bench: Bench) -> None:
     assert bench.condemned(*range(10, 11 + IDS_WAITED_FOR_MAX))

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from confluent_kafka import (
-    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -17,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from once.errors import Retriable
-from once.kafka import Trouble, client
+from once.kafka import Trouble, client, onlooker
 
 RECORDS_PER_READ = 10_000
 TIMEOUT_SECONDS = 15.0
@@ -32,19 +31,10 @@ class Topics:
     def __init__(self, kafka: dict[str, str], group: str) -> None:
         self._trouble = Trouble()
         self._admin = client(AdminClient, {**kafka, "log_level": 2})
-        self._consumer = client(
-            Consumer,
-            {
-                **kafka,
-                "group.id": group,
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "queued.max.messages.kbytes": 65_536,
-                "fetch.wait.max.ms": 50,  # the end of a partition is told after it
-                "log_level": 2,
-            },
+        self._consumer = onlooker(
+            {**kafka, "queued.max.messages.kbytes": 65_536},
+            group,
+            "earliest",
             self._trouble,
         )
 
