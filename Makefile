@@ -79,7 +79,12 @@ SLOW_TESTS := $(filter-out $(FAST_TESTS) $(KIND_TESTS) tests/__pycache__,$(patsu
 test: prerequisites lint ## lint, then all tests but test-kind's, the fast ones first
 	@local/prerequisites browser go
 	@$(PY) -m local.kube.programs $(JUDGES)
-	$(PY) -m pytest $(FAST_TESTS) $(SLOW_TESTS) $(ARGS)
+	$(PY) -m pytest -m "not nightly" $(FAST_TESTS) $(SLOW_TESTS) $(ARGS)
+
+.PHONY: test-nightly
+test-nightly: $(VENV)/.installed ## what is too long for every day: further ways, an hour of fuzzing
+	$(PY) -m pytest -m nightly $(SLOW_TESTS) $(ARGS)
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
 
 .PHONY: test-fast
 test-fast: $(VENV)/.installed ## the tests that need no service (ARGS="-k word")

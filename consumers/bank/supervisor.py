@@ -89,7 +89,7 @@ class _Child:
         said = b""
         with suppress(BlockingIOError):
             said = os.read(self._pulse, 4096)
-            self._heard = max(self._heard, now)
+            self._heard = now
         if said.endswith(STALLED) or now - self._heard > self._silence_seconds_max:
             log.error("worker makes no progress and is killed", instance=self.instance)
             self.process.kill()

@@ -26,6 +26,7 @@ WAYS = {
     "by leaving": "os._exit(3)",
     "spinning in C, with Python's lock": "re.match('(a+)+b', 'a' * 60)",
 }
+QUICK = ("of a signal", "spinning in C, with Python's lock")
 # The real worker, with a reader that cannot bear one record. `-m` finds it first.
 FRAGILE = """
 import os, re, runpy, signal, sys
@@ -70,7 +71,14 @@ def reasons(platform: Platform) -> list[tuple[str, str]]:
         return connection.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("fragile", WAYS, indirect=True)
+@pytest.mark.parametrize(
+    "fragile",
+    [
+        pytest.param(way, marks=() if way in QUICK else pytest.mark.nightly)
+        for way in WAYS
+    ],
+    indirect=True,
+)
 def test_a_record_that_ends_workers_is_set_aside_and_the_others_go_on(
     platform: Platform, fragile: Program
 ) -> None:

@@ -11,7 +11,7 @@ from consumers.bank.posted import Posting
 from consumers.bank.posting import Poster
 from local.platform import Platform
 from local.stack import Stack
-from once.errors import Conflict, Fenced, Indeterminate
+from once.errors import Conflict, Fenced, Indeterminate, Refused
 from once.metrics import Laps
 from tests.fix_platform import balance
 from tests.integration.posters import (
@@ -21,7 +21,7 @@ from tests.integration.posters import (
     signal_backend,
     wait_until_blocked,
 )
-from tests.integration.raw import Encoder, id_of
+from tests.integration.raw import Encoder, Raw, id_of
 
 pytestmark = pytest.mark.stack
 
@@ -162,6 +162,21 @@ def test_a_change_of_an_account_waits_for_the_batch_and_binds_the_next(
         freezing.result(20)
         said = post(poster, batches.slice(0, 1, encoder.transfer()))
     assert (posting.verdicts, said) == ([[POSTED]], [[FROZEN]])
+
+
+def test_a_position_that_was_moved_back_is_refused_and_not_redone_for_ever(
+    platform: Platform, encoder: Encoder, batches: Batches
+) -> None:
+    """Only the index of transfer ids is healed by a redo."""
+    with a_poster(platform, [0]) as poster:
+        post(poster, batches.slice(0, 5, Raw(b"1", b"garbage")))
+    with psycopg.connect(platform.conninfo("migrator")) as connection:
+        connection.execute("UPDATE positions SET next_offset = 0, batch_number = 0")
+    with a_poster(platform, [0]) as poster:
+        with pytest.raises(Refused, match="was a position moved by hand") as refused:
+            write(poster, batches.slice(0, 5, Raw(b"1", b"garbage")))
+    assert refused.value.partition == 0
+    assert "docs/runbooks/ledger-behind.md" in str(refused.value)
 
 
 def test_a_commit_that_died_before_it_was_done_is_redone(

@@ -228,3 +228,25 @@ def test_the_audit_agrees_with_whatever_was_judged_so_far(
     judged(at_work, foreign, foreign.transfer())
     report = at_work.audit()
     assert report.invariants_ok, report.model_dump_json(indent=2)
+
+
+def test_sums_that_would_overflow_are_declined_and_can_be_added_up(
+    platform: Platform,
+) -> None:
+    """A turnover of 4 * 10^18: nine million of the largest payments are below it."""
+    platform.open_accounts(1201, 2, credit_limit=10**18)
+    change(platform, 1201, "debits", 4 * 10**18 + 1)
+    with psycopg.connect(platform.conninfo("migrator")) as connection:
+        connection.execute("INSERT INTO credits VALUES (1201, 0, 5000000000000000000)")
+    with Foreign(platform) as foreign, platform.bank(session_timeout_ms=2000):
+        spent = foreign.transfer(debit_account=1201, credit_account=1202)
+        assert judged(platform, foreign, spent) == ["DECLINED_AMOUNT_OUT_OF_RANGE"]
+    assert balance(platform, 1201) == 10**18 - 1
+    with (
+        psycopg.connect(platform.conninfo("migrator")) as connection,
+        pytest.raises(psycopg.errors.CheckViolation),
+    ):
+        connection.execute(
+            "INSERT INTO accounts (account, currency, credit_limit)"
+            " VALUES (1203, 'EUR', 1000000000000000001)"
+        )

@@ -1,9 +1,11 @@
 """What a program ends with, at once and in one sentence: status 78 (EX_CONFIG)."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from local.deadline import Patience
 from local.platform import Platform, Program
 
 pytestmark = pytest.mark.stack
@@ -35,6 +37,43 @@ def test_a_setting_that_makes_no_sense_is_named(platform: Platform) -> None:
         status, words = ends(bank)
     assert status == DEFECT, words
     assert "BANK_BATCH_RECORDS_MAX, BANK_BATCH_LINGER_MS" in words
+
+
+@pytest.mark.parametrize(
+    ("kafka", "word"),
+    [
+        ({"ssl.ca.locatoin": "/x"}, "ssl.ca.locatoin"),
+        (
+            {"security.protocol": "SSL", "ssl.ca.location": "/none"},
+            "ssl.ca.location is /none, which is not there",
+        ),
+    ],
+)
+def test_a_wrong_setting_of_the_kafka_client_is_named(
+    platform: Platform, kafka: dict[str, str], word: str
+) -> None:
+    with platform.bank(kafka=json.dumps(kafka)) as bank:
+        status, words = ends(bank)
+    assert status == DEFECT, words
+    assert word in words
+    settings = {**platform.environment(), "AUDIT_KAFKA": json.dumps(kafka)}
+    log = platform.logs / "audit.log"
+    with Program(["consumers.bank.audit"], settings, log) as audit:
+        status, words = ends(audit)
+    assert status == DEFECT, words
+    assert word in words
+
+
+def test_a_refused_handshake_is_named_while_it_is_waited_for(
+    platform: Platform,
+) -> None:
+    with platform.bank(kafka='{"security.protocol": "SSL"}') as bank:
+        Patience().wait_until(
+            lambda: "SSL handshake failed" in bank.text,
+            what="the handshake to be named",
+            timeout_s=60,
+        )
+        assert bank.process.poll() is None
 
 
 def test_a_database_without_a_ledger_is_named(platform: Platform) -> None:
