@@ -160,7 +160,7 @@ class Applier:
                 return waiting.result(timeout=1.0)
             except FutureTimeout:
                 if waiting.done():
-                    raise  # its own
+                    return waiting.result()
                 if self._server_answers():
                     self._beat()
 

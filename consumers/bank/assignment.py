@@ -156,6 +156,13 @@ class Assignment:
         self.consumer.commit(offsets=[offset], asynchronous=False)
         return GroupOffset(position.next_offset, origin_of(text))
 
+    def rename(self, ledger_id: str, partition: int, position: Position) -> None:
+        """Commit the same offset as this ledger's own. Raises Retriable."""
+        try:
+            self.commit(ledger_id, partition, position)
+        except KafkaException as error:
+            raise Retriable(f"while committing an offset: {error}") from error
+
     def _check_origin(
         self,
         opened: Opened,
@@ -183,6 +190,8 @@ class Assignment:
                 "docs/runbooks/ledger-behind.md"
             )
         if self.restoring:
+            if offset.offset == position.next_offset:  # restored, and perhaps not told
+                self.commit(opened.ledger_id, partition, position)
             return
         if offset.offset > position.next_offset:
             raise Refused(

@@ -36,6 +36,16 @@ class Records:
         )
         return self._part(slice(None, at)), self._part(slice(at, None))
 
+    def joined(self, later: Records) -> Records:
+        """These and the ones that follow them."""
+        return Records(
+            self.partition,
+            self.offsets + later.offsets,
+            self.keys + later.keys,
+            self.values + later.values,
+            self.headers + later.headers,
+        )
+
     def _part(self, rows: slice) -> Records:
         return Records(
             self.partition,

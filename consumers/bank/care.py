@@ -69,10 +69,14 @@ class Care:
         """These partitions are ours, and this is noted of them."""
         for partition, trial in trials.items():
             self._watched.pop(partition, None)
-            self.owed.pop(partition, None)  # the opening took it back
             self._open[partition] = Owed(trial.next_offset, noted=False)
             if trial.opens >= OPENS_MAX or trial.next_offset < trial.suspect_until:
                 self._watched[partition] = self._watch(trial)
+
+    def refused(self, trials: Mapping[int, Trial]) -> None:
+        """They are not read: that they were opened says nothing against them."""
+        for partition, trial in trials.items():
+            self.owed[partition] = Owed(trial.next_offset, noted=False)
 
     def _watch(self, trial: Trial) -> _Watched:
         most = trial.records or max(1, self._batch_records_max // SHRINK)

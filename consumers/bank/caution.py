@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TypeVar
@@ -49,9 +49,14 @@ class Caution:
         """What the next opening takes back."""
         return self._care.owed
 
-    def opened(self, trials: Mapping[int, Trial]) -> None:
-        """These partitions are ours now, and this is noted of them."""
-        self._care.opened(trials)
+    def settled(self) -> None:
+        """An opening has taken back what was owed."""
+        self._care.settled()
+
+    def opened(self, trials: Mapping[int, Trial], read: Container[int]) -> None:
+        """This is noted of partitions that are ours now; `read` are not refused."""
+        self._care.opened({p: trial for p, trial in trials.items() if p in read})
+        self._care.refused({p: trial for p, trial in trials.items() if p not in read})
         if self._care.needed:
             log.warning(
                 "workers ended here before: going on with care",

@@ -240,7 +240,8 @@ def _long_id(value: bytes) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".replace("\x00", "\\0")[:500]
+    text = f"{type(error).__name__}: {error}".replace("\x00", "\\0")[:500]
+    return text.encode("utf-8", "backslashreplace").decode()  # as Postgres can hold it
 
 
 def _check_form(columns: Columns, faults: dict[int, Fault]) -> None:

@@ -56,7 +56,11 @@ def first_verdicts(
     }
     return [
         {
-            row: known[id_].verdict if (id_ := piece.ids[row]) in known else here[id_]
+            row: (
+                known[id_].verdict
+                if (id_ := piece.ids[row]) in known
+                else here.get(id_, 0)
+            )
             for row, verdict in enumerate(mine)
             if verdict in (Verdict.EXISTS, Verdict.EXISTS_WITH_DIFFERENT_PAYLOAD)
         }

@@ -12,7 +12,6 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from confluent_kafka import (
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -30,6 +29,7 @@ from once.errors import Fenced, Refused, Retriable
 log = logs.get(__name__)
 
 CLOSE_SECONDS_MAX = 60.0
+DAY_MS = 86_400_000
 
 _UNREADABLE = {
     KafkaError._BAD_COMPRESSION: "cannot be decompressed: is it larger than "
@@ -77,7 +77,7 @@ class Reading:
         self.next: dict[int, int] = {}  # the next offset to read
         self.ends: dict[int, int] = {}  # the end of the log, where it was reached
         self.membership: Any = None
-        self._again: dict[int, int] = {}  # polled, and given back: from this offset on
+        self._kept: list[Any] = []  # messages that were polled and are not given out
 
     def subscribe(self, owner: Owner) -> None:
         """Begin to take part in the group."""
@@ -106,21 +106,27 @@ class Reading:
         """Messages without error. Raises Retriable, Refused, Fenced.
 
         `records_max()` may become less while partitions are assigned within the poll:
-        what is too much then is read again.
+        what is too much then is kept for the next one.
         """
         try:
-            polled = self.consumer.consume(records_max(), self._linger_seconds)
+            # Callbacks are served in any case; what is kept comes before what is new.
+            polled = (
+                self.consumer.consume(1, 0)
+                if self._kept
+                else self.consumer.consume(records_max(), self._linger_seconds)
+            )
         except KafkaException as error:
             raise Retriable(f"while reading {self._topic}: {error}") from error
-        messages = [message for message in polled if not self._is_end(message)]
+        messages = self._kept + [m for m in polled if not self._is_end(m)]
         for message in messages:
             if message.error() is not None:
                 raise self._meaning(message)
         self._note_membership()
-        kept = messages[: records_max()]
-        for records in batch.group(messages[len(kept) :], with_headers=False):
-            self._again[records.partition] = records.offsets[0]
-        return kept
+        most = records_max()
+        messages, self._kept = messages[:most], messages[most:]
+        for message in self._kept:
+            self.ends.pop(message.partition(), None)  # not all below it is given out
+        return messages
 
     def _is_end(self, message: Any) -> bool:
         error = message.error()
@@ -165,11 +171,25 @@ class Reading:
             for part, kind in zip(parts, (old, new), strict=True):
                 if part.offsets:
                     kind.append(part)
-        again, self._again = self._again, {}
-        for partition, offset in again.items():
-            if partition in self.next:
-                self.read(partition, offset)
         return old, new
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Give out nothing more of these for now. Raises Retriable."""
+        self._call(self.consumer.pause, partitions)
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """Go on with these. Raises Retriable."""
+        self._call(self.consumer.resume, partitions)
+
+    def _call(
+        self, change: Callable[[list[TopicPartition]], None], partitions: Iterable[int]
+    ) -> None:
+        changed = [TopicPartition(self._topic, p) for p in partitions]
+        try:
+            if changed:
+                change(changed)
+        except KafkaException as error:
+            raise Retriable(f"while pausing partitions: {error}") from error
 
     def ahead(self, positions: Mapping[int, Position]) -> dict[int, int]:
         """Ends of the log that were reached with nothing left to apply below them."""
@@ -206,30 +226,24 @@ class Reading:
 
     # -- partitions -------------------------------------------------------------------
 
-    def read(self, partition: int, offset: int) -> None:
-        """Begin to read a partition that is owned and was not read so far."""
-        self.consumer.incremental_unassign([TopicPartition(self._topic, partition)])
-        self._assign({partition: offset})
-
     def forget(self, partitions: Iterable[int]) -> None:
         """Pass over whatever still comes of them."""
-        for partition in partitions:
+        gone = set(partitions)
+        for partition in gone:
             self.next.pop(partition, None)
             self.ends.pop(partition, None)
+        self._kept = [m for m in self._kept if m.partition() not in gone]
 
     def _assign(self, starts: Mapping[int, int | None]) -> None:
+        # A refused one at a plain offset: one that must be looked up (the end) could be
+        # found later, and override the start that it is given when it is mended.
         self.consumer.incremental_assign(
-            [
-                TopicPartition(self._topic, p, OFFSET_END if start is None else start)
-                for p, start in starts.items()
-            ]
+            [TopicPartition(self._topic, p, start or 0) for p, start in starts.items()]
         )
-        unread = [
-            TopicPartition(self._topic, p) for p, s in starts.items() if s is None
-        ]
-        if unread:
-            self.consumer.pause(unread)
-        self.next.update((p, s) for p, s in starts.items() if s is not None)
+        self.pause(p for p, start in starts.items() if start is None)
+        read = {p: start for p, start in starts.items() if start is not None}
+        self.resume(read)  # a pause outlives the assignment that it was made in
+        self.next.update(read)
 
     # -- rebalances (called from within consume) --------------------------------------
 
@@ -302,6 +316,8 @@ def consumer_settings(
         "auto.offset.reset": "error",  # never by itself: see assignment.py
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.session_timeout_ms,
+        # Restoring reads all results first, in the midst of a rebalance.
+        **({"max.poll.interval.ms": DAY_MS} if settings.restore else {}),
         "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 5),
         "fetch.wait.max.ms": 50,
         # librdkafka spends some 400 bytes on each queued record beside its own.

@@ -201,19 +201,17 @@ class Session:
                 f"while decoding {batch.ranges(parts)}: {error!r}"
             ) from error
         for piece in slices:
-            piece.seen_until = self._reading.ends.get(piece.partition, 0)
+            partition = piece.partition
+            if self._reading.next.get(partition) == piece.next_offset:
+                piece.seen_until = self._reading.ends.get(partition, 0)
         return slices
 
     def _check_topics(self) -> None:
         """Whether the topics can keep what is promised. Raises OnceError."""
-        roles = {
-            self._settings.topic: Role.LOG,
-            self._settings.results_topic: Role.RESULTS,
-        }
-        self._observer.warn(
-            str(finding)
-            for finding in require_fit(self._admin, roles, self._observer.trouble)
-        )
+        settings = self._settings
+        roles = {settings.topic: Role.LOG, settings.results_topic: Role.RESULTS}
+        findings = require_fit(self._admin, roles, self._observer.trouble)
+        self._observer.warn(map(str, findings))
 
     def _describe_topic(self) -> assignment.Topic:
         return assignment.describe(
@@ -230,7 +228,7 @@ class Session:
     # -- writing ----------------------------------------------------------------------
 
     def _restore(self, parts: Sequence[Records]) -> list[Records]:
-        """Apply what was told of records; those that are to be decided."""
+        """Apply what was told; when all of it is applied, what is to be decided."""
         told, rest = self._told.split(parts)
         if told:
             self._settle()
@@ -245,8 +243,8 @@ class Session:
             {p: tail.next_offset for p, tail in positions.items()}
         ):
             # From now on it is this ledger's batches that the group's offset names.
-            self._assignment.commit(self._ledger_id, partition, positions[partition])
-        return rest
+            self._assignment.rename(self._ledger_id, partition, positions[partition])
+        return self._told.held(rest, self._reading.pause, self._reading.resume)
 
     def _recall(self, parts: Sequence[Records]) -> None:
         """Publish the results of records that were applied before."""
@@ -361,11 +359,12 @@ class Session:
         """Open partitions; those that a person must decide about are left out."""
         wanted = [p for p in partitions if not self._refusals.final(p)]
         opened = self._applier.open(wanted, self._topic.topic_id, self._caution.owed)
+        self._caution.settled()
         self._ledger_id = opened.ledger_id
         starts = self._assignment.begin(
             opened, self._applier.poster.hash_of, self._refusals.refuse
         )
-        self._caution.opened({p: opened.trials[p] for p in starts})
+        self._caution.opened(opened.trials, starts)
         self._refusals.accept(starts)
         self._starts.update(starts)
         for partition, start in starts.items():
@@ -381,12 +380,14 @@ class Session:
         due = self._refusals.due()
         if due:
             self._settle()
-            for partition, start in self._start(due).items():
-                self._reading.read(partition, start.offset)
+            mended = self._start(due)
+            if mended:
+                raise Retriable(f"partitions {sorted(mended)} are mended: begin anew")
 
     def _forget(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
             self._starts.pop(partition, None)
+        self._told.forget(partitions)
         self._reading.forget(partitions)
         self._applier.poster.drop(partitions)
         self._observer.owned(self._starts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from consumers.bank.batch import Records, Slice
@@ -14,6 +14,9 @@ from once import logs
 from once.errors import Refused
 
 log = logs.get(__name__)
+
+Held = list[Records]
+Change = Callable[[Sequence[int]], None]
 
 _AGAIN = Fault(
     Reason.UNKNOWN_SCHEMA, "was set aside when it was first read; restored as told"
@@ -26,6 +29,7 @@ class Told:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._verdicts: dict[int, dict[int, int]] = {}
+        self._held: dict[int, Records] = {}  # by partition, which is paused
         self.until: dict[int, int] = {}  # group offset by partition: told below it
 
     def expect(self, partition: int, until: int) -> None:
@@ -71,11 +75,35 @@ class Told:
 
     def ended(self, positions: Mapping[int, int]) -> list[int]:
         """Partitions of which all that was told is in the ledger now."""
-        done = [p for p, until in self.until.items() if positions.get(p, 0) >= until]
+        done = [p for p, until in self.until.items() if positions.get(p) == until]
         for partition in done:
-            del self.until[partition], self._verdicts[partition]
             log.warning("restored as told", partition=partition)
+        self.forget(done)
         return done
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """They are done with, or somebody else's."""
+        for partition in partitions:
+            self.until.pop(partition, None)
+            self._verdicts.pop(partition, None)
+            self._held.pop(partition, None)
+
+    def held(self, rest: Sequence[Records], pause: Change, resume: Change) -> Held:
+        """Records that may be decided now: none while anything told is left.
+
+        `pause` and `resume` are told of partitions of which no more is wanted, and is.
+        """
+        for records in rest:
+            before = self._held.get(records.partition)
+            self._held[records.partition] = (
+                before.joined(records) if before else records
+            )
+        if self.until:
+            pause([records.partition for records in rest])
+            return []
+        held, self._held = self._held, {}
+        resume(list(held))
+        return [held[partition] for partition in sorted(held)]
 
     def merge(self, other: Told) -> None:
         """What is told of more partitions."""

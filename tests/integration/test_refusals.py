@@ -167,6 +167,30 @@ def test_a_lost_group_offset_is_refused(platform: Platform) -> None:
     assert "docs/runbooks/offset-lost.md" in words
 
 
+@pytest.mark.nightly  # it is looked at again once a minute
+def test_a_partition_that_is_mended_goes_on_by_itself(platform: Platform) -> None:
+    position = apply(platform)
+    waiting = [transfer(PAYER) for _ in range(5)]
+    emit(platform, *waiting)
+    set_group_offsets(platform, {PARTITION: position + 6})
+    with platform.bank("again", session_timeout_ms=2000) as bank:
+        Patience().wait_until(
+            lambda: "partition refused" in bank.text, what="a refusal", timeout_s=30
+        )
+        skip = "UPDATE positions SET next_offset = %s, last_digest = NULL"
+        as_migrator(platform, f"{skip} WHERE partition = %s", position + 6, PARTITION)
+        late = transfer(PAYER)
+        emit(platform, late)
+        Patience().wait_until(
+            lambda: verdict(platform, late.transfer_id) == "POSTED",
+            what="the partition to go on",
+            timeout_s=120,
+        )
+        assert "are mended: begin anew" in bank.text
+        ready = httpx.get(f"{health_url(bank.text)}/readyz")
+        assert ready.json()["checks"]["refused"] == "ok"
+
+
 def test_a_log_that_ends_before_the_position_is_refused(platform: Platform) -> None:
     position = apply(platform)
     beyond = "UPDATE positions SET next_offset = next_offset + 100 WHERE partition = %s"
