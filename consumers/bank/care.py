@@ -145,6 +145,11 @@ class Care:
             if watched is not None and position >= watched.until:
                 del self._watched[partition]
 
+    def at_end(self, partitions: Iterable[int]) -> None:
+        """Nothing of these is left to read, so nothing that could be to blame."""
+        for partition in partitions:
+            self._watched.pop(partition, None)
+
     def acquitted(self, partition: int) -> None:
         """The record that was to blame is aside."""
         self._watched.pop(partition, None)

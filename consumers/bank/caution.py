@@ -99,6 +99,10 @@ class Caution:
                 self._care.acquitted(piece.partition)
                 self._on_trial(partial(Trials.acquit, partition=piece.partition))
 
+    def at_end(self, partitions: Iterable[int]) -> None:
+        """All of these is applied up to the end of the log."""
+        self._care.at_end(partitions)
+
     def leave(self, partitions: Iterable[int]) -> None:
         """Give partitions up in order, and take back what was noted if that can be."""
         owed = dict(self._care.leave(partitions))

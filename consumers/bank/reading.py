@@ -191,13 +191,21 @@ class Reading:
         except KafkaException as error:
             raise Retriable(f"while pausing partitions: {error}") from error
 
+    def finished(self, positions: Mapping[int, Position]) -> list[int]:
+        """Partitions of which everything up to the end of the log is applied."""
+        return [
+            partition
+            for partition, position in positions.items()
+            if self.ends.get(partition, -1) >= position.next_offset
+            if self.next.get(partition) == position.next_offset
+        ]
+
     def ahead(self, positions: Mapping[int, Position]) -> dict[int, int]:
-        """Ends of the log that were reached with nothing left to apply below them."""
+        """Ends of the log that were reached, where the ledger does not know it yet."""
         return {
             partition: self.ends[partition]
-            for partition, position in positions.items()
-            if self.ends.get(partition, 0) > position.seen_until
-            if self.next.get(partition) == position.next_offset
+            for partition in self.finished(positions)
+            if self.ends[partition] > positions[partition].seen_until
         }
 
     # -- waiting ----------------------------------------------------------------------

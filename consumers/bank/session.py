@@ -147,6 +147,7 @@ class Session:
         self._settle()
         laps.skip()
         self._check_topic()
+        self._caution.at_end(self._reading.finished(self._applier.poster.positions))
         if old:
             self._recall(old)
         if slices:

@@ -256,7 +256,9 @@ def send_compressed(platform: Platform, count: int) -> None:
     subprocess.run(command, input=junk, check=True, env={**os.environ, **state})
 
 
-@pytest.mark.parametrize("count", [700, 1500])
+@pytest.mark.parametrize(
+    "count", [1500, *(pytest.param(n, marks=pytest.mark.nightly) for n in (700, 1100))]
+)
 def test_a_batch_that_expands_a_hundredfold_is_worked_off(
     platform: Platform, count: int
 ) -> None:

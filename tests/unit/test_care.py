@@ -78,6 +78,7 @@ def test_a_session_that_ends_in_order_takes_its_note_back() -> None:
     care.suspects({PARTITION: 1})
     (owed,) = care.leave([PARTITION]).values()
     assert owed == (7, True)
+    care.settled()
     care.opened({PARTITION: Trial(7, 1, 1, ATTEMPTS_MAX - 1, 9)})
     assert not care.owed and not care.condemned(PARTITION)
 
@@ -96,3 +97,12 @@ def test_a_partition_that_never_fell_is_read_at_full_speed() -> None:
     assert care.records_max == BATCH
     assert not care.needed
     assert care.suspects({PARTITION: BATCH}) == {}
+
+
+def test_a_partition_with_nothing_left_to_read_slows_nobody_down() -> None:
+    """An idle one is opened at the same position again and again."""
+    care = Care(BATCH)
+    care.opened({PARTITION: Trial(7, 5, None, 0, 0)})
+    assert care.records_max < BATCH
+    care.at_end([PARTITION])
+    assert care.records_max == BATCH
