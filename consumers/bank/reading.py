@@ -95,11 +95,6 @@ class Reading:
         with self._observer.within(CLOSE_SECONDS_MAX, "closing the consumer"):
             self.consumer.close()
 
-    @property
-    def rebalancing(self) -> bool:
-        """Whether this is a callback, in which nothing can be waited for."""
-        return self._phase is Phase.REBALANCING
-
     # -- records ----------------------------------------------------------------------
 
     def poll(self, records_max: Callable[[], int]) -> list[Any]:
