@@ -241,7 +241,7 @@ class Session:
             self._settle()
         positions = self._applier.poster.positions
         for partition in self._told.ended(
-            {p: tail.next_offset for p, tail in positions.items()}
+            {p: tail.next_offset for p, tail in positions.items()}, rest
         ):
             # From now on it is this ledger's batches that the group's offset names.
             self._assignment.rename(self._ledger_id, partition, positions[partition])

@@ -73,13 +73,19 @@ class Told:
             for piece in slices
         ]
 
-    def ended(self, positions: Mapping[int, int]) -> list[int]:
-        """Partitions of which all that was told is in the ledger now."""
-        done = [p for p, until in self.until.items() if positions.get(p) == until]
-        for partition in done:
+    def ended(self, positions: Mapping[int, int], rest: Sequence[Records]) -> list[int]:
+        """Partitions whose position is just what was told of them.
+
+        A partition with a `rest` behind it is done with, too: an offset that somebody
+        set by hand is no position, and must not keep the others waiting for ever.
+        """
+        exact = [p for p, until in self.until.items() if positions.get(p) == until]
+        passed = (records.partition for records in rest)
+        done = {*exact, *(p for p in passed if p in self.until)}
+        for partition in sorted(done):
             log.warning("restored as told", partition=partition)
         self.forget(done)
-        return done
+        return exact
 
     def forget(self, partitions: Iterable[int]) -> None:
         """They are done with, or somebody else's."""
