@@ -61,7 +61,7 @@ def first_commit(platform: Platform) -> tuple[float, int]:
     with psycopg.connect(platform.conninfo("audit")) as connection:
         row = connection.execute(
             "SELECT extract(epoch FROM committed_at)::float8, sum(records)::bigint"
-            " FROM batches GROUP BY committed_at ORDER BY committed_at LIMIT 1"
+            " FROM all_batches GROUP BY committed_at ORDER BY committed_at LIMIT 1"
         ).fetchone()
     assert row is not None, "there is a batch"
     return row[0], row[1]

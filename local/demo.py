@@ -167,7 +167,7 @@ def _counts(platform: Platform) -> Counts:
         row = connection.execute(
             "SELECT coalesce(sum(records), 0)::bigint,"
             " coalesce(sum(posted), 0)::bigint,"
-            " coalesce(sum(declined), 0)::bigint FROM batches"
+            " coalesce(sum(declined), 0)::bigint FROM all_batches"
         ).fetchone()
     assert row is not None, "an aggregate has one row"
     return Counts(time.monotonic(), *row)

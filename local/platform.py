@@ -238,7 +238,7 @@ class Platform:
     def applied(self) -> int:
         """Records applied so far, the declined and quarantined ones too."""
         with psycopg.connect(self.conninfo("audit")) as connection:
-            row = connection.execute("SELECT sum(records) FROM batches").fetchone()
+            row = connection.execute("SELECT sum(records) FROM all_batches").fetchone()
         return int(row[0] or 0) if row else 0
 
     def positions(self) -> dict[int, int]:

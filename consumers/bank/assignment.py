@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.bank import log_tail
 from consumers.bank.group_offset import Origin, metadata, origin_of
-from consumers.bank.ledger import Position
+from consumers.bank.position import Position
 from consumers.bank.posted import Opened
 from once import logs
 from once.errors import Refused, Retriable
@@ -32,7 +32,7 @@ log = logs.get(__name__)
 
 TIMEOUT_SECONDS = 10.0
 
-HashOf = Callable[[int, int], bytes | None]
+HashOf = Callable[[int, int, int], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ class Assignment:
     ) -> dict[int, Start]:
         """Where to start in each partition; `refuse(partition, why)` where not.
 
-        `hash_of(partition, batch_number)` is the ledger's, or None for no such batch.
+        `hash_of(partition, batch_number, end)` is the ledger's after a batch, or None
+        when it has no such batch that ends there.
 
         Raises Refused for what concerns all partitions, Retriable when Kafka or
         Postgres is away.
@@ -202,7 +203,9 @@ class Assignment:
             )
         if origin is None or origin.batch_number is None or not origin.batch_number:
             return
-        known = hash_of(partition, origin.batch_number)
+        known = position.hash_at(offset.offset) or hash_of(
+            partition, origin.batch_number, offset.offset
+        )
         if known is None or known.hex() != origin.hash:
             raise Refused(
                 f"what was published of {here} up to {offset.offset} is not what this "

@@ -11,7 +11,7 @@ from consumers.bank.applier import Applier
 from consumers.bank.batch import Records, Slice
 from consumers.bank.care import ASIDE_AN_HOUR_MAX, ATTEMPTS_MAX, Care, Owed, Trial
 from consumers.bank.codec import Fault, Reason
-from consumers.bank.ledger import Position
+from consumers.bank.position import Position
 from consumers.bank.trials import Trials
 from once import logs
 from once.errors import OnceError, Refused

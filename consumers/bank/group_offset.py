@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from consumers.bank.ledger import Position
+from consumers.bank.position import Position
 
 
 class Origin(NamedTuple):

@@ -6,14 +6,14 @@ Methods raise psycopg.Error as it comes; the caller decides what it means.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
 
 from consumers.bank.batch import Slice
 from consumers.bank.codec import UNJUDGED
+from consumers.bank.position import Position, digest_of
 from consumers.bank.rules import Account, Payload
 from once.pgbinary import (
     HEADER,
@@ -49,26 +49,6 @@ _COPY_TRANSFERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """How far one partition has been applied, and the end of its hash chain.
-
-    `seen_until`: the log was read up to here, with nothing but markers behind the last
-    record. `last_digest` is of the record at `next_offset` - 1.
-    """
-
-    next_offset: int
-    batch_number: int
-    hash: bytes
-    seen_until: int = 0
-    last_digest: bytes | None = None
-
-
-def digest_of(value: bytes | None) -> bytes:
-    """What a position remembers of its last record's value."""
-    return hashlib.blake2b(value or b"", digest_size=16).digest()
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """What the ledger says of one transfer_id."""
 
@@ -88,15 +68,23 @@ class Ledger:
         connection.adapters.register_dumper(UuidArray, UuidArrayDumper)
         self._cursor = connection.cursor(binary=True)
 
-    def advance(self, slices: Sequence[Slice], positions: Mapping[int, int]) -> bool:
-        """Compare-and-set every position; False when another owner moved one."""
+    def advance(
+        self,
+        slices: Sequence[Slice],
+        positions: Mapping[int, int],
+        growing: Collection[int] = (),
+    ) -> bool:
+        """Compare-and-set every position; False when another owner moved one.
+
+        In the partitions `growing` the batch before goes on, elsewhere one begins.
+        """
         self._cursor.execute(
             "UPDATE positions SET next_offset = u.next_offset,"
-            " batch_number = batch_number + 1, last_digest = u.last_digest,"
+            " batch_number = batch_number + u.begun, last_digest = u.last_digest,"
             " seen_until = greatest(positions.seen_until, u.seen_until)"
             " FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],"
-            "  %b::bytea[])"
-            "  AS u (partition, expected, next_offset, seen_until, last_digest)"
+            "  %b::bytea[], %b::bigint[])"
+            "  AS u (partition, expected, next_offset, seen_until, last_digest, begun)"
             " WHERE topic = %b AND positions.partition = u.partition"
             " AND positions.next_offset = u.expected",
             (
@@ -105,6 +93,7 @@ class Ledger:
                 Int8Array([s.next_offset for s in slices]),
                 Int8Array([s.seen_until for s in slices]),
                 [digest_of(s.records.values[-1]) for s in slices],
+                Int8Array([int(s.partition not in growing) for s in slices]),
                 self.topic,
             ),
         )
@@ -132,12 +121,32 @@ class Ledger:
         )
         self._cursor.execute(
             "SELECT partition, topic_id, next_offset, batch_number,"
-            " coalesce(hash, decode(repeat('00', 32), 'hex')), seen_until, last_digest"
-            " FROM positions LEFT JOIN batches USING (topic, partition, batch_number)"
+            " CASE WHEN current THEN p.hash"
+            "  ELSE coalesce(b.hash, decode(repeat('00', 32), 'hex')) END,"
+            " seen_until, last_digest, recent_offsets, recent_hashes,"
+            " current AND open_records > 0"
+            " FROM positions AS p"
+            " LEFT JOIN batches AS b USING (topic, partition, batch_number),"
+            " LATERAL (SELECT coalesce(hash_offset = next_offset, false))"
+            "  AS c (current)"
             " WHERE topic = %b AND partition = ANY (%b)",
             (self.topic, Int8Array(partitions)),
         )
-        return {row[0]: (row[1], Position(*row[2:])) for row in self._cursor}
+        return {
+            row[0]: (
+                row[1],
+                Position(
+                    next_offset=row[2],
+                    batch_number=row[3],
+                    hash=row[4],
+                    seen_until=row[5],
+                    last_digest=row[6],
+                    recent=tuple(zip(row[7], row[8], strict=True)),
+                    left_open=row[9],
+                ),
+            )
+            for row in self._cursor
+        }
 
     def note_seen(self, seen: Mapping[int, int]) -> None:
         """Remember how far the log was read, by partition."""
@@ -153,16 +162,6 @@ class Ledger:
         row = self._cursor.execute("SELECT ledger_id FROM ledger_identity").fetchone()
         assert row is not None, "the migration put the one row there"
         return str(row[0])
-
-    def batch_hash(self, partition: int, number: int) -> bytes | None:
-        """The chain's hash after a batch, or None when there is no such batch."""
-        self._cursor.execute(
-            "SELECT hash FROM batches"
-            " WHERE topic = %b AND partition = %b AND batch_number = %b",
-            (self.topic, partition, number),
-        )
-        row = self._cursor.fetchone()
-        return None if row is None else bytes(row[0])
 
     def hold_accounts(self) -> int:
         """Keep accounts from being changed until COMMIT; the epoch they are in."""
@@ -270,16 +269,6 @@ class Ledger:
                 Int8Array([shard for _, shard in places]),
                 Int8Array([sums[place] for place in places]),
             ),
-        )
-
-    def insert_batches(self, rows: Iterable[tuple[object, ...]]) -> None:
-        """(partition, batch_number, first_offset, last_offset, records, posted,
-        declined, hash) rows."""
-        self._cursor.executemany(
-            "INSERT INTO batches (topic, partition, batch_number, first_offset,"
-            " last_offset, records, posted, declined, hash)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [(self.topic, *row) for row in rows],
         )
 
     def insert_quarantine(self, pieces: Sequence[Slice]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from consumers.bank.ledger import digest_of
+from consumers.bank.position import digest_of
 from once import kafka
 from once.errors import Retriable
 

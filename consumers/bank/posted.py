@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from consumers.bank.batch import Slice
 from consumers.bank.care import Trial
-from consumers.bank.ledger import Position, Row
+from consumers.bank.ledger import Row
+from consumers.bank.position import Position
 from consumers.bank.verdicts import DECIDED_MAX, Verdict
 from once.sequence import Gap
 

@@ -24,21 +24,16 @@ from consumers.bank import shards
 from consumers.bank.batch import Slice, ranges
 from consumers.bank.blockers import end_frozen, lock_holders
 from consumers.bank.care import Owed
-from consumers.bank.ledger import Ledger, Position, Row, digest_of
+from consumers.bank.chaining import Chains, join
+from consumers.bank.ledger import Ledger, Row
 from consumers.bank.marks import Marks
+from consumers.bank.position import Position
 from consumers.bank.posted import Opened, Posting, first_verdicts
-from consumers.bank.rules import (
-    POSTED,
-    Account,
-    Decision,
-    decide,
-    undo,
-)
+from consumers.bank.rules import Account, Decision, decide, undo
 from consumers.bank.told import replayed
 from consumers.bank.trials import Trials
 from consumers.bank.verdicts import DECIDED_MAX
 from once import logs, names
-from once.chain import link
 from once.errors import (
     Conflict,
     Defect,
@@ -84,6 +79,7 @@ class Poster:
         # Those that the last two batches named.
         self._named: tuple[set[int], set[int]] = (set(), set())
         self._epoch = 0
+        self._chains = Chains(connection, topic)
         self._marks = Marks(self.ledger)
         self._warnings: list[str] = []
         self._look_ups_left = 0
@@ -121,10 +117,11 @@ class Poster:
         self._commit_lookup()
         return opened
 
-    def hash_of(self, partition: int, batch_number: int) -> bytes | None:
-        """The chain's hash after a batch, None when there is none. Raises OnceError."""
+    def hash_of(self, partition: int, batch_number: int, end: int) -> bytes | None:
+        """The chain's hash after the batch that ends before an offset, None when there
+        is none. Raises OnceError."""
         try:
-            found = self.ledger.batch_hash(partition, batch_number)
+            found = self._chains.hash_after(partition, batch_number, end)
             self._connection.commit()
             return found
         except psycopg.Error as error:
@@ -252,7 +249,11 @@ class Poster:
     ) -> Posting:
         ledger = self.ledger
         expected = {p: tail.next_offset for p, tail in self.positions.items()}
-        if not ledger.advance(slices, expected):
+        left = [p.partition for p in slices if self.positions[p.partition].left_open]
+        if left:
+            self._chains.close_left(left)
+        growing = {p for p, tail in self.positions.items() if tail.open}
+        if not ledger.advance(slices, expected, growing):
             raise Fenced("another worker has moved a position of this batch")
         self._hold_accounts()
         known = self._known(slices, always=told is not None)
@@ -345,27 +346,12 @@ class Poster:
     def _link(
         self, slices: Sequence[Slice], verdicts: Sequence[Sequence[int]]
     ) -> dict[int, Position]:
-        tails: dict[int, Position] = {}
-        rows: list[tuple[object, ...]] = []
-        for piece, mine in zip(slices, verdicts, strict=True):
-            records = piece.records
-            tail = self.positions[piece.partition]
-            digest = link(tail.hash, records.offsets, records.values, mine)
-            number = tail.batch_number + 1
-            tails[piece.partition] = Position(
-                piece.next_offset,
-                number,
-                digest,
-                max(tail.seen_until, piece.seen_until),
-                digest_of(records.values[-1]),
-            )
-            first, last = records.offsets[0], records.offsets[-1]
-            posted = mine.count(POSTED)
-            declined = sum(map(DECIDED_MAX.__ge__, mine)) - posted
-            counts = (len(mine), posted, declined)
-            rows.append((piece.partition, number, first, last, *counts, digest))
-        self.ledger.insert_batches(rows)
-        return tails
+        joined = [
+            join(self.positions[piece.partition], piece, mine)
+            for piece, mine in zip(slices, verdicts, strict=True)
+        ]
+        self._chains.save([batch for _, batch in joined])
+        return {batch.partition: position for position, batch in joined}
 
     def _remember(self, posting: Posting) -> None:
         self.positions.update(posting.positions)

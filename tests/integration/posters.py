@@ -9,9 +9,11 @@ import psycopg
 from consumers.bank.batch import Records, Slice, decode
 from consumers.bank.codec import TransferCodec
 from consumers.bank.database import connect
+from consumers.bank.posted import Posting
 from consumers.bank.posting import Poster
 from local.deadline import Patience
 from local.platform import Platform
+from once.metrics import Laps
 from once.registry import Registry
 from tests.integration.raw import Raw
 
@@ -53,6 +55,18 @@ class Batches:
         )
         (made,) = decode([raw], self._codec)
         return made
+
+
+def write(poster: Poster, *slices: Slice) -> Posting:
+    """Write a batch that the test commits."""
+    return poster.write(slices, Laps())
+
+
+def post(poster: Poster, *slices: Slice) -> list[list[int]]:
+    """Post a batch; the verdicts by slice."""
+    posting = write(poster, *slices)
+    poster.commit(posting)
+    return posting.verdicts
 
 
 def wait_until_blocked(

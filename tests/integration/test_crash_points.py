@@ -85,14 +85,14 @@ POINTS: list[Callable[[Session], None]] = [
 
 
 @contextmanager
-def a_session(platform: Platform) -> Iterator[Session]:
+def a_session(platform: Platform, batch_records_max: int = CHUNK) -> Iterator[Session]:
     found = {name.lower(): value for name, value in platform.environment().items()}
     mine = {n.removeprefix("bank_"): v for n, v in found.items() if n[:5] == "bank_"}
     settings = BankSettings.model_validate(
         {
             **mine,
             "instance": f"{platform.name}-victim",
-            "batch_records_max": CHUNK,
+            "batch_records_max": batch_records_max,
             "session_timeout_ms": 2000,
         }
     )

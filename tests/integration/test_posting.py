@@ -6,20 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from consumers.bank.batch import Slice
-from consumers.bank.posted import Posting
 from consumers.bank.posting import Poster
 from local.platform import Platform
 from local.stack import Stack
 from once.errors import Conflict, Fenced, Indeterminate, Refused
-from once.metrics import Laps
 from tests.fix_platform import balance
 from tests.integration.posters import (
     Batches,
     a_poster,
+    post,
     rows,
     signal_backend,
     wait_until_blocked,
+    write,
 )
 from tests.integration.raw import Encoder, Raw, id_of
 
@@ -45,18 +44,8 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def write(poster: Poster, *slices: Slice) -> Posting:
-    return poster.write(slices, Laps())
-
-
 def connection(poster: Poster) -> psycopg.Connection:
     return poster.ledger.connection
-
-
-def post(poster: Poster, *slices: Slice) -> list[list[int]]:
-    posting = write(poster, *slices)
-    poster.commit(posting)
-    return posting.verdicts
 
 
 def test_of_two_who_race_for_a_partition_one_posts_and_one_is_fenced(

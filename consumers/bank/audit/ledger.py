@@ -57,7 +57,7 @@ class Snapshot:
         with self.connection.cursor(f"batches_{partition}") as cursor:
             cursor.execute(
                 "SELECT batch_number, first_offset, last_offset, records, hash"
-                " FROM batches WHERE topic = %s AND partition = %s"
+                " FROM all_batches WHERE topic = %s AND partition = %s"
                 " ORDER BY batch_number",
                 (topic, partition),
             )
