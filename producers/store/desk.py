@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
@@ -123,6 +124,15 @@ class Desk:
 
     async def news(self, client: str, transfer_id: UUID) -> AsyncGenerator[Status]:
         """Every new status from now on, the present one first, the final one last."""
+        async with aclosing(self.pulse(client, transfer_id, None)) as pulse:
+            async for status in pulse:
+                if status is not None:
+                    yield status
+
+    async def pulse(
+        self, client: str, transfer_id: UUID, quiet_s: float | None
+    ) -> AsyncGenerator[Status | None]:
+        """The news, and None after each `quiet_s` without any."""
         told: Status | None = None
         with self._watchers.watch(transfer_id.bytes) as event:
             while not self._watchers.leaving:
@@ -133,7 +143,11 @@ class Desk:
                     told = status
                 if status.final:
                     return
-                await event.wait()
+                try:
+                    async with asyncio.timeout(quiet_s):
+                        await event.wait()
+                except TimeoutError:
+                    yield None
 
     def _known(self, transfer_ids: Sequence[bytes]) -> dict[bytes, _Known]:
         known: dict[bytes, _Known] = defaultdict(_Known)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pydantic import ValidationError
 
-from producers.store.transfers import Chunk, TransferLine
+from producers.store.transfers import Chunk, TransferLine, repeated_field
 
 LINE_BYTES_MAX = 4_096
 
@@ -23,10 +23,15 @@ def chunks(
             reject(number, f"{len(line)} bytes, allowed are {LINE_BYTES_MAX}")
             continue
         try:
-            good.append(TransferLine.model_validate_json(line))
+            found = TransferLine.model_validate_json(line)
         except ValidationError as error:
             reject(number, _sentence(error))
             continue
+        repeated = repeated_field(line, found)
+        if repeated is not None:
+            reject(number, f"{repeated}: is there more than once")
+            continue
+        good.append(found)
         if len(good) == records_max:
             yield Chunk.of(good)
             good = []

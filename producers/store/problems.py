@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from uuid import UUID
 
 
 class Kind(Enum):
     """Code, HTTP status and title of each problem."""
 
+    BAD_REQUEST = "bad-request", 400, "This is not HTTP as it should be"
+    HEADERS_TOO_LARGE = "headers-too-large", 431, "The headers are too large"
+    NOT_IMPLEMENTED = "not-implemented", 501, "This Store does not do that"
+    OLD_HTTP = "http-version-not-supported", 505, "Not in this version of HTTP"
     MALFORMED_JSON = "malformed-json", 400, "The body is not JSON"
     INVALID_REQUEST = "invalid-request", 422, "The request breaks a rule of form"
     UNAUTHENTICATED = "unauthenticated", 401, "No valid token"
+    ISSUER_AWAY = "issuer-unavailable", 503, "Tokens cannot be checked"
     FORBIDDEN = "forbidden", 403, "The token does not allow this"
+    NOT_YOUR_ACCOUNT = "account-not-yours", 403, "Another account than the token names"
+    FOREIGN_PAGE = "foreign-origin", 403, "A demo is for this machine alone"
     NOT_FOUND = "not-found", 404, "There is nothing here"
     UNKNOWN_TRANSFER = "unknown-transfer", 404, "No such transfer of yours"
     METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Not with this method"
@@ -58,15 +66,26 @@ class Problem(Exception):
         detail: str,
         retry_after_s: int | None = None,
         errors: tuple[FieldError, ...] = (),
+        challenge: str | None = None,
     ) -> None:
+        """`challenge` is what WWW-Authenticate says (RFC 6750, 3)."""
         super().__init__(f"{kind.code}: {detail}")
         self.kind = kind
         self.detail = detail
         self.retry_after_s = retry_after_s
         self.errors = errors
+        if kind is Kind.UNAUTHENTICATED and challenge is None:
+            challenge = "Bearer"
+        self.challenge = challenge
+        self.transfer_id: UUID | None = None  # of the transfer that was to be sent
+
+    def about(self, transfer_id: UUID) -> Problem:
+        """The same, and the client can repeat the transfer under its id."""
+        self.transfer_id = transfer_id
+        return self
 
     def body(self) -> dict[str, object]:
-        """As in RFC 9457, with `code` and, for wrong fields, `errors`."""
+        """As in RFC 9457, with `code`, `transfer_id`, and `errors` of wrong fields."""
         body: dict[str, object] = {
             "type": f"/problems#{self.kind.code}",
             "title": self.kind.title,
@@ -74,6 +93,8 @@ class Problem(Exception):
             "detail": self.detail,
             "code": self.kind.code,
         }
+        if self.transfer_id is not None:
+            body["transfer_id"] = str(self.transfer_id)
         if self.errors:
             body["errors"] = [
                 {"field": each.field, "detail": each.detail} for each in self.errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -54,8 +54,15 @@ class ServeSettings(StoreSettings):
     tls_key: Path | None = Field(None, description="its key in PEM")
 
     jwks: str = Field("", description="the issuer's keys: file, or https URL")
+    jwks_ca: Path | None = Field(None, description="who vouches for that URL, in PEM")
+    jwks_seconds_max: float = Field(
+        86_400.0, gt=0, description="keys that cannot be read again end then"
+    )
     token_audience: str = Field("once-store", description="tokens must name it")
     token_issuer: str = Field("", description="tokens must name it; empty: any")
+    token_accounts: Literal["optional", "required"] = Field(
+        "optional", description="whether each token must name accounts to debit"
+    )
     token_leeway_seconds: float = Field(30.0, ge=0, description="clocks differ")
 
     journal: Path | None = Field(None, description="accepts while Kafka is away")
@@ -73,11 +80,16 @@ class ServeSettings(StoreSettings):
 
     rate_limit: int = Field(10_000, gt=0, description="transfers/s, per client")
     requests_max: int = Field(2_000, gt=0, description="at once; more get 503")
+    waiting_max: int = Field(1_000, gt=0, description="?wait= and events at once")
+    client_share: float = Field(0.5, gt=0, le=1, description="of those, per client")
     connections_max: int = Field(4_000, gt=0, description="at once")
     header_bytes_max: int = Field(16_384, gt=0, description="of one request")
     body_bytes_max: int = Field(16_384, gt=0, description="of one transfer")
     batch_bytes_max: int = Field(64 << 20, gt=0, description="of one batch")
     receive_seconds_max: float = Field(10.0, gt=0, description="headers, or silence")
+    keep_alive_seconds: float = Field(
+        75.0, gt=0, description="idle connections; longer than the gateway's"
+    )
 
     ack_log: Path | None = Field(None, description="ids acknowledged, for the audit")
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from producers.store.api.problem_response import internal, respond
 from producers.store.api.routes import TRANSFER_PATH, TransferRoutes
+from producers.store.ids import new_transfer_id_of
 from producers.store.problems import Problem
 
 _PREFIX = "/v1/transfers/"
@@ -59,6 +60,6 @@ def _plain(scope: Any) -> UUID | None:
     if any(name == b"request-timeout" for name, _ in scope["headers"]):
         return None
     try:
-        return UUID(path[len(_PREFIX) :])
+        return new_transfer_id_of(path[len(_PREFIX) :])
     except ValueError:
         return None

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from producers.store.ids import NewTransferId, TransferId
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.states import State, Status
-from producers.store.transfers import TransferLine
+from producers.store.transfers import TransferLine, repeated_field
+
+# An answer is not much larger than its question.
+ERRORS_MAX, NAME_LETTERS_MAX = 10, 64
+QUOTES_MAX = 200  # in one transfer, around names and texts: more is not even parsed
 
 FirstState = Annotated[
     State | None,
@@ -52,6 +58,7 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     code: str
+    transfer_id: UUID | None = None
     errors: list[WrongField] = []
 
 
@@ -66,7 +73,19 @@ class BatchAnswer(BaseModel):
     problem: ProblemDetails | None = None
 
 
-_LINE = TypeAdapter(TransferLine)
+class BatchLine(TransferLine):
+    """A line of a batch: under an id that its client may choose."""
+
+    transfer_id: NewTransferId
+
+
+class Payment(TransferLine):
+    """The same where the id may be said outside of it: in the URL, or as a key."""
+
+    transfer_id: TransferId | None = None  # type: ignore[assignment]
+
+
+_LINE, _PAYMENT = TypeAdapter(BatchLine), TypeAdapter(Payment)
 
 
 def parse_line(body: bytes, transfer_id: UUID | None = None) -> TransferLine:
@@ -74,27 +93,41 @@ def parse_line(body: bytes, transfer_id: UUID | None = None) -> TransferLine:
 
     Raises Problem that names the wrong fields.
     """
+    if body.count(b'"') - body.count(b'\\"') > QUOTES_MAX:
+        raise _too_many_fields()
     try:
-        if transfer_id is None:
-            return _LINE.validate_json(body)
-        fields = _OBJECT.validate_json(body)
-        said = fields.setdefault("transfer_id", str(transfer_id))
-        line = _LINE.validate_python(fields)
+        line = (_LINE if transfer_id is None else _PAYMENT).validate_json(body)
     except ValidationError as error:
         raise _problem(error) from None
+    repeated = repeated_field(body, line)
+    if repeated is not None:
+        raise invalid([FieldError(repeated, "is there more than once")])
+    if transfer_id is None:
+        return line
+    if line.transfer_id is None:
+        return line.model_copy(update={"transfer_id": transfer_id})
     if line.transfer_id != transfer_id:
-        detail = f"is {said} in the body and {transfer_id} outside it"
+        detail = f"is {line.transfer_id} in the body and {transfer_id} outside it"
         raise invalid([FieldError("transfer_id", detail)])
     return line
 
 
-_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+def invalid(errors: Sequence[FieldError]) -> Problem:
+    """The problem of a request with these wrong fields; of many, the first ones."""
+    told = [
+        FieldError(each.field[:NAME_LETTERS_MAX], each.detail)
+        for each in errors[:ERRORS_MAX]
+    ]
+    names = ", ".join(sorted({each.field for each in told}))
+    more = f" and {len(errors) - ERRORS_MAX} more" if len(errors) > ERRORS_MAX else ""
+    detail = f"Look at {names}{more}."
+    return Problem(Kind.INVALID_REQUEST, detail, errors=tuple(told))
 
 
-def invalid(errors: list[FieldError]) -> Problem:
-    """The problem of a request with these wrong fields."""
-    names = ", ".join(sorted({each.field for each in errors}))
-    return Problem(Kind.INVALID_REQUEST, f"Look at {names}.", errors=tuple(errors))
+def _too_many_fields() -> Problem:
+    known = ", ".join(TransferLine.model_fields)
+    detail = f"It has far too many fields; those of a transfer are {known}."
+    return Problem(Kind.INVALID_REQUEST, detail)
 
 
 def _problem(error: ValidationError) -> Problem:

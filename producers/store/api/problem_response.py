@@ -10,9 +10,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from once import logs
+from producers.store.api.headers import completed
 from producers.store.problems import Kind, Problem
 
 log = logs.get(__name__)
+
+# The rest of what the client sends is not wanted.
+_LAST = (Kind.TIMEOUT, Kind.TOO_LARGE, Kind.BUSY)
 
 
 def mistake(path: str, error: Exception) -> Problem:
@@ -33,10 +37,10 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
     found = dict(headers or {})
     if problem.retry_after_s is not None:
         found["Retry-After"] = str(problem.retry_after_s)
-    if problem.kind is Kind.UNAUTHENTICATED:
-        found["WWW-Authenticate"] = "Bearer"
-    if problem.kind in (Kind.TIMEOUT, Kind.TOO_LARGE, Kind.BUSY):
-        found["Connection"] = "close"  # the rest of the body is not wanted
+    if problem.challenge is not None:
+        found["WWW-Authenticate"] = problem.challenge
+    if problem.kind in _LAST:
+        found["Connection"] = "close"
     text = json.dumps(problem.body(), ensure_ascii=False, separators=(",", ":"))
     return Response(
         text.encode(errors="replace"),  # it may quote what no client should send
@@ -44,3 +48,12 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
         found,
         media_type="application/problem+json",
     )
+
+
+def as_bytes(problem: Problem, secure: bool) -> bytes:
+    """The same for a connection that ends, below every application."""
+    response = respond(problem, {"Connection": "close"})
+    status = HTTPStatus(response.status_code)
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
+    lines += [b"%s: %s" % header for header in completed(response.raw_headers, secure)]
+    return b"\r\n".join((*lines, b"", bytes(response.body)))

@@ -1,0 +1,40 @@
+"""A demo has no tokens, so it believes nobody but this machine's own pages.
+
+Every page that is open in a browser here can send to loopback, and a name that somebody
+else owns can be made to mean it (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from producers.store.problems import Kind, Problem
+
+
+def foreign(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises Problem for a request that is not from this machine, by its headers."""
+    for name, value in headers:
+        said = value.decode("latin-1")
+        if name == b"host" and not is_of_this_machine(said):
+            raise _refused(f"The host {said!r} is not this machine.")
+        if name == b"origin" and not is_of_this_machine(urlsplit(said).netloc):
+            raise _refused(f"A page of {said!r} may not ask here.")
+        if name == b"sec-fetch-site" and said == "cross-site":
+            raise _refused("A page of another site may not ask here.")
+
+
+def is_of_this_machine(host: str) -> bool:
+    """Whether host[:port] can only be this machine: loopback, or a name without a dot,
+    which nobody can own."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    name = name.strip("[]").rstrip(".").lower()
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return bool(name) and ("." not in name or name.endswith(".localhost"))
+
+
+def _refused(detail: str) -> Problem:
+    return Problem(Kind.FOREIGN_PAGE, detail)
