@@ -115,7 +115,10 @@ class Served:
     def http(self) -> httpx.Client:
         """A client of it that keeps connections alive."""
         url = "http://{}:{}".format(*self.address)
-        return httpx.Client(base_url=url, timeout=SECONDS_MAX, trust_env=False)
+        json = {"Content-Type": "application/json"}
+        return httpx.Client(
+            base_url=url, headers=json, timeout=SECONDS_MAX, trust_env=False
+        )
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -234,11 +237,17 @@ def head(line: str, *headers: str) -> bytes:
 def put(*headers: str, body: bytes = PAYMENT) -> bytes:
     """A PUT under a new id."""
     line = f"PUT /v1/transfers/{uuid4()}"
-    return head(line, f"Content-Length: {len(body)}", *headers) + body
+    length = f"Content-Length: {len(body)}"
+    return head(line, length, *_as_json(headers), *headers) + body
 
 
 def put_chunked(*headers: str, body: bytes = PAYMENT, trailers: bytes = b"") -> bytes:
     """The same without a length, `trailers` behind the body."""
     line = f"PUT /v1/transfers/{uuid4()}"
-    start = head(line, "Transfer-Encoding: chunked", *headers)
+    start = head(line, "Transfer-Encoding: chunked", *_as_json(headers), *headers)
     return start + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers)
+
+
+def _as_json(headers: Sequence[str]) -> list[str]:
+    said = any(header.startswith("Content-Type:") for header in headers)
+    return [] if said else ["Content-Type: application/json"]

@@ -38,7 +38,8 @@ def line(**fields: object) -> bytes:
 
 def request(body: bytes, *headers: str, length: int | None = None) -> bytes:
     size = len(body) if length is None else length
-    return head(BATCH, f"Content-Length: {size}", *headers) + body
+    said = headers or ("Content-Type: application/x-ndjson",)
+    return head(BATCH, f"Content-Length: {size}", *said) + body
 
 
 def answers(body: bytes) -> list[dict[str, Any]]:

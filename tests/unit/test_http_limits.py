@@ -93,7 +93,8 @@ def test_a_body_right_behind_the_headers_does_not_count_as_headers(
 ) -> None:
     """Not even if the packets are cut inside the line that ends the headers."""
     lines = b"\n" * 100_000
-    request = head(BATCH, f"Content-Length: {len(lines)}")
+    media_type = "Content-Type: application/x-ndjson"
+    request = head(BATCH, f"Content-Length: {len(lines)}", media_type)
     connection.send(request[:-1])
     assert connection.quiet(0.1)
     connection.send(request[-1:] + lines)
@@ -171,9 +172,12 @@ def test_the_clock_of_one_request_does_not_end_the_next(
     assert_accepted(connection)
 
 
-@pytest.mark.parametrize("behind", [put(*MANY), b"GET / HT", b"nonsense\r\n\r\n"])
+@pytest.mark.parametrize(
+    ("behind", "refusal"),
+    [(put(*MANY), 431), (b"GET / HT", 408), (b"nonsense\r\n\r\n", 400)],
+)
 def test_what_is_refused_does_not_take_the_answer_of_what_was_sent_before(
-    store: Served, connection: Connection, behind: bytes
+    store: Served, connection: Connection, behind: bytes, refusal: int
 ) -> None:
     store.kafka.clear()
     connection.send(put() + behind[:1])
@@ -181,7 +185,7 @@ def test_what_is_refused_does_not_take_the_answer_of_what_was_sent_before(
     connection.send(behind[1:])
     assert connection.quiet(RECEIVE_SECONDS * 1.5)
     store.kafka.set()
-    assert connection.statuses() == [202]
+    assert connection.statuses() == [202, refusal]
 
 
 def test_a_body_whose_request_has_its_answer_is_read_to_its_end(

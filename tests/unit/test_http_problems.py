@@ -39,12 +39,17 @@ def problem(response: httpx.Response) -> dict[str, Any]:
     """The problem that this response must be, with nothing in it of the inside."""
     assert response.headers["content-type"] == "application/problem+json"
     found: dict[str, Any] = response.json()
-    assert found.keys() - {"errors"} == MEMBERS
+    assert found.keys() - {"errors", "transfer_id"} == MEMBERS
     assert found["type"] == f"/problems#{found['code']}"
     assert found["status"] == response.status_code
     assert found["title"] and found["detail"].endswith(".")
     assert not INSIDE.search(response.text)
     return found
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+NONE = {"Content-Type": ""}
+GZIP = {"Content-Encoding": "gzip"}
 
 
 def new() -> str:
@@ -71,7 +76,9 @@ def payment(**fields: object) -> dict[str, object]:
         (("GET", "/docs/static/..%2f..%2fsettings.py", {}), 404, "not-found"),
         (("PUT", TRANSFERS, {"content": PAYMENT}), 405, "method-not-allowed"),
         (("TRACE", UNKNOWN, {}), 405, "method-not-allowed"),
-        (("PUT", UNKNOWN, {"data": {"amount": "1"}}), 415, "unsupported-media-type"),
+        (("PUT", UNKNOWN, {"headers": FORM}), 415, "unsupported-media-type"),
+        (("PUT", UNKNOWN, {"headers": NONE}), 415, "unsupported-media-type"),
+        (("POST", TRANSFERS, {"headers": GZIP}), 415, "unsupported-media-type"),
         (("POST", TRANSFERS, {"content": b"x" * 20_000}), 413, "too-large"),
         (("PUT", UNKNOWN, {"content": b"x" * 20_000}), 413, "too-large"),
     ],
@@ -207,7 +214,8 @@ def test_a_client_that_leaves_in_the_middle_is_nobodys_mistake(
         store.ended.get()
     with capture_logs() as logged:
         with store.connect() as connection:
-            connection.send(head(line, "Content-Length: 100") + b"{")
+            media_type = "Content-Type: application/json"
+            connection.send(head(line, "Content-Length: 100", media_type) + b"{")
             assert connection.quiet(0.1)
         _, _, status = store.ended.get(timeout=20)
     assert status == 408 and not logged

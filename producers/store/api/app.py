@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import fastapi_offline
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi_offline import FastAPIOffline
+from fastapi.openapi.docs import get_swagger_ui_html
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
+from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 
 from producers.store.api.auth import Doorman
 from producers.store.api.express import Express
-from producers.store.api.limits import Guard, RateLimit
+from producers.store.api.limits import EVENTS, Guard, RateLimit
 from producers.store.api.models import invalid
 from producers.store.api.problem_response import internal, respond
 from producers.store.api.routes import TransferRoutes
@@ -25,6 +30,8 @@ from producers.store.problems import FieldError, Kind, Problem
 from producers.store.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
+STATIC = "/static-offline-docs"
+SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 DESCRIPTION = """\
 Send payments and see what became of them. A `transfer_id` is yours: keep it before
 you send, and send the same one again when in doubt; twice the same payment has one
@@ -33,13 +40,12 @@ effect.
 **202** means that nothing can undo it any more: Kafka (or this Store's journal) has
 it. Every error is [problem details](/problems) with a stable `code`.
 """
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
-    "style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+_OURS = (
+    "default-src 'none'; script-src 'self'{more}; style-src 'self'{styles}; "
+    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+_PAGE_HEADERS = {"Content-Security-Policy": _OURS.format(more="", styles="")}
 
 Observe = Callable[[str, str, int, float], None]
 
@@ -51,12 +57,13 @@ def create_app(
     observe: Observe = lambda method, route, status, seconds: None,
 ) -> Guard:
     """The ASGI application; `observe` hears of every request that ended."""
-    app = FastAPIOffline(
+    app = FastAPI(
         title="Once Store",
         version="1",
         description=DESCRIPTION,
         redoc_url=None,
-        favicon_url="/page/icon.svg",
+        docs_url=None,  # served below, from here and with a policy of its own
+        redirect_slashes=False,  # it would lead to wherever Host says
         separate_input_output_schemas=False,
     )
     rates = RateLimit(settings.rate_limit)
@@ -100,14 +107,21 @@ def _handle_errors(app: FastAPI) -> None:
 
     async def invalid_request(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError), "registered for it"
-        wrong = [FieldError(str(e["loc"][-1]), e["msg"]) for e in error.errors()]
+        wrong = [
+            FieldError(str(e["loc"][-1]), e["msg"].removeprefix("Value error, "))
+            for e in error.errors()
+        ]
         return respond(invalid(wrong))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "registered for it"
         kinds = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED}
         kind = kinds.get(error.status_code, Kind.INVALID_REQUEST)
-        return respond(Problem(kind, "See /docs for what there is."), error.headers)
+        allowed = _methods(app, request)
+        if error.status_code == 405 and request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": allowed})
+        headers = {"Allow": allowed} if error.status_code == 405 else None
+        return respond(Problem(kind, "See /docs for what there is."), headers)
 
     async def mistake(request: Request, error: Exception) -> Response:
         return internal(request.url.path, error)
@@ -116,6 +130,54 @@ def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, mistake)
+
+
+def _methods(app: FastAPI, request: Request) -> str:
+    """All that can be done with this path (RFC 9110, 10.2.1), by whatever route."""
+    found = {"OPTIONS"}
+    for method in ("GET", "PUT", "POST", "PATCH", "DELETE"):
+        scope = {**request.scope, "method": method}
+        matches = (
+            route.matches(scope)[0] is Match.FULL
+            for route in app.routes
+            if method == "GET" or not isinstance(route, Mount)
+        )
+        if any(matches):
+            found.add(method)
+    if "GET" in found and not request.url.path.endswith(EVENTS):
+        found.add("HEAD")
+    return ", ".join(sorted(found))
+
+
+class Assets(StaticFiles):
+    """Files for browsers; what pages are made from is none of them."""
+
+    async def get_response(self, path: str, scope: Any) -> Response:
+        if not path.endswith((".css", ".js", ".svg", ".png")):
+            raise HTTPException(404)
+        response = await super().get_response(path, scope)
+        response.headers.setdefault("Cache-Control", "no-cache")  # by its ETag
+        return response
+
+
+def _documents(app: FastAPI) -> None:
+    """The page of the API: its one script of its own is named by its hash."""
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=app.title,
+        swagger_js_url=f"{STATIC}/swagger-ui-bundle.js",
+        swagger_css_url=f"{STATIC}/swagger-ui.css",
+        swagger_favicon_url="/page/icon.svg",
+    )
+    scripts = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
+    hashes = (b64encode(sha256(script).digest()).decode() for script in scripts)
+    more = "".join(f" 'sha256-{each}'" for each in hashes)
+    policy = _OURS.format(more=more, styles=" 'unsafe-inline'")
+    page.headers["Content-Security-Policy"] = policy
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return page
 
 
 def _serve_pages(app: FastAPI, settings: ServeSettings) -> None:
@@ -133,4 +195,6 @@ def _serve_pages(app: FastAPI, settings: ServeSettings) -> None:
     async def problems() -> Response:
         return page("problems.html", kinds=list(Kind))
 
-    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    app.mount("/page", Assets(directory=PAGE), name="page")
+    app.mount(STATIC, Assets(directory=SWAGGER), name="swagger")
+    _documents(app)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing
 
 from starlette.requests import ClientDisconnect
 
-from producers.store.api.auth import Client
+from producers.store.api.clients import Client
 from producers.store.api.limits import BATCH_PATH, RateLimit
 from producers.store.api.lines import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.models import parse_line, status_fields
@@ -24,6 +24,11 @@ from producers.store.transfers import TransferLine
 
 WINDOW_LINES_MAX = 500
 WINDOWS_MAX = 16
+# Of answers that the client has not taken yet. Beyond it the body is not read on, so a
+# client must read while it sends, or its connection ends (protocol.py).
+ANSWERS_BYTES_MAX = 4 << 20
+# A batch whose answers are that much larger than itself is none, and ends.
+ANSWER_BYTES_MIN, ANSWER_BYTES_PER_BYTE_MAX = 256 << 10, 4
 
 Answers = asyncio.Queue[Awaitable[bytes] | None]  # None: that was all
 
@@ -38,18 +43,24 @@ class Batch:
         self._rates = rates
         self._client = client
         self._within_s = within_s
+        self._read_bytes = self._answer_bytes = 0
+        self._kept = 0  # bytes of answers that are there and not taken
+        self._taken = asyncio.Event()
 
-    async def answers(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Pieces of the response. The body is read on whether or not they are taken.
+    async def answers(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        """Pieces of the response.
 
-        Else a client that sends everything before it reads anything would wait for us,
-        and we for it. The size of the body bounds what is kept.
+        The body is read on while they are not taken, as far as so many may be kept: a
+        client that sends all before it reads anything would wait for us, and we for it.
         """
         due: Answers = asyncio.Queue()
         reader = asyncio.create_task(self._read(body, due))
         try:
             while (answers := await due.get()) is not None:
-                yield await answers
+                piece = await answers
+                yield piece
+                self._kept -= len(piece)
+                self._taken.set()
             await reader
         finally:
             reader.cancel()
@@ -61,12 +72,14 @@ class Batch:
             async with aclosing(read_lines(body)) as pieces:
                 async for lines in pieces:
                     for at in range(0, len(lines), most):
+                        await self._room_for_answers()
                         await room.acquire()
                         window = lines[at : at + most]
                         task = asyncio.create_task(self._send(window))
                         task.add_done_callback(lambda _: room.release())
                         due.put_nowait(task)
                         await asyncio.sleep(0)  # others' turn
+                        self._end_what_is_none()
         except Problem as problem:
             due.put_nowait(_said(_problem_line(None, problem)))
         except ClientDisconnect:
@@ -74,35 +87,64 @@ class Batch:
         finally:
             due.put_nowait(None)
 
+    def _end_what_is_none(self) -> None:
+        allowed = ANSWER_BYTES_MIN + ANSWER_BYTES_PER_BYTE_MAX * self._read_bytes
+        if self._answer_bytes > allowed:
+            detail = (
+                "Too many lines were wrong or over the rate: what is behind the last "
+                "one that has an answer was not read."
+            )
+            raise Problem(Kind.TOO_MANY, detail, 1)
+
+    async def _room_for_answers(self) -> None:
+        while self._kept > ANSWERS_BYTES_MAX:
+            self._taken.clear()
+            await self._taken.wait()
+
     async def _send(self, window: Sequence[Line]) -> bytes:
         """The answers to one window, joined."""
         answers: dict[int, bytes] = {}
         good: list[tuple[int, TransferLine]] = []
+        over = self._book(len(window))
         for number, raw in window:
             try:
-                good.append((number, _parse(raw)))
+                if over is not None:
+                    raise over
+                good.append((number, self._parse(raw)))
             except Problem as problem:
                 answers[number] = _problem_line(number, problem)
         for (number, line), answer in zip(good, await self._ask(good), strict=True):
             answers[number] = _answer_line(number, line, answer)
-        return b"".join(answers[number] for number, _ in window)
+        joined = b"".join(answers[number] for number, _ in window)
+        self._read_bytes += sum(len(raw or b"") for _, raw in window)
+        self._answer_bytes += len(joined)
+        self._kept += len(joined)
+        return joined
+
+    def _book(self, lines: int) -> Problem | None:
+        """Wrong lines count, too: they cost as much."""
+        try:
+            self._rates.take(self._client.name, lines)
+        except Problem as problem:
+            return problem
+        return None
+
+    def _parse(self, raw: bytes | None) -> TransferLine:
+        if raw is None:
+            raise Problem(Kind.TOO_LARGE, f"A line has at most {LINE_BYTES_MAX} bytes.")
+        line = parse_line(raw)
+        self._client.require_account(line.debit_account)
+        return line
 
     async def _ask(self, good: Sequence[tuple[int, TransferLine]]) -> list[Answer]:
         lines = [line for _, line in good]
         client = self._client.name
         try:
-            self._rates.take(client, len(lines))
             return await self._desk.send_all(client, lines, self._within_s)
         except Problem as problem:
             return [problem] * len(lines)
         except Exception as error:  # the other windows have answers
             return [mistake(BATCH_PATH, error)] * len(lines)
-
-
-def _parse(raw: bytes | None) -> TransferLine:
-    if raw is None:
-        raise Problem(Kind.TOO_LARGE, f"A line has at most {LINE_BYTES_MAX} bytes.")
-    return parse_line(raw)
 
 
 def _answer_line(number: int, line: TransferLine, answer: Answer) -> bytes:

@@ -1,7 +1,7 @@
 """What one client may take: so many transfers, so many bytes, so much time.
 
 `Guard` is the outermost layer of the application: it counts requests, measures bodies
-as they come and turns what is over a limit into a problem.
+as they come, turns what is over a limit into a problem, and completes every answer.
 """
 
 from __future__ import annotations
@@ -9,18 +9,28 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from starlette.requests import ClientDisconnect
 
-from producers.store.api.problem_response import respond
+from producers.store.api.headers import completed
+from producers.store.api.places import Places
+from producers.store.api.problem_response import mistake, respond
+from producers.store.api.visitors import foreign
 from producers.store.problems import Kind, Problem
 from producers.store.settings import ServeSettings
 
+API = "/v1/"
 BATCH_PATH = "/v1/transfers:batch"
+EVENTS = "/events"
 CLIENTS_REMEMBERED_MAX = 10_000
 ROUNDING_SECONDS = 1e-6
+PAGES_MAX = 64  # at once: what nobody needs a token for
+# A client that sends a batch sends it; waiting for us does not count.
+BATCH_BYTES_PER_SECOND_MIN = 1_024
 
 
 class RateLimit:
@@ -36,7 +46,7 @@ class RateLimit:
         self.transfers_max = per_second  # more at once never pass
         self._each_s = 1.0 / per_second
         self._clock = clock
-        self._empty_at: dict[str, float] = {}
+        self._empty_at: OrderedDict[str, float] = OrderedDict()
 
     def take(self, client: str, transfers: int = 1) -> None:
         """Book so many transfers. Raises Problem when they are too many."""
@@ -47,10 +57,10 @@ class RateLimit:
         if wait > ROUNDING_SECONDS:
             detail = f"At most {self.transfers_max} transfers a second."
             raise Problem(Kind.TOO_MANY, detail, max(1, math.ceil(wait)))
-        if len(self._empty_at) >= CLIENTS_REMEMBERED_MAX:
-            late = {c: at for c, at in self._empty_at.items() if at > now}
-            self._empty_at = late
         self._empty_at[client] = empty_at
+        self._empty_at.move_to_end(client)
+        if len(self._empty_at) > CLIENTS_REMEMBERED_MAX:
+            self._empty_at.popitem(last=False)  # who has been away the longest
 
 
 class Guard:
@@ -66,62 +76,115 @@ class Guard:
         self.app = app
         self._settings = settings
         self._observe = observe
-        self._active = 0
+        # Pages and documents have places of their own: whoever reads them slowly takes
+        # none from those who pay.
+        self._requests = Places("requests", settings.requests_max)
+        self._pages = Places("pages", PAGES_MAX)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
+        """One request. Whatever happens, it has an answer, and nothing is raised."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        app = self.app
-        if self._active >= self._settings.requests_max:
-            app = respond(Problem(Kind.BUSY, "Try again in a moment.", 1))
-        self._active += 1
         began, status = time.perf_counter(), 0
+        secure = scope["scheme"] == "https"
 
-        async def observed(message: Any) -> None:
+        async def completing(message: Any) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = completed(message["headers"], secure)
+                message = {**message, "headers": headers}
             await send(message)
 
+        scope = {**scope, "place": ExitStack()}
         try:
-            await app(scope, self._measured(scope, receive), observed)
+            await self._answer(scope, self._measured(scope, receive), completing)
         except ClientDisconnect:
             pass
-        except Exception:
+        except Exception as error:
             if not status:  # else it has been answered and logged
-                raise
+                problem = mistake(scope["path"], error)
+                await respond(problem)(scope, receive, completing)
         finally:
-            self._active -= 1
+            scope["place"].close()
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - began
             self._observe(scope["method"], route, status, seconds)
 
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        app = self.app
+        path = scope["path"]
+        places = self._requests if path.startswith(API) else self._pages
+        try:
+            # Given back early by those who only wait (waiting.py).
+            scope["place"].enter_context(places.one(""))
+            if self._settings.demo:
+                foreign(scope["headers"])
+            if scope["http_version"] == "1.0" and path.endswith((EVENTS, BATCH_PATH)):
+                raise Problem(Kind.OLD_HTTP, "A stream of answers needs HTTP/1.1.")
+        except Problem as problem:
+            app = respond(problem)
+        if scope["method"] == "HEAD" and not path.endswith(EVENTS):
+            scope["method"] = "GET"  # uvicorn leaves its body out
+        await app(scope, receive, send)
+
     def _measured(self, scope: Any, receive: Any) -> Any:
-        settings = self._settings
-        batch = scope["path"] == BATCH_PATH
-        most = settings.batch_bytes_max if batch else settings.body_bytes_max
-        size, complete = 0, False
-        seconds = settings.receive_seconds_max
-        clock = asyncio.get_running_loop().time
-        end = clock() + seconds
+        if scope["path"] == BATCH_PATH:
+            return _measured_batch(receive, self._settings)
+        return _measured(receive, self._settings)
 
-        async def measured() -> Any:
-            nonlocal size, complete, end
-            if complete:
-                return await receive()  # waits for the client to leave
-            if batch:
-                end = clock() + seconds  # a long one may go on, but not fall silent
-            try:
-                async with asyncio.timeout_at(end):
-                    message = await receive()
-            except TimeoutError:
-                detail = f"The body was not there after {seconds:g} s."
-                raise Problem(Kind.TIMEOUT, detail) from None
-            size += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if size > most:
-                raise Problem(Kind.TOO_LARGE, f"At most {most} bytes.")
-            return message
 
-        return measured
+def _measured(receive: Any, settings: ServeSettings) -> Any:
+    """A small body, which must be there in time."""
+    size, complete = 0, False
+    most, seconds = settings.body_bytes_max, settings.receive_seconds_max
+    end = asyncio.get_running_loop().time() + seconds
+
+    async def measured() -> Any:
+        nonlocal size, complete
+        if complete:
+            return await receive()  # waits for the client to leave
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError:
+            raise _late(seconds) from None
+        size += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        if size > most:
+            raise Problem(Kind.TOO_LARGE, f"At most {most} bytes.")
+        return message
+
+    return measured
+
+
+def _measured_batch(receive: Any, settings: ServeSettings) -> Any:
+    """A long body: it may go on as long as it comes at some rate."""
+    size, complete, waited = 0, False, 0.0
+    most, seconds = settings.batch_bytes_max, settings.receive_seconds_max
+    clock = asyncio.get_running_loop().time
+
+    async def measured() -> Any:
+        nonlocal size, complete, waited
+        if complete:
+            return await receive()
+        patience = seconds + size / BATCH_BYTES_PER_SECOND_MIN - waited
+        began = clock()
+        try:
+            async with asyncio.timeout(min(seconds, max(0.0, patience))):
+                message = await receive()
+        except TimeoutError:
+            raise _late(seconds) from None
+        waited += clock() - began
+        size += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        if size > most:
+            raise Problem(Kind.TOO_LARGE, f"At most {most} bytes.")
+        return message
+
+    return measured
+
+
+def _late(seconds: float) -> Problem:
+    return Problem(Kind.TIMEOUT, f"The body was not there after {seconds:g} s.")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 from starlette.responses import Response
+
+from producers.store.api.waiting import unless_gone
 
 LINE_BYTES_MAX = 16_384
 
@@ -38,24 +41,39 @@ async def read_lines(body: AsyncIterator[bytes]) -> AsyncGenerator[list[Line]]:
         yield [(number + 1, rest)]
 
 
-class LinesResponse(Response):
+class Stream(Response):
+    """Server-sent events, until they end or the client has gone; in a place."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncGenerator[bytes], place: ExitStack) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._pieces = pieces
+        self._place = place
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        with self._place:
+            await unless_gone(receive, self._stream(send))
+
+    async def _stream(self, send: Any) -> None:
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        async with aclosing(self._pieces):
+            async for piece in self._pieces:
+                body = {"body": piece, "more_body": True}
+                await send({"type": "http.response.body", **body})
+        await send({"type": "http.response.body", "body": b""})
+
+
+class LinesResponse(Stream):
     """Sends pieces as they come, while the request's body may still be read.
 
-    Starlette's own StreamingResponse takes the messages of the body for itself, to
-    notice a client that leaves.
+    So nothing else may take the messages of the body, to notice a client that leaves.
     """
 
     media_type = "application/x-ndjson"
 
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        super().__init__(headers={"Cache-Control": "no-store"})
-        del self.headers["content-length"]
-        self._pieces = pieces
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        start = {"status": self.status_code, "headers": self.raw_headers}
-        await send({"type": "http.response.start", **start})
-        async for piece in self._pieces:
-            body = {"body": piece, "more_body": True}
-            await send({"type": "http.response.body", **body})
-        await send({"type": "http.response.body", "body": b""})
+        with self._place:
+            await self._stream(send)

@@ -1,117 +1,245 @@
-"""uvicorn's HTTP protocol, which trusts its clients, with limits on what they send.
+"""uvicorn's HTTP protocol, which trusts its clients, with a bound on all they can hold.
 
-uvicorn has no limit on the size of headers with httptools, and no clock while a request
-is on its way: a client that sends a byte a second holds its connection for ever. No
-middleware can help, it runs when the headers are complete. And it closes while the
-client is still sending, so that the kernel takes the answer back with a reset.
+Every state of a connection has a deadline: its handshake (server.py), its head, its
+body (limits.py), its answer, its silence. What was sent behind a request is not parsed
+before that one is answered, and little of it is read. And a connection that ends is
+heard out for a while, or the kernel takes the answer back with a reset.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from producers.store.api.connections import Connections
+from producers.store.api.framing import Cutter, fault, length_of
+from producers.store.api.problem_response import as_bytes
+from producers.store.problems import Kind, Problem
+
 HEADER_OVERHEAD_BYTES = 4  # ": " and the end of the line
+READ_BYTES_MAX = 16_384  # at once, and so what is kept behind a request
+ANSWER_BYTES_PER_SECOND_MIN = 1_024
+CHUNK_OVERHEAD = 8  # bytes of framing for each byte of a body
+
+
+@dataclass(slots=True)
+class Limits:
+    """What one connection may take, and all of them together."""
+
+    header_bytes_max: int
+    seconds_max: float
+    connections: Connections
+    buffer: bytearray = field(default_factory=lambda: bytearray(READ_BYTES_MAX))
+
+
+class _Refused(Exception):
+    """Stops the parser: the head was answered, or must be parsed again."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Ends a connection whose headers are too large or too slow.
+    """One connection."""
 
-    Subclass it with limits of your own, or use `guarded`.
-    """
+    limits: Limits
 
-    header_bytes_max = 16_384
-    header_seconds_max = 10.0
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        # Since the parser last had something whole: headers, a piece of body, a request
-        self._unparsed_bytes = 0
+        self.limits = limits
+        self._cutter = Cutter()
+        self._unread = b""  # what came behind a request that is not answered yet
+        self._framing_bytes = 0  # of the head, or around the pieces of a body
         self._in_body = False
+        self._answering = False  # a whole request is not answered yet
         self._deaf = False  # what comes is no longer looked at
         self._clock: asyncio.TimerHandle | None = None
+        self._unsent: tuple[asyncio.TimerHandle, int] | None = None
+
+    # -- the connection ---------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
+        self._raw = transport
         closing: Any = _Closing(transport, self._close)
         super().connection_made(closing)
-        self._start_clock()
+        self.flow = _Flow(closing, lambda: bool(self._unread))
+        if self.limits.connections.admit(self, transport.abort):
+            self._start_clock()
+            return
+        self._deaf = True
+        busy = Problem(Kind.BUSY, "Too many connections are open here.", 1)
+        transport.write(as_bytes(busy, self.scheme == "https"))
+        transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deaf = True
+        self._deaf, self._unread = True, b""
+        self.limits.connections.gone(self)
         super().connection_lost(exc)
         self.transport.close()  # it no longer refers to this
         self._stop_clock()
+        self._stop_watching_unsent()
+        self._unset_keepalive_if_required()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_unsent()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._deaf:
+            self._stop_watching_unsent()
+
+    # -- what comes -------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
         self._unset_keepalive_if_required()
-        if self._clock is None and not self._in_body:
+        self.limits.connections.busy(self)
+        if self._clock is None and not self._in_body and not self._answering:
             self._start_clock()
-        self._unparsed_bytes += len(data)
+        self._unread = self._unread + data if self._unread else data
+        self._parse()
+        if self._unread and not self._deaf:
+            self.flow.pause_reading()
+
+    def _parse(self) -> None:
+        """Up to the end of one request; what is behind it waits for its answer."""
+        while self._unread and not self._answering and not self._deaf:
+            piece, self._unread = self._cutter.cut(self._unread)
+            self._framing_bytes += len(piece)
+            self._feed(piece)
+            if self._framing_bytes > self.limits.header_bytes_max:
+                self._refuse(_too_large())
+
+    def _feed(self, piece: bytes) -> None:
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # there is nothing to change to: it is answered like any other
-        except httptools.HttpParserError:
-            self._refuse(b"400 Bad Request")  # unlike uvicorn's, it is no log line
-        if self._unparsed_bytes > self.header_bytes_max:  # trailers count too
-            self._refuse(b"431 Request Header Fields Too Large")
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:  # of a method that is refused, too
+            self._refuse(Problem(Kind.BAD_REQUEST, "There is nothing to change to."))
+        except httptools.HttpParserError as error:
+            if not isinstance(error.__context__, _Refused):
+                detail = "It could be understood in several ways, or in none."
+                self._refuse(Problem(Kind.BAD_REQUEST, detail))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_body:  # a trailer is no header
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._ignore_upgrade()
+            raise _Refused
         self._stop_clock()
-        size = len(self.url) + sum(
-            len(name) + len(value) + HEADER_OVERHEAD_BYTES
-            for name, value in self.headers
-        )
-        if size > self.header_bytes_max:
-            self._refuse(b"431 Request Header Fields Too Large")
-            raise ValueError("refused")  # stops the parser
+        problem = self._fault()
+        if problem is not None:
+            self._refuse(problem)
+            raise _Refused
         super().on_headers_complete()
-        self._unparsed_bytes, self._in_body = 0, True
+        self._cutter.body(length_of(self.headers))
+        self._framing_bytes, self._in_body = 0, True
 
     def on_body(self, body: bytes) -> None:
-        self._unparsed_bytes = 0
+        allowed = (1 + CHUNK_OVERHEAD) * len(body)
+        self._framing_bytes = max(0, self._framing_bytes - allowed)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._unparsed_bytes, self._in_body = 0, False
+        self._framing_bytes, self._in_body = 0, False
+        self._cutter.head()
+        self._answering = self.cycle is not None and not self.cycle.response_complete
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._in_body and self.cycle.response_complete and not self._deaf:
+        self._answering = False
+        if self._deaf or self.transport.is_closing():
+            return
+        if self._in_body:
             # Nobody waits for the rest of this body, nor for what comes after it.
             self._start_clock()
+        elif self._unread:
+            self.loop.call_soon(self._go_on)
+        else:
+            self.limits.connections.idle(self, self._raw.abort)
+
+    def _go_on(self) -> None:
+        """The request that was sent behind the one that is answered now."""
+        if not self._deaf:
+            unread, self._unread = self._unread, b""
+            self.data_received(unread)
+            self.flow.resume_reading()
+
+    def _ignore_upgrade(self) -> None:
+        """Parse the head again without Upgrade, which a server may ignore (RFC 9110,
+        7.8). llhttp takes what is behind it for another protocol, so for no body."""
+        method, url = self.parser.get_method(), self.url
+        lines = [b"%s %s HTTP/%s" % (method, url, self._version().encode())]
+        lines += [b"%s: %s" % h for h in self.headers if h[0] != b"upgrade"]
+        head = b"\r\n".join((*lines, b"", b""))
+        self.parser = httptools.HttpRequestParser(self)
+        self._unread = head + self._unread
+        self._cutter.head()
+        self._framing_bytes = 0
+
+    def _version(self) -> str:
+        version: str = self.parser.get_http_version()
+        return version
+
+    def _fault(self) -> Problem | None:
+        size = len(self.url) + sum(
+            len(name) + len(value) + HEADER_OVERHEAD_BYTES
+            for name, value in self.headers
+        )
+        if size > self.limits.header_bytes_max:
+            return _too_large()
+        return fault(self.parser.get_method(), self._version(), self.headers)
+
+    # -- deadlines and ends -----------------------------------------------------------
 
     def _start_clock(self) -> None:
         self._stop_clock()
-        self._clock = self.loop.call_later(
-            self.header_seconds_max, self._refuse, b"408 Request Timeout"
-        )
+        late = Problem(Kind.TIMEOUT, "The head of a request was not there in time.")
+        self._clock = self.loop.call_later(self.limits.seconds_max, self._refuse, late)
 
     def _stop_clock(self) -> None:
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
 
-    def _refuse(self, status: bytes) -> None:
+    def _watch_unsent(self) -> None:
+        """End a client that takes nothing of its answer, or next to nothing."""
+        self._stop_watching_unsent()
+        left = self._raw.get_write_buffer_size()
+        clock = self.loop.call_later(self.limits.seconds_max, self._look_at_unsent)
+        self._unsent = clock, left
+
+    def _stop_watching_unsent(self) -> None:
+        if self._unsent is not None:
+            self._unsent[0].cancel()
+            self._unsent = None
+
+    def _look_at_unsent(self) -> None:
+        assert self._unsent is not None, "its clock has rung"
+        taken = self._unsent[1] - self._raw.get_write_buffer_size()
+        if taken < self.limits.seconds_max * ANSWER_BYTES_PER_SECOND_MIN:
+            self._raw.abort()
+        else:
+            self._watch_unsent()
+
+    def _refuse(self, problem: Problem) -> None:
         """Answer what no application can, after all other answers, and close."""
         if self._deaf:
             return
-        self._deaf = True
+        self._deaf, self._unread = True, b""
         self._stop_clock()
         cycle, answered = self.cycle, self._in_body
         if cycle is not None and not cycle.response_complete:
-            if not self._in_body or cycle.response_started or self.pipeline:
+            if not self._in_body or cycle.response_started:
                 # It would be taken for the answer to what the client sent before.
                 cycle.keep_alive = False
                 return
@@ -119,10 +247,7 @@ class GuardedProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         if not answered:
-            self.transport.write(
-                b"HTTP/1.1 " + status + b"\r\nConnection: close\r\n"
-                b"Content-Length: 0\r\n\r\n"
-            )
+            self.transport.write(as_bytes(problem, self.scheme == "https"))
         self.transport.close()
 
     def _close(self, transport: asyncio.Transport) -> None:
@@ -132,29 +257,54 @@ class GuardedProtocol(HttpToolsProtocol):
         never see its answer.
         """
         self._stop_clock()
-        sending = self._deaf or self._in_body or self._unparsed_bytes
+        self.limits.connections.busy(self)
+        self._watch_unsent()
+        sending = (
+            self._deaf or self._in_body or self._framing_bytes or bool(self._unread)
+        )
         if not sending or transport.is_closing():
             transport.close()
             return
-        self._deaf = True
+        self._deaf, self._unread = True, b""
         self.flow.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()
-        self._clock = self.loop.call_later(self.header_seconds_max, transport.close)
+        self._clock = self.loop.call_later(self.limits.seconds_max, transport.close)
+
+
+def _too_large() -> Problem:
+    return Problem(Kind.HEADERS_TOO_LARGE, "Send fewer or shorter headers.")
+
+
+class _Flow(FlowControl):
+    """Reads on only when nothing waits to be parsed."""
+
+    def __init__(self, transport: Any, waits: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._waits = waits
+
+    def resume_reading(self) -> None:
+        if not self._waits():
+            super().resume_reading()
 
 
 class _Closing:
-    """A transport whose first `close` is somebody else's."""
+    """A transport whose first `close` is somebody else's, and that may be gone."""
 
     def __init__(
         self, transport: asyncio.Transport, close: Callable[[asyncio.Transport], None]
     ) -> None:
-        self.write = transport.write
         self._transport = transport
+        self._write = transport.write
         self._close: Callable[[asyncio.Transport], None] | None = close
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        # uvloop's raises when the client has just reset the connection.
+        with suppress(RuntimeError):
+            self._write(data)
 
     def is_closing(self) -> bool:
         return self._close is None or self._transport.is_closing()
@@ -167,10 +317,43 @@ class _Closing:
             close(self._transport)
 
 
-def guarded(header_bytes_max: int, header_seconds_max: float) -> type[GuardedProtocol]:
-    """The protocol with these limits."""
-    limits = {
-        "header_bytes_max": header_bytes_max,
-        "header_seconds_max": header_seconds_max,
-    }
-    return type("Guarded", (GuardedProtocol,), limits)
+class Measured(asyncio.BufferedProtocol):
+    """Hands a connection what comes in small pieces, whatever the loop would read."""
+
+    def __init__(self, inner: GuardedProtocol, arrived: Callable[[], None]) -> None:
+        """`arrived()` is called when the connection is there, after its TLS."""
+        self._inner = inner
+        self._arrived = arrived
+        # One for all connections: each uses it up before the loop reads for another.
+        self._view = memoryview(inner.limits.buffer)
+
+    def connection_made(self, transport: Any) -> None:
+        self._arrived()
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._inner.data_received(bytes(self._view[:nbytes]))
+
+    def eof_received(self) -> None:
+        self._inner.eof_received()
+
+
+def guarded(limits: Limits) -> Callable[..., Measured]:
+    """What makes the protocol of a connection, as uvicorn asks for it."""
+
+    def make(arrived: Callable[[], None] = lambda: None, **named: Any) -> Measured:
+        return Measured(GuardedProtocol(limits=limits, **named), arrived)
+
+    return make

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, aclosing, contextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
 import numpy as np
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
-from producers.store.api.auth import READ, WRITE, Client, Doorman
+from producers.store.api.auth import Doorman
 from producers.store.api.batch import Batch
+from producers.store.api.clients import READ, WRITE, Client
 from producers.store.api.limits import RateLimit
-from producers.store.api.lines import LinesResponse
+from producers.store.api.lines import LinesResponse, Stream
 from producers.store.api.models import (
     BatchAnswer,
     ProblemDetails,
@@ -25,8 +26,11 @@ from producers.store.api.models import (
     parse_line,
     status_json,
 )
+from producers.store.api.places import Places
+from producers.store.api.problem_response import mistake
+from producers.store.api.waiting import unless_gone
 from producers.store.desk import Desk
-from producers.store.ids import uuid7s, uuid8
+from producers.store.ids import NewTransferId, TransferId, uuid7s, uuid8
 from producers.store.problems import Kind, Problem
 from producers.store.settings import ServeSettings
 from producers.store.states import Status
@@ -34,7 +38,7 @@ from producers.store.transfers import TransferLine, now_ms
 
 TRANSFER_PATH = "/transfers/{transfer_id}"
 HEARTBEAT_SECONDS = 15.0
-BATCHES_MAX = 8  # at once: each may keep a body's worth of answers
+BATCHES_MAX = 8  # at once: each may keep some answers
 
 Wait = Annotated[
     float,
@@ -85,7 +89,12 @@ class TransferRoutes:
         self._rates = rates
         self._settings = settings
         self._random = np.random.default_rng()
-        self._batches = 0
+        # Without tokens all are one client.
+        share = 1.0 if settings.demo else settings.client_share
+        self._requests = Places("requests", settings.requests_max, share)
+        self._waiting = Places("waiting requests", settings.waiting_max, share)
+        share = 1.0 if settings.demo else settings.client_share / 2
+        self._batches = Places("batches", BATCHES_MAX, share)
 
     def router(self) -> APIRouter:
         """The paths, for an application to include."""
@@ -145,7 +154,7 @@ class TransferRoutes:
             "/transfers/{transfer_id}/events",
             self.events,
             methods=["GET"],
-            response_class=StreamingResponse,
+            response_class=Stream,
             status_code=200,
             responses=_FOUND,
             summary="Its life as it happens, as server-sent events",
@@ -155,14 +164,15 @@ class TransferRoutes:
     async def put(
         self,
         request: Request,
-        transfer_id: UUID,
+        transfer_id: NewTransferId,
         wait: Wait = 0.0,
         within: Within = None,
     ) -> Response:
         """Idempotent: the same id again gives its status and has no second effect."""
         client = await self._client(request, WRITE)
-        line = parse_line(await _json(request), transfer_id)
-        return await self._send(client, line, wait, within)
+        with telling(transfer_id, request):
+            line = parse_line(await _json(request), transfer_id)
+            return await self._send(request, client, line, wait, within)
 
     async def post(
         self,
@@ -171,108 +181,137 @@ class TransferRoutes:
         within: Within = None,
         key: IdempotencyKey = None,
     ) -> Response:
-        """With an Idempotency-Key the same key gives the same id: safe to repeat."""
+        """With an Idempotency-Key the same key gives the same id: safe to repeat.
+
+        Without one, the id is in every answer: repeat it as a PUT under that id.
+        """
         client = await self._client(request, WRITE)
-        body = await _json(request)
         if key is None:
             (new,) = uuid7s(1, now_ms(), self._random)
-            return await self._send(
-                client, parse_line(body, UUID(bytes=new)), wait, within
-            )
-        line = parse_line(body, id_of_key(client.name, key))
-        try:
-            return await self._send(client, line, wait, within)
-        except Problem as problem:
-            if problem.kind is not Kind.ID_TAKEN:
-                raise
-            detail = "Another payment needs another Idempotency-Key."
-            raise Problem(Kind.KEY_REUSED, detail) from None
+            transfer_id = UUID(bytes=new)
+        else:
+            transfer_id = id_of_key(client.name, key)
+        with telling(transfer_id, request):
+            line = parse_line(await _json(request), transfer_id)
+            try:
+                return await self._send(request, client, line, wait, within)
+            except Problem as problem:
+                if key is None or problem.kind is not Kind.ID_TAKEN:
+                    raise
+                detail = "Another payment needs another Idempotency-Key."
+                raise Problem(Kind.KEY_REUSED, detail) from None
 
     async def batch(self, request: Request, within: Within = None) -> Response:
-        """A wrong line is answered with its problem and does not stop the others."""
+        """A wrong line is answered with its problem and does not stop the others.
+
+        Read the answers while you send: the body is not read on when many wait.
+        """
         client = await self._client(request, WRITE)
         _check_media_type(request, "application/x-ndjson")
-        if self._batches >= BATCHES_MAX:
-            raise Problem(Kind.BUSY, f"{BATCHES_MAX} batches are being read.", 1)
+        place = ExitStack()
+        place.enter_context(self._batches.one(client.name))
         batch = Batch(self._desk, self._rates, client, self._within(within))
-        return LinesResponse(self._counted(batch.answers(request.stream())))
+        return LinesResponse(batch.answers(request.stream()), place)
 
-    async def get(self, request: Request, transfer_id: UUID) -> Response:
+    async def get(self, request: Request, transfer_id: TransferId) -> Response:
         """Of the last day (a setting); what is older is in the ledger only."""
         client = await self._client(request, READ)
         status = self._desk.status(client.name, transfer_id)
         return _respond(200, transfer_id, status)
 
-    async def events(self, request: Request, transfer_id: UUID) -> Response:
+    async def events(self, request: Request, transfer_id: TransferId) -> Response:
         """Event `state` at once and on every change; ends with the final one."""
         client = await self._client(request, READ)
         self._desk.status(client.name, transfer_id)  # raises before the stream starts
-        return StreamingResponse(
-            self._stream(client.name, transfer_id),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        place = ExitStack()
+        place.enter_context(self._waiting.one(client.name))
+        request.scope["place"].close()  # it only waits from here on
+        return Stream(self._stream(client.name, transfer_id), place)
 
     async def _client(self, request: Request, scope: str) -> Client:
         client = await self._doorman(request.headers.get("authorization", ""))
         client.require(scope)
+        request.scope["place"].enter_context(self._requests.one(client.name))
         return client
 
     async def _send(
-        self, client: Client, line: TransferLine, wait: float, within: float | None
+        self,
+        request: Request,
+        client: Client,
+        line: TransferLine,
+        wait: float,
+        within: float | None,
     ) -> Response:
+        client.require_account(line.debit_account)
         self._rates.take(client.name)
         status = await self._desk.send(client.name, line, self._within(within))
-        if wait and not status.final:
+        if wait and not status.final and self._waiting.has_room(client.name):
+            request.scope["place"].close()  # it only waits from here on
             longest = min(wait, self._settings.wait_seconds_max)
-            status = await self._desk.final(client.name, line.transfer_id, longest)
+            final = self._desk.final(client.name, line.transfer_id, longest)
+            with self._waiting.one(client.name):
+                status = await unless_gone(request.receive, final)
         return _respond(200 if status.final else 202, line.transfer_id, status)
 
     def _within(self, asked: float | None) -> float:
         # A tenth is left for the answer's way back.
         return min(0.9 * (asked or math.inf), self._settings.answer_seconds_max)
 
-    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        self._batches += 1
-        try:
-            async for piece in pieces:
-                yield piece
-        finally:
-            self._batches -= 1
-
-    async def _stream(self, client: str, transfer_id: UUID) -> AsyncIterator[bytes]:
-        end = asyncio.get_running_loop().time() + self._settings.events_seconds_max
-        async with aclosing(self._desk.news(client, transfer_id)) as news:
-            coming = asyncio.ensure_future(anext(news, None))
-            while asyncio.get_running_loop().time() < end:
-                done, _ = await asyncio.wait([coming], timeout=HEARTBEAT_SECONDS)
-                if not done:
-                    yield b": still here\n\n"
-                    continue
-                status = coming.result()
+    async def _stream(self, client: str, transfer_id: UUID) -> AsyncGenerator[bytes]:
+        longest = self._settings.events_seconds_max
+        clock = asyncio.get_running_loop().time
+        end = clock() + longest
+        quiet = min(HEARTBEAT_SECONDS, longest)
+        async with aclosing(self._desk.pulse(client, transfer_id, quiet)) as pulse:
+            async for status in pulse:
+                if status is not None:
+                    data = status_json(transfer_id, status)
+                    yield f"event: state\ndata: {data}\n\n".encode()
+                if clock() >= end:
+                    return  # in order: clients ask again
                 if status is None:
-                    return
-                data = status_json(transfer_id, status)
-                yield f"event: state\ndata: {data}\n\n".encode()
-                coming = asyncio.ensure_future(anext(news, None))
-            coming.cancel()
+                    yield b": still here\n\n"
+
+
+@contextmanager
+def telling(transfer_id: UUID, request: Request) -> Iterator[None]:
+    """Whatever goes wrong, the answer names the id of the transfer to be sent."""
+    try:
+        yield
+    except Problem as problem:
+        raise problem.about(transfer_id) from None
+    except ClientDisconnect:
+        raise
+    except Exception as error:
+        raise mistake(request.url.path, error).about(transfer_id) from None
 
 
 def id_of_key(client: str, key: str) -> UUID:
-    """The transfer_id of a client's Idempotency-Key (a UUID of version 8)."""
+    """The transfer_id of a client's Idempotency-Key (a UUID of version 8).
+
+    In quotes, as in the IETF's draft, or without: the same key. Nobody can send a
+    transfer under such an id but by the key (models.py).
+    """
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     content = f"{client}\0{key}".encode()
     return uuid8(hashlib.blake2b(content, digest_size=16).digest())
 
 
 async def _json(request: Request) -> bytes:
+    body = await request.body()  # first, or its framing is not looked at
     _check_media_type(request, "application/json")
-    return await request.body()
+    return body
 
 
 def _check_media_type(request: Request, wanted: str) -> None:
-    found = request.headers.get("content-type", wanted).partition(";")[0].strip()
+    headers = request.headers
+    found = headers.get("content-type", "none").partition(";")[0].strip()
     if found.lower() != wanted:
         raise Problem(Kind.NOT_ACCEPTABLE, f"Content-Type must be {wanted}.")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        detail = "No Content-Encoding: nothing is unpacked here."
+        raise Problem(Kind.NOT_ACCEPTABLE, detail)
 
 
 def _respond(code: int, transfer_id: UUID, status: Status) -> Response:
