@@ -1,63 +1,72 @@
 """Who asks: bearer tokens (RFC 6750) that are JWTs signed by a known issuer.
 
 The client is the token's subject. Keys come from a JWKS file or URL and are read again
-when they are old, or when a token names a key that is not there.
+behind everybody's back when they are old, or when a token names one that is not there.
+Those that cannot be read again are taken for a time (a setting).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import jwt
 
 from once import logs
 from once.errors import Defect
+from producers.store.api.clients import (
+    ANY_ACCOUNT,
+    ANYONE,
+    READ,
+    WRITE,
+    Accounts,
+    Client,
+    accounts_of,
+)
 from producers.store.problems import Kind, Problem
 from producers.store.settings import ServeSettings
 
+__all__ = ["READ", "WRITE", "Client", "Doorman", "Gate", "Keys", "anyone"]
+
 log = logs.get(__name__)
 
-WRITE, READ = "transfers:write", "transfers:read"
+TOKENS_REMEMBERED_MAX = 10_000
+TOKEN_BYTES_MAX = 8_192
 ALGORITHMS = ("EdDSA", "ES256", "RS256")  # none that a public key could forge
 KEYS_SECONDS_MAX = 300.0
 KEYS_SECONDS_MIN = 5.0  # a flood of strange tokens is no flood of requests
-REQUEST_SECONDS = 5.0
-TOKENS_REMEMBERED_MAX = 10_000
-TOKEN_BYTES_MAX = 8_192
+REQUEST_SECONDS = 5.0  # the whole of it: an issuer that drips is away
+ANSWER_BYTES_MAX = 1 << 20
+OLD_KEYS_SECONDS = 0.2
+NEW_KEY_SECONDS = 1.0  # a client waits no longer for the key of its token
+WAITING_MAX = 100  # clients at once
 
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who sent a request, and what they may do."""
-
-    name: str
-    scopes: frozenset[str]
-    expires_at: float
-
-    def require(self, scope: str) -> None:
-        """Raises Problem when the token lacks this scope."""
-        if scope not in self.scopes:
-            raise Problem(Kind.FORBIDDEN, f"This needs a token with scope {scope}.")
-
-
-ANYONE = Client("", frozenset((WRITE, READ)), float("inf"))  # where no tokens are asked
+_UNREADABLE = (
+    *(OSError, TimeoutError, httpx.HTTPError, httpx.InvalidURL),
+    *(ValueError, TypeError, AttributeError, jwt.PyJWTError),  # not a JWKS
+)
 
 
 class Keys:
-    """The issuer's public keys, by key id."""
+    """The issuer's public keys, by key id. Lives in the event loop."""
 
-    def __init__(self, source: str) -> None:
-        """`source` is a path or an https URL; nothing is read yet."""
-        self._source = source
+    def __init__(self, settings: ServeSettings) -> None:
+        """Nothing is read yet."""
+        self._source = settings.jwks
+        self._authority = settings.jwks_ca
+        self._seconds_max = settings.jwks_seconds_max
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._read_at = self._tried_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+        self._slow: asyncio.Task[None] | None = None  # a reading not waited for
+        self._waiting = 0
         self.version = 0  # counts how often they were read
 
     @property
@@ -65,50 +74,108 @@ class Keys:
         """Since when they may have changed."""
         return time.monotonic() - self._read_at
 
+    async def open(self) -> None:
+        """Read the keys for the first time. Raises Defect."""
+        try:
+            await self._read()
+        except _UNREADABLE as error:
+            raise Defect(
+                f"no keys of the issuer at {self._source}: {error!r:.200}; set "
+                "STORE_JWKS (and STORE_JWKS_CA for an authority of your own)"
+            ) from error
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def check(self) -> None:
+        """Have them read again when they are old. Raises Problem when too old.
+
+        From half their time on behind everybody's back. After it those that ask first
+        wait a moment, and nobody waits for an issuer that has not answered then.
+        """
+        if self.age_s > KEYS_SECONDS_MAX / 2:
+            reading = self._read_soon()
+            if reading is not None and reading is not self._slow:
+                if self.age_s > KEYS_SECONDS_MAX:
+                    await asyncio.wait([reading], timeout=OLD_KEYS_SECONDS)
+                    self._slow = reading
+        if self.age_s > self._seconds_max:
+            detail = "The issuer's keys could not be read for too long."
+            raise Problem(Kind.ISSUER_AWAY, detail, int(KEYS_SECONDS_MIN))
+
     async def key(self, key_id: str | None) -> jwt.PyJWK | None:
-        """The key with this id, or None when the issuer has none such."""
+        """The key with this id, or None when the issuer has none such.
+
+        Raises Problem when that is not known yet.
+        """
         if key_id not in self._keys:
-            await self.refresh(KEYS_SECONDS_MIN)
+            reading = self._read_soon()
+            if reading is not None:
+                await self._wait_for(reading)
         return self._keys.get(key_id)
 
-    async def refresh(self, seconds: float) -> None:
-        """Read the keys again, once for all who ask, when they are older than that."""
-        if self.age_s > seconds:
-            async with self._reading:
-                if self.age_s > seconds:
-                    await self.load()
+    def _read_soon(self) -> asyncio.Task[None] | None:
+        """Who is reading now; None: they were asked for a moment ago."""
+        if self._reading is None or self._reading.done():
+            if time.monotonic() - self._tried_at < KEYS_SECONDS_MIN:
+                return None
+            self._reading = asyncio.create_task(self._read_again(), name="keys")
+        return self._reading
 
-    async def load(self) -> None:
-        """Read the keys. Raises Defect when there never were any."""
+    async def _wait_for(self, reading: asyncio.Task[None]) -> None:
+        if self._waiting < WAITING_MAX:
+            self._waiting += 1
+            try:
+                await asyncio.wait([reading], timeout=NEW_KEY_SECONDS)
+            finally:
+                self._waiting -= 1
+        if not reading.done():
+            detail = "The key of your token is new here, and is being asked for."
+            raise Problem(Kind.ISSUER_AWAY, detail, 1)
+
+    async def _read_again(self) -> None:
         try:
-            self._keys = _usable(await self._text())
+            await self._read()
+        except asyncio.CancelledError:
+            self._tried_at = float("-inf")  # nobody has heard the issuer
+            raise
         except _UNREADABLE as error:
-            if not self._keys:
-                raise Defect(
-                    f"no keys of the issuer at {self._source}: {error}; set STORE_JWKS"
-                ) from error
             log.warning("the issuer's keys cannot be read again", error=str(error))
-        else:
-            self.version += 1
+
+    async def _read(self) -> None:
+        self._tried_at = time.monotonic()
+        async with asyncio.timeout(REQUEST_SECONDS):
+            self._keys = _usable(await self._text())
+        self.version += 1
         self._read_at = time.monotonic()
 
     async def _text(self) -> str:
         if not self._source.startswith("https://"):
-            return Path(self._source).read_text()
-        async with httpx.AsyncClient(timeout=REQUEST_SECONDS) as http:
-            return (await http.get(self._source)).raise_for_status().text
-
-
-_UNREADABLE = (
-    *(OSError, httpx.HTTPError, httpx.InvalidURL),
-    *(ValueError, TypeError, AttributeError, jwt.PyJWTError),  # not a JWKS
-)
+            return await asyncio.to_thread(Path(self._source).read_text)
+        trusted = ssl.create_default_context(cafile=self._authority)
+        async with (
+            httpx.AsyncClient(timeout=REQUEST_SECONDS, verify=trusted) as http,
+            http.stream("GET", self._source) as answer,
+        ):
+            answer.raise_for_status()
+            found = bytearray()
+            async for piece in answer.aiter_bytes():
+                found += piece
+                if len(found) > ANSWER_BYTES_MAX:
+                    raise ValueError(f"more than {ANSWER_BYTES_MAX} bytes")
+        return found.decode()
 
 
 def _usable(text: str) -> dict[str | None, jwt.PyJWK]:
     """The keys of a JWKS that may sign, by their ids."""
     keys = jwt.PyJWKSet.from_json(text).keys
-    good = {key.key_id: key for key in keys if key.algorithm_name in ALGORITHMS}
+    good = {
+        key.key_id: key
+        for key in keys
+        if key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig")
+    }
     if not good:
         raise ValueError(f"none is for {', '.join(ALGORITHMS)}")
     return good
@@ -119,18 +186,25 @@ class Gate:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
-        self._keys = Keys(settings.jwks)
+        self._keys = Keys(settings)
         self._known: OrderedDict[str, Client] = OrderedDict()
         self._known_by = 0  # the version of the keys
 
     async def open(self) -> None:
         """Read the keys. Raises Defect."""
-        await self._keys.load()
+        await self._keys.open()
+
+    def close(self) -> None:
+        """Read no keys any more."""
+        self._keys.close()
+
+    def keys_age_s(self) -> float:
+        """How old the issuer's keys are."""
+        return self._keys.age_s
 
     async def client(self, authorization: str) -> Client:
         """Who sends this header. Raises Problem."""
-        if self._keys.age_s > KEYS_SECONDS_MAX:
-            await self._keys.refresh(KEYS_SECONDS_MAX)
+        await self._keys.check()
         if self._keys.version != self._known_by:
             self._known.clear()  # a key may have been taken back
             self._known_by = self._keys.version
@@ -147,8 +221,11 @@ class Gate:
 
     async def _verify(self, authorization: str) -> Client:
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token or len(token) > TOKEN_BYTES_MAX:
-            raise _refused("the Authorization header has none")
+        if scheme.lower() != "bearer" or not token:
+            detail = "A bearer token is needed: the Authorization header has none."
+            raise Problem(Kind.UNAUTHENTICATED, detail)
+        if len(token) > TOKEN_BYTES_MAX:
+            raise _refused(f"it has more than {TOKEN_BYTES_MAX} bytes")
         settings = self._settings
         try:
             key = await self._keys.key(jwt.get_unverified_header(token).get("kid"))
@@ -169,7 +246,20 @@ class Gate:
         if not (claims["sub"].isprintable() and 0 < len(claims["sub"]) <= 255):
             raise _refused("its subject is empty, too long or not printable")
         scopes = frozenset(str(claims.get("scope", "")).split())
-        return Client(claims["sub"], scopes, float(claims["exp"]))
+        try:
+            accounts = self._accounts(claims, scopes)
+        except ValueError as error:
+            raise _refused(str(error)) from None
+        return Client(claims["sub"], scopes, float(claims["exp"]), accounts)
+
+    def _accounts(
+        self, claims: dict[str, Any], scopes: frozenset[str]
+    ) -> Accounts | None:
+        if "accounts" in claims:
+            return accounts_of(claims["accounts"])
+        if ANY_ACCOUNT in scopes or self._settings.token_accounts == "optional":
+            return None
+        return ()
 
 
 async def anyone(authorization: str) -> Client:
@@ -181,6 +271,10 @@ Doorman = Callable[[str], Awaitable[Client]]
 
 
 def _refused(why: str) -> Problem:
+    said = why.rstrip(".")
+    plain = re.sub(r'[^ -~]|["\\]', "?", said)  # RFC 6750, 3
     return Problem(
-        Kind.UNAUTHENTICATED, f"A bearer token is needed: {why.rstrip('.')}."
+        Kind.UNAUTHENTICATED,
+        f"A bearer token is needed, and this one is not good: {said}.",
+        challenge=f'Bearer error="invalid_token", error_description="{plain}"',
     )
