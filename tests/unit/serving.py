@@ -116,6 +116,10 @@ class Served:
         """A bare connection to it."""
         return Connection(socket.create_connection(self.address, SECONDS_MAX))
 
+    def protocols(self) -> list[Any]:
+        """Of the connections that are open, below uvicorn."""
+        return list(self._server.server_state.connections)
+
     def http(self) -> httpx.Client:
         """A client of it that keeps connections alive."""
         url = "http://{}:{}".format(*self.address)
