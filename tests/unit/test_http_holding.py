@@ -88,7 +88,7 @@ def assert_is_ended(connection: Connection) -> None:
 
 # -- pipelines -------------------------------------------------------------------------
 def test_a_stranger_who_pipelines_and_does_not_read_costs_little(
-    tmp_path: Path,
+    tmp_path: Path, narrow: None
 ) -> None:
     """Each request became objects at once: 250 KB were 29 MiB."""
     behind = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 10_000
@@ -105,7 +105,7 @@ def test_a_stranger_who_pipelines_and_does_not_read_costs_little(
             kept, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert kept < 4 * MIB // 2, f"{kept} bytes for four connections"
+    assert kept < 4 * MIB // 4, f"{kept} bytes for four connections"
 
 
 def test_what_is_sent_behind_a_request_is_read_no_further(store: Served) -> None:
@@ -142,10 +142,10 @@ def test_a_client_that_reads_slowly_but_reads_gets_all(
         connection.send(head(LARGE_FILE, "Connection: close"))
         assert connection.head() == 200
         size, began = 0, time.monotonic()
-        while piece := connection.socket.recv(16_384):
+        while piece := connection.socket.recv(4_096):
             size += len(piece)
-            if time.monotonic() - began < 3 * SECONDS:
-                time.sleep(0.01)
+            if time.monotonic() - began < 4 * SECONDS:
+                time.sleep(0.05)
     assert size > MIB
 
 
@@ -310,6 +310,7 @@ def test_batches_that_drip_end(store: Served) -> None:
                 with suppress(ConnectionError):
                     connection.send(b"1\r\n\n\r\n")
             time.sleep(SECONDS / 8)
+        assert not any(each.quiet(0.01) for each in dripping), "they go on"
         for connection in dripping:
             answer = connection.answer()
             assert answer is not None
@@ -328,10 +329,15 @@ def test_batches_whose_answers_nobody_reads_end(
             connection.send(head(BATCH, NDJSON, f"Content-Length: {len(body)}"))
             as_much_as_it_takes(connection, body, 0.1)
         until(lambda: not store.protocols(), "they are ended", 20.0)
-        with store.connect() as connection:
-            connection.send(head(BATCH, NDJSON, "Content-Length: 0"))
-            answer = connection.answer()
-            assert answer is not None and answer.status == 200
+        until(lambda: takes_a_batch(store), "their places are free again")
+
+
+def takes_a_batch(served: Served) -> bool:
+    with served.connect() as connection:
+        connection.send(head(BATCH, NDJSON, "Content-Length: 0"))
+        answer = connection.answer()
+    assert answer is not None and answer.status in (200, 503)
+    return answer.status == 200
 
 
 def test_a_batch_of_nothing_but_wrong_lines_ends_long_before_its_end(
