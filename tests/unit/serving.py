@@ -148,8 +148,13 @@ class Served:
 def serving(
     folder: Path, doorman: Doorman = anyone, **settings: object
 ) -> Iterator[Served]:
-    """A Store with these settings beside those of a demo."""
-    served = Served(folder, doorman, ServeSettings.model_validate({**DEMO, **settings}))
+    """A Store with these settings beside those of a demo.
+
+    With a doorman of one's own it is none: only its HTTP is as plain.
+    """
+    found = ServeSettings.model_validate({**DEMO, **settings})
+    found = found.model_copy(update={"demo": doorman is anyone})
+    served = Served(folder, doorman, found)
     try:
         yield served
     finally:
