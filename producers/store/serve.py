@@ -77,8 +77,9 @@ class Service:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises OnceError when it cannot go on."""
         self._loop = asyncio.get_running_loop()
-        for talkative in ("uvicorn.error", "httpx"):
-            logging.getLogger(talkative).setLevel(logging.WARNING)
+        # Whatever goes wrong in a request is logged where it is answered.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         # Three threads share the interpreter with the loop; each waits at most so long
         # for its turn, many times per Kafka transaction.
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -108,6 +109,7 @@ class Service:
         if not settings.demo:
             gate = Gate(settings)
             await gate.open()
+            closing(gate.close)
             doorman = gate.client
         index = Index(
             settings.index or self._temporary(),
@@ -229,6 +231,8 @@ class Service:
                 return "this Store is leaving"
             if not backlog.room():
                 return "the backlog is full"
+            if (trouble := backlog.trouble()) is not None:
+                return trouble
             # With a journal it accepts while Kafka is away: that is what it is for.
             return committer.stalled() if backlog.durable else committer.check()
 

@@ -34,7 +34,7 @@ from producers.store.ids import NewTransferId, TransferId, uuid7s, uuid8
 from producers.store.problems import Kind, Problem
 from producers.store.settings import ServeSettings
 from producers.store.states import Status
-from producers.store.transfers import TransferLine, now_ms
+from producers.store.transfers import ClientLine, TransferLine, now_ms
 
 TRANSFER_PATH = "/transfers/{transfer_id}"
 HEARTBEAT_SECONDS = 15.0
@@ -69,7 +69,7 @@ _FOUND = {**_PROBLEMS, 404: {"model": ProblemDetails, "description": "not yours"
 
 
 def _body(required: tuple[str, ...], media_type: str = "application/json") -> Any:
-    schema = TransferLine.model_json_schema()
+    schema = ClientLine.model_json_schema()
     schema["required"] = list(required)
     content = {media_type: {"schema": schema}}
     return {"requestBody": {"required": True, "content": content}}
