@@ -105,12 +105,14 @@ class Service:
             "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
         )
         closing(telemetry.shutdown)
+        metrics = HttpMetrics(telemetry.meter, telemetry.registry)
         doorman = anyone
         if not settings.demo:
             gate = Gate(settings)
             await gate.open()
             closing(gate.close)
             doorman = gate.client
+            metrics.watch_keys(gate.keys_age_s)
         index = Index(
             settings.index or self._temporary(),
             Verdicts(),
@@ -129,7 +131,6 @@ class Service:
             lambda: follower.check() or filler.check(),
             settings.queued_after_ms / 1000,
         )
-        metrics = HttpMetrics(telemetry.meter, telemetry.registry)
         metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
         app = create_app(desk, doorman, settings, metrics.request)
         config = server_config(app, settings)

@@ -105,7 +105,9 @@ def parse_line(body: bytes, transfer_id: UUID | None = None) -> TransferLine:
     if transfer_id is None:
         return line
     if line.transfer_id is None:
-        return line.model_copy(update={"transfer_id": transfer_id})
+        # It is frozen for those who get it; a copy would cost more than the reading.
+        object.__setattr__(line, "transfer_id", transfer_id)
+        return line
     if line.transfer_id != transfer_id:
         detail = f"is {line.transfer_id} in the body and {transfer_id} outside it"
         raise invalid([FieldError("transfer_id", detail)])
