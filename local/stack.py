@@ -31,7 +31,7 @@ from local.etcd import Etcd
 from local.exposure import Exposure
 from local.kafka import Kafka, KafkaConfig
 from local.layout import Layout, read_json
-from local.parts import Parts, find_or_fetch
+from local.parts import Parts, find_or_fetch, found, require_jars
 from local.passwords import SUPERUSER, load_passwords
 from local.ports import choose_ports
 from local.postgres import PatroniCluster, PlainServer, Postgres, PostgresSettings
@@ -124,7 +124,7 @@ class Stack:
             exposure=endpoints.exposure,
         )
         stack = cls(config)
-        parts = find_or_fetch(endpoints.jars_dir, lambda _: None)
+        parts = found(endpoints.jars_dir)
         stack._components = stack._compose(parts, endpoints.ports)
         return stack
 
@@ -217,6 +217,8 @@ class Stack:
                 for name, process in self.processes.items()
                 if not process.is_running()
             ]
+            if missing:
+                require_jars(self._started.endpoints.jars_dir)
             for name in missing:
                 self.processes[name].start()
         self.wait_ready()
