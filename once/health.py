@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any, Self
 
 from once.health_http import Answer, HttpThread
+from once.redact import redacted
 from once.telemetry import SCRAPE_CONTENT_TYPE
 
 Check = Callable[[], str | None]
@@ -137,6 +138,7 @@ def _failing(message: str) -> tuple[HTTPStatus, dict[str, Any]]:
 
 def _ask(check: Check) -> str | None:
     try:
-        return check()
+        reason = check()
     except Exception as error:  # a broken check is an answer, not a crash
-        return f"the check itself failed: {type(error).__name__}: {error}"
+        reason = f"the check itself failed: {type(error).__name__}: {error}"
+    return None if reason is None else redacted(reason)
