@@ -128,6 +128,8 @@ class HttpThread:
                     pass
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             log.debug("a health request ended early")  # a probe that hung up, mostly
+        except asyncio.CancelledError:
+            pass  # we are closing; asyncio would write a traceback to stderr
         finally:
             self._open.pop(writer, None)
             writer.transport.abort()
