@@ -18,6 +18,7 @@ from local.deadline import Patience
 from local.endpoints import HOST, postgres_names
 from local.errors import StackError
 from local.exposure import Exposure
+from local.etcd import credentials
 from local.layout import Layout, as_json
 from local.parts import Parts
 from local.passwords import SUPERUSER
@@ -133,6 +134,7 @@ class PatroniCluster:
             servant = self._settings.servant
             servant.own(node.home)
             servant.write(node.home / "patroni.json", as_json(node.patroni()))
+            credentials(self._settings.layout).give(servant, node.home)
             self._give_certificate(node)
         for process in self.processes.values():
             process.start()

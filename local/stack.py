@@ -300,8 +300,7 @@ class Stack:
         etcd: Etcd | None = None
         postgres: Postgres
         if config.postgres > 1:
-            etcd_ports = (ports["etcd"], ports["etcd-peer"])
-            etcd = Etcd(layout, parts, servant, etcd_ports, patience)
+            etcd = Etcd(layout, parts, servant, ports["etcd"], patience)
             postgres = PatroniCluster(settings, ports["etcd"], patience)
         else:
             postgres = PlainServer(settings, patience)
