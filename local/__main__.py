@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 
 from local.errors import StackError
+from local.files import UMASK
 from local.parts import lock_jars
 from local.passwords import LOGIN_ROLES, SUPERUSER
 from local.roles import DATABASE
@@ -153,6 +154,7 @@ def _libpq_environment(conninfo: str) -> dict[str, str]:
 
 
 def main() -> None:
+    os.umask(UMASK)
     try:
         app()
     except StackError as error:

@@ -240,6 +240,8 @@ def _run(command: list[str], what: str) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Ours would make packages of the system that only root can read.
+            umask=0o022,
         )
     except FileNotFoundError as error:
         raise MissingPart(f"Cannot fetch {what}: {command[0]} is missing.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -154,6 +155,7 @@ def _shown(
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # journal, index and acknowledgements are payments
     try:
         app()
     except OnceError as error:
