@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -85,10 +86,16 @@ class Issuer:
         said = json.dumps({"keys": [public]}, indent=2) + "\n"
         replace_file(self.jwks, said.encode(), mode=PUBLIC)
 
-    def token(self, client: str, scopes: str = SCOPES, seconds: int = 3600) -> str:
-        """A token for this client."""
+    def token(
+        self,
+        client: str,
+        scopes: str = SCOPES,
+        seconds: int = 3600,
+        accounts: Sequence[int | str] | None = None,
+    ) -> str:
+        """A token for this client; `accounts` are numbers and "from-to" to debit."""
         now = int(time.time())
-        claims = {
+        claims: dict[str, object] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": client,
@@ -96,6 +103,8 @@ class Issuer:
             "iat": now,
             "exp": now + seconds,
         }
+        if accounts is not None:
+            claims["accounts"] = list(accounts)
         return jwt.encode(claims, self._key, "EdDSA", {"kid": KEY_ID})
 
 
@@ -113,10 +122,14 @@ def token(
     client: Annotated[str, typer.Option(help="the token's subject")] = "demo",
     scopes: Annotated[str, typer.Option(help="separated by spaces")] = SCOPES,
     seconds: Annotated[int, typer.Option(help="how long it is good")] = 3600,
+    accounts: Annotated[
+        str, typer.Option(help="to debit, as 1,100-199; empty: any")
+    ] = "",
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Print a token that the Store of this machine takes."""
-    typer.echo(Issuer(state_dir / "auth").token(client, scopes, seconds))
+    mine = [int(a) if a.isdigit() else a for a in accounts.split(",") if a] or None
+    typer.echo(Issuer(state_dir / "auth").token(client, scopes, seconds, mine))
 
 
 def write_secret(path: Path, content: bytes) -> None:
