@@ -1,8 +1,9 @@
-"""Load on the Store's HTTP API, made by wrk over keep-alive connections.
+"""Load on the Store's HTTP API, over connections that are kept alive.
 
 Three runs on one platform, with a Bank beside them: as many single PUTs as go through,
-a steady rate of them for the latency, and batches. wrk waits for each answer before it
-asks again; at the steady rate the pauses between are tuned by a first short run.
+a steady rate of them for the latency, and batches. The first and the last are made by
+wrk, which waits for each answer before it asks again: they say how many, and nothing of
+latency. The steady rate is kept whatever the Store does (loadtest/paced.py).
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import json
 import shutil
 import subprocess
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from loadtest.answers import Answers
+from loadtest.paced import paced, single_puts
 from loadtest.platforms import (
     WAIT_SECONDS_MAX,
     WARM_UP_SECONDS,
@@ -32,37 +34,6 @@ SCRIPTS = Path(__file__).parent / "wrk"
 CONNECTIONS = 600  # many clients, each with one payment at a time
 STEADY_CONNECTIONS, STEADY_RATE = 100, 500.0
 BATCH_LINES, BATCH_CONNECTIONS = 2_000, 4
-PILOT_SECONDS = 5
-
-
-@dataclass(frozen=True)
-class Run:
-    """What wrk says of one run."""
-
-    requests: int
-    seconds: float
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    refused: int
-    broken: int
-
-    @property
-    def per_second(self) -> float:
-        """Answers a second."""
-        return self.requests / self.seconds
-
-    def report(self) -> dict[str, float]:
-        """For the JSON report."""
-        return {
-            "requests": self.requests,
-            "per_second": round(self.per_second),
-            "p50_ms": self.p50_ms,
-            "p99_ms": self.p99_ms,
-            "max_ms": self.max_ms,
-            "refused": self.refused,
-            "broken": self.broken,
-        }
 
 
 def http(stack: Stack, seconds: float) -> dict[str, object]:
@@ -80,11 +51,11 @@ def _http(platform: Platform, seconds: float) -> dict[str, object]:
             platform.store_api(ack_log=ack_log, rate_limit=1_000_000)
         )
         url = store.url()
-        wrk(url, "put.lua", WARM_UP_SECONDS, CONNECTIONS, "0")
+        wrk(url, "put.lua", WARM_UP_SECONDS, CONNECTIONS)
         with Usage(platform.stack, {"store": store, "bank": bank}) as usage:
-            single = wrk(url, "put.lua", seconds, CONNECTIONS, "0")
+            single = wrk(url, "put.lua", seconds, CONNECTIONS)
         steady = _steady(url, seconds)
-        batch = wrk(url, "batch.lua", seconds, BATCH_CONNECTIONS, str(BATCH_LINES))
+        batch = wrk(url, "batch.lua", seconds, BATCH_CONNECTIONS, BATCH_LINES)
         store.terminate()
         sent = sum(1 for _ in ack_log.open())
         wait_applied(platform, sent, {"bank": bank})
@@ -105,7 +76,7 @@ def _http(platform: Platform, seconds: float) -> dict[str, object]:
     }
 
 
-def wrk(url: str, script: str, seconds: float, connections: int, more: str) -> Run:
+def wrk(url: str, script: str, seconds: float, connections: int, *more: int) -> Answers:
     """One run of wrk. Raises StackError."""
     program = shutil.which("wrk")
     if program is None:
@@ -116,22 +87,25 @@ def wrk(url: str, script: str, seconds: float, connections: int, more: str) -> R
             *(program, "--threads", "1", "--connections", str(connections)),
             *("--duration", f"{seconds:.0f}s", "--timeout", "10s"),
             *("--script", str(SCRIPTS / script), url, "--"),
-            *(str(ACCOUNTS), str(MERCHANTS), run, more),
+            *(str(ACCOUNTS), str(MERCHANTS), run, *map(str, more)),
         ],
         capture_output=True,
         text=True,
     )
     if found.returncode != 0:
         raise StackError(f"wrk: {found.stderr or found.stdout}")
-    return Run(**json.loads(found.stdout.strip().splitlines()[-1]))
+    return Answers(**json.loads(found.stdout.strip().splitlines()[-1]))
 
 
-def _steady(url: str, seconds: float) -> Run:
-    """PUTs at about STEADY_RATE: each connection rests between two of them."""
-    each_ms = STEADY_CONNECTIONS / STEADY_RATE * 1000
-    pilot = wrk(url, "put.lua", PILOT_SECONDS, STEADY_CONNECTIONS, f"{each_ms:.0f}")
-    rest_ms = max(0.0, each_ms - pilot.p50_ms)
-    return wrk(url, "put.lua", seconds, STEADY_CONNECTIONS, f"{rest_ms:.0f}")
+def _steady(url: str, seconds: float) -> Answers:
+    """PUTs at STEADY_RATE; latency from when each was due."""
+    return paced(
+        url,
+        rate=STEADY_RATE,
+        seconds=seconds,
+        connections=STEADY_CONNECTIONS,
+        request=single_puts(uuid4().hex[:8]),
+    )
 
 
 def follow(stack: Stack, seconds: float, rate: int = 50_000) -> dict[str, object]:

@@ -11,6 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 
 from local.errors import StackError
+from local.files import UMASK
+from local.parts import lock_jars
 from local.passwords import LOGIN_ROLES, SUPERUSER
 from local.roles import DATABASE
 from local.screen import StartScreen, show_endpoints, show_status
@@ -119,6 +121,14 @@ def psql(
     os.execvpe("psql", ["psql", *(arguments or [])], environment)
 
 
+@app.command("lock-jars")
+def lock(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
+    """Fetch the jars that pom.xml names and list them, for jars.sha256 (commit it)."""
+    console = Console()
+    files = lock_jars((state_dir / "jars").resolve(), console.print)
+    console.print(f"listed {files} files in local/jars.sha256; see what changed in git")
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def kafka(
     tool: Annotated[str, typer.Argument(help="For example kafka-topics.")],
@@ -144,6 +154,7 @@ def _libpq_environment(conninfo: str) -> dict[str, str]:
 
 
 def main() -> None:
+    os.umask(UMASK)
     try:
         app()
     except StackError as error:

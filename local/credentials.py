@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +28,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from local.errors import StackError
+from local.files import UMASK, make_folder, narrow, replace_file
 from local.stack import DEFAULT_STATE_DIR
 from local.tools import STATE_DIR_VARIABLE
 
 AUDIENCE, ISSUER, KEY_ID = "once-store", "once-local", "local-1"
+PUBLIC = 0o644
 SCOPES = "transfers:write transfers:read"
 NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -48,15 +53,17 @@ class Certificates:
 
     def make(self) -> None:
         """Make them, unless they are there."""
+        make_folder(self.ca.parent)
+        narrow(self.ca.parent, [self.key.name])
         if self.ca.exists() and self.cert.exists() and self.key.exists():
             return
         authority = trustme.CA(organization_name="Once, this machine")
         server = authority.issue_cert(*NAMES)
-        self.ca.parent.mkdir(parents=True, exist_ok=True)
-        authority.cert_pem.write_to_path(self.ca)
-        write_secret(self.key, server.private_key_pem.bytes())
         chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
-        self.cert.write_bytes(chain)
+        replace_file(self.ca, authority.cert_pem.bytes(), mode=PUBLIC)
+        write_secret(self.key, server.private_key_pem.bytes())
+        # Last: while it is missing the others are made again.
+        replace_file(self.cert, chain, mode=PUBLIC)
 
 
 class Issuer:
@@ -65,8 +72,9 @@ class Issuer:
     def __init__(self, folder: Path) -> None:
         """Reads the key, or makes one."""
         self._file, self.jwks = folder / "issuer-key.pem", folder / "jwks.json"
+        make_folder(folder)
+        narrow(folder, [self._file.name])
         if not self._file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
             new = Ed25519PrivateKey.generate()
             form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             write_secret(self._file, new.private_bytes(*form))
@@ -75,12 +83,19 @@ class Issuer:
         self._key = key
         public = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key()))
         public |= {"kid": KEY_ID, "alg": "EdDSA", "use": "sig"}
-        self.jwks.write_text(json.dumps({"keys": [public]}, indent=2) + "\n")
+        said = json.dumps({"keys": [public]}, indent=2) + "\n"
+        replace_file(self.jwks, said.encode(), mode=PUBLIC)
 
-    def token(self, client: str, scopes: str = SCOPES, seconds: int = 3600) -> str:
-        """A token for this client."""
+    def token(
+        self,
+        client: str,
+        scopes: str = SCOPES,
+        seconds: int = 3600,
+        accounts: Sequence[int | str] | None = None,
+    ) -> str:
+        """A token for this client; `accounts` are numbers and "from-to" to debit."""
         now = int(time.time())
-        claims = {
+        claims: dict[str, object] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": client,
@@ -88,6 +103,8 @@ class Issuer:
             "iat": now,
             "exp": now + seconds,
         }
+        if accounts is not None:
+            claims["accounts"] = list(accounts)
         return jwt.encode(claims, self._key, "EdDSA", {"kid": KEY_ID})
 
 
@@ -105,17 +122,24 @@ def token(
     client: Annotated[str, typer.Option(help="the token's subject")] = "demo",
     scopes: Annotated[str, typer.Option(help="separated by spaces")] = SCOPES,
     seconds: Annotated[int, typer.Option(help="how long it is good")] = 3600,
+    accounts: Annotated[
+        str, typer.Option(help="to debit, as 1,100-199; empty: any")
+    ] = "",
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Print a token that the Store of this machine takes."""
-    typer.echo(Issuer(state_dir / "auth").token(client, scopes, seconds))
+    mine = [int(a) if a.isdigit() else a for a in accounts.split(",") if a] or None
+    typer.echo(Issuer(state_dir / "auth").token(client, scopes, seconds, mine))
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner reads."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(content)
+    """Write a file that only its owner reads, whatever is there now."""
+    replace_file(path, content)
 
 
 if __name__ == "__main__":
-    app()
+    os.umask(UMASK)
+    try:
+        app()
+    except StackError as error:
+        sys.exit(f"credentials: {error}")

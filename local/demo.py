@@ -9,6 +9,7 @@ is applied, and ends with the audit table.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from consumers.bank.audit.__main__ import show
 from consumers.bank.audit.report import AuditReport
 from local.api_traffic import ApiTraffic
 from local.errors import StackError
+from local.files import UMASK
 from local.platform import Platform, Program
 from local.run import set_up
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
@@ -243,6 +245,7 @@ def main(
 
 
 if __name__ == "__main__":
+    os.umask(UMASK)
     try:
         typer.run(main)
     except (StackError, OnceError) as error:

@@ -46,7 +46,7 @@ def port_names(brokers: int, postgres: int, exposed: bool = False) -> list[str]:
         names += [broker, f"{broker}-controller"]
     names += postgres_names(postgres)
     if postgres > 1:
-        names += ["etcd", "etcd-peer"]
+        names.append("etcd")
         names += [f"{node}-patroni" for node in postgres_names(postgres)]
     if exposed:
         names += [tls_port(broker) for broker in broker_names(brokers)]
@@ -79,7 +79,7 @@ def make_endpoints(
         registry_url=registry_url(ports["registry"], exposure),
         postgres_hosts=[HOST for _ in nodes],
         postgres_ports=[ports[node] for node in nodes],
-        etcd_url=f"http://{HOST}:{ports['etcd']}" if postgres > 1 else None,
+        etcd_url=f"https://{HOST}:{ports['etcd']}" if postgres > 1 else None,
         brokers=brokers,
         postgres=postgres,
         state_dir=layout.root,

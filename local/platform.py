@@ -27,7 +27,9 @@ from consumers.bank import accounts
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
 from local.deadline import Patience
+from local.environments import for_program
 from local.errors import StackError
+from local.files import UMASK, private
 from local.stack import Stack
 from once import resources, topics
 from once.migrate import assert_again, migrate
@@ -35,22 +37,26 @@ from once.registry import Registry, load_schema
 
 
 class Program:
-    """One of our programs as a process of its own, with its log."""
+    """One of our programs as a process of its own, with its log.
+
+    Of `environment` and of our own it gets what is meant for it.
+    """
 
     def __init__(
         self, arguments: list[str], environment: Mapping[str, str], log: Path
     ) -> None:
         self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A program that is started again goes on in the same file.
         self._begins_at = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as out:
+        with open(log, "ab", opener=private) as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                env={**os.environ, **environment},
+                env=for_program(arguments, {**os.environ, **environment}),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                umask=UMASK,
             )
 
     def __enter__(self) -> Self:
@@ -179,7 +185,10 @@ class Platform:
         accounts.open_accounts(conninfo, first, count, currency, credit_limit)
 
     def environment(self) -> dict[str, str]:
-        """The settings of every program, as they document them."""
+        """The settings of every program, as they document them.
+
+        For all of them: `for_program` takes those of one.
+        """
         found = {
             "ONCE_MIGRATOR_CONNINFO": self.conninfo("migrator"),
             "BANK_CONNINFO": self.conninfo("bank"),

@@ -18,7 +18,8 @@ from local.deadline import Patience
 from local.endpoints import HOST, postgres_names
 from local.errors import StackError
 from local.exposure import Exposure
-from local.layout import Layout, write_json
+from local.etcd import credentials
+from local.layout import Layout, as_json
 from local.parts import Parts
 from local.passwords import SUPERUSER
 from local.patroni_config import (
@@ -130,10 +131,10 @@ class PatroniCluster:
     def start(self) -> None:
         """Start every node; etcd must be ready. The first one makes the database."""
         for node in self._nodes:
-            self._settings.servant.own(node.home)
-            file = node.home / "patroni.json"
-            write_json(file, node.patroni(), mode=0o600)
-            self._settings.servant.own(file, mode=0o600)
+            servant = self._settings.servant
+            servant.own(node.home)
+            servant.write(node.home / "patroni.json", as_json(node.patroni()))
+            credentials(self._settings.layout).give(servant, node.home)
             self._give_certificate(node)
         for process in self.processes.values():
             process.start()
@@ -145,8 +146,7 @@ class PatroniCluster:
         for given, kept in zip(
             node.exposure.postgres_files, node.certificate, strict=True
         ):
-            kept.write_bytes(given.read_bytes())
-            self._settings.servant.own(kept, mode=0o600)
+            self._settings.servant.write(kept, given.read_bytes())
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Until there is a primary, every other node follows it, one synchronously."""
@@ -189,7 +189,9 @@ class PatroniCluster:
         for node in self._nodes:
             try:
                 answer = httpx.get(
-                    f"http://{HOST}:{node.patroni_port}/cluster", timeout=2.0
+                    f"http://{HOST}:{node.patroni_port}/cluster",
+                    timeout=2.0,
+                    trust_env=False,
                 )
                 return [_member(each) for each in answer.json()["members"]]
             except (httpx.HTTPError, ValueError, KeyError):
@@ -266,9 +268,8 @@ class PlainServer:
         self._settings.servant.own(self._home)
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
-        (self._data / "pg_hba.conf").write_text(
-            "\n".join(AUTHENTICATION) + "\n", encoding="utf-8"
-        )
+        rules = "".join(f"{line}\n" for line in AUTHENTICATION)
+        self._settings.servant.write(self._data / "pg_hba.conf", rules.encode())
         self.processes[self._name].start()
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -293,8 +294,8 @@ class PlainServer:
 
     def _initialise(self) -> None:
         password = self._home / "password"
-        password.write_text(self._settings.passwords[SUPERUSER], encoding="utf-8")
-        self._settings.servant.own(password, mode=0o600)
+        given = self._settings.passwords[SUPERUSER]
+        self._settings.servant.write(password, given.encode())
         command = [str(self._settings.parts.postgres_bin / "initdb")]
         command += ["--pgdata", str(self._data), "--username", SUPERUSER]
         command += ["--pwfile", str(password), "--data-checksums"]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import psutil
 
+from local.files import read_untrusted
+
 
 def find_postmaster(data: Path) -> list[psutil.Process]:
     """The postmaster that runs on `data`: one or none.
@@ -12,7 +14,7 @@ def find_postmaster(data: Path) -> list[psutil.Process]:
     process must also be a Postgres and have `data` as its working directory.
     """
     try:
-        pid = int((data / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        pid = int(read_untrusted(data / "postmaster.pid").split()[0])
         process = psutil.Process(pid)
         if process.name() != "postgres" or Path(process.cwd()) != data:
             return []

@@ -17,6 +17,7 @@ import psutil
 
 from local.deadline import Patience
 from local.errors import StackError
+from local.files import UMASK, private
 from local.layout import read_json, write_json
 
 # Every process of a stack carries the path of its pid files in its environment, and
@@ -100,11 +101,11 @@ class ManagedProcess:
         """Start it; nothing when it runs. Its output is appended to its log."""
         if self.is_running():
             return
-        self.spec.directory.mkdir(parents=True, exist_ok=True)
+        self.spec.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         inherited = {
             name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ
         }
-        with self.spec.log.open("ab") as log:
+        with open(self.spec.log, "ab", opener=private) as log:
             child = subprocess.Popen(
                 self.spec.command,
                 cwd=self.spec.directory,
@@ -114,6 +115,7 @@ class ManagedProcess:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C in the terminal is for us to handle, not for the servers.
                 start_new_session=True,
+                umask=UMASK,
             )
         # It may outlive this object on purpose: Python shall not warn of that.
         child.returncode = 0

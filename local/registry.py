@@ -12,6 +12,7 @@ from local.deadline import Patience
 from local.endpoints import HOST, registry_host, registry_url
 from local.exposure import Exposure
 from local.java import ClassData, Jvm
+from local.files import narrow
 from local.layout import Layout
 from local.parts import Parts
 from local.process import ManagedProcess, ProcessSpec
@@ -37,6 +38,7 @@ class Registry:
         exposure: Exposure | None = None,
     ) -> None:
         self._patience = patience
+        self._temporary = layout.temporary
         self.url = registry_url(port, exposure)
         home = layout.data(NAME)
         database = f"jdbc:h2:file:{home}/schemas;WRITE_DELAY=0"
@@ -99,3 +101,4 @@ class Registry:
         self._patience.wait_until(
             ready, what="the schema registry", timeout_s=timeout_s
         )
+        narrow(self._temporary, ["vertx-cache"])  # which Quarkus opens to everybody

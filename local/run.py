@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 from local.credentials import ISSUER, Certificates, Issuer
+from local.environments import for_program
 from local.errors import StackError
+from local.files import UMASK, narrow
 from local.platform import Platform
 from local.stack import DEFAULT_STATE_DIR, Stack
 from local.tools import STATE_DIR_VARIABLE
@@ -23,6 +25,7 @@ CREDIT_LIMIT = 800_00  # minor units: enough for most, not for all
 
 def main(arguments: list[str]) -> None:
     """Become that program, or set the platform up. Raises StackError."""
+    os.umask(UMASK)
     if not arguments:
         raise StackError("which program? For example: producers.store emit --count 9")
     state_dir = Path(os.environ.get(STATE_DIR_VARIABLE, DEFAULT_STATE_DIR))
@@ -34,8 +37,10 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "serve":
         kept = platform.stack.endpoints.state_dir / "data" / "store-api"
         secure = "--tls" in arguments
+        narrow(kept.parent, [kept.name])  # of a Store that was less careful
         environment = {**_serving(kept, state_dir, secure), **environment}
         arguments = ["producers.store", "serve"]
+    environment = for_program(arguments, environment)
     os.execve(sys.executable, [sys.executable, "-m", *arguments], environment)
 
 

@@ -9,7 +9,6 @@ stack = Stack.attach(Path(".local"))        # one that `make up` left running
 
 import fcntl
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -29,13 +28,14 @@ from local.endpoints import (
 from local.errors import StackError
 from local.etcd import Etcd
 from local.exposure import Exposure
+from local.files import private
 from local.kafka import Kafka, KafkaConfig
 from local.layout import Layout, read_json
-from local.parts import Parts, find_or_fetch
+from local.parts import Parts, find_or_fetch, found, require_jars
 from local.passwords import SUPERUSER, load_passwords
 from local.ports import choose_ports
 from local.postgres import PatroniCluster, PlainServer, Postgres, PostgresSettings
-from local.privileges import find_servant
+from local.privileges import make_servant, python_files, python_folders
 from local.process import ManagedProcess
 from local.registry import Registry
 from local.roles import DATABASE, ensure_roles
@@ -124,7 +124,7 @@ class Stack:
             exposure=endpoints.exposure,
         )
         stack = cls(config)
-        parts = find_or_fetch(endpoints.jars_dir, lambda _: None)
+        parts = found(endpoints.jars_dir)
         stack._components = stack._compose(parts, endpoints.ports)
         return stack
 
@@ -175,12 +175,12 @@ class Stack:
         Raises StackError in one sentence, and leaves nothing running, when it fails.
         Everything ends with this Python process, unless `detach` is called.
         """
-        self._layout.create()
         with self._lock():
             if running_pids(self._layout):
                 raise StackError(
                     f"A stack runs under {self._layout.root}: attach to it or stop it."
                 )
+            self._layout.create()
             kill_all(self._layout)  # what a killed run may have left without a pid file
             self._require_same_size()
             self._progress("parts", "looking for what is missing")
@@ -217,6 +217,8 @@ class Stack:
                 for name, process in self.processes.items()
                 if not process.is_running()
             ]
+            if missing:
+                require_jars(self._started.endpoints.jars_dir)
             for name in missing:
                 self.processes[name].start()
         self.wait_ready()
@@ -259,8 +261,8 @@ class Stack:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """One start or stop at a time in a state directory."""
-        self._layout.root.mkdir(parents=True, exist_ok=True)
-        with self._layout.lock_file.open("w") as file:
+        self._layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(self._layout.lock_file, "w", opener=private) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -283,10 +285,11 @@ class Stack:
 
     def _compose(self, parts: Parts, ports: Mapping[str, int]) -> _Components:
         layout, config, patience = self._layout, self.config, self._patience
-        # Patroni runs from this Python environment and from the Python beneath it,
-        # which may lie in somebody's home: its user must get to both.
-        python = [Path(sys.prefix), Path(sys.executable).resolve().parent]
-        servant = find_servant([layout.root, *python])
+        servant = make_servant(
+            [layout.root, layout.all_data],
+            [layout.all_data, *python_folders()],
+            python_files(),
+        )
         settings = PostgresSettings(
             layout=layout,
             parts=parts,
@@ -299,8 +302,7 @@ class Stack:
         etcd: Etcd | None = None
         postgres: Postgres
         if config.postgres > 1:
-            etcd_ports = (ports["etcd"], ports["etcd-peer"])
-            etcd = Etcd(layout, parts, servant, etcd_ports, patience)
+            etcd = Etcd(layout, parts, servant, ports["etcd"], patience)
             postgres = PatroniCluster(settings, ports["etcd"], patience)
         else:
             postgres = PlainServer(settings, patience)

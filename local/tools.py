@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from local.errors import StackError
+from local.files import UMASK
 from local.java import ClassData, Jvm
 from local.layout import Layout, read_json
 
@@ -86,6 +87,7 @@ def main() -> None:
         java = command(tool, arguments, default_state_dir())
     except StackError as error:
         sys.exit(f"{tool}: {error}")
+    os.umask(UMASK)
     os.execv(java[0], java)
 
 

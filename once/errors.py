@@ -21,9 +21,18 @@ from __future__ import annotations
 import psycopg
 from confluent_kafka import KafkaError, KafkaException
 
+from once.redact import printable, redacted
+
 
 class OnceError(Exception):
-    """Base of the tree; its message is one sentence for a person."""
+    """Base of the tree; its message is one sentence for a person.
+
+    It is logged, printed and answered to probes: no password stays in it, whoever
+    made it, and nothing that a terminal would obey.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(redacted(message), kept="\n"))
 
 
 class Retriable(OnceError):

@@ -8,27 +8,19 @@
 
 Liveness is progress, not "the thread is alive": client calls can hang. A restart is
 the cure for a hang and not for an outage, so checks of other systems are readiness.
+How requests are read and answered is in health_http.py.
 """
 
-import json
-import socket
-import socketserver
-import threading
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from once import logs
+from once.health_http import Answer, HttpThread
+from once.redact import redacted
 from once.telemetry import SCRAPE_CONTENT_TYPE
 
-# A client that connects and stays silent gives its thread back after this long.
-CLIENT_SECONDS_MAX = 5
-
 Check = Callable[[], str | None]
-
-log = logs.get(__name__)
 
 
 class Progress:
@@ -59,7 +51,7 @@ class Progress:
 
 
 class HealthServer:
-    """Serves the three paths from a daemon thread until `close()`.
+    """Serves the three paths from a thread of its own until `close()`.
 
     ::
 
@@ -67,8 +59,8 @@ class HealthServer:
             print(health.url)
 
     A readiness check returns None or one sentence; one that raises counts as failing
-    with the exception as its sentence. Checks run on the caller's request, in its
-    thread: they read state that the main loop keeps, they do no slow work.
+    with the exception as its sentence. Checks read state that the main loop keeps,
+    they do no slow work: /livez is answered beside them, not after them.
     """
 
     def __init__(
@@ -82,23 +74,20 @@ class HealthServer:
         self._progress = progress
         self._checks = checks
         self._scrape = scrape
-        try:
-            self._server = _Server((host, port), _Handler, self)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"cannot serve health and metrics on {host}:{port}"
-                f" ({error.strerror}); choose another port, or 0 for a free one",
-            ) from error
-        self.host = host
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": 0.1},
-            name="health",
-            daemon=True,
+        self._http = HttpThread(
+            {
+                "/livez": lambda: Answer.of_json(*self.live()),
+                "/readyz": lambda: Answer.of_json(*self.ready()),
+                "/metrics": lambda: Answer(
+                    HTTPStatus.OK, self.metrics(), SCRAPE_CONTENT_TYPE
+                ),
+            },
+            host,
+            port,
+            at_once="/livez",
         )
-        self._thread.start()
+        self.host = host
+        self.port = self._http.port
 
     @property
     def url(self) -> str:
@@ -108,10 +97,7 @@ class HealthServer:
 
     def close(self) -> None:
         """Stop serving and free the port. May be called twice."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
+        self._http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,67 +138,7 @@ def _failing(message: str) -> tuple[HTTPStatus, dict[str, Any]]:
 
 def _ask(check: Check) -> str | None:
     try:
-        return check()
+        reason = check()
     except Exception as error:  # a broken check is an answer, not a crash
-        return f"the check itself failed: {type(error).__name__}: {error}"
-
-
-class _Server(ThreadingHTTPServer):
-    """The standard library's server, without its name look-up and its tracebacks."""
-
-    def __init__(
-        self,
-        address: tuple[str, int],
-        handler: type[BaseHTTPRequestHandler],
-        health: HealthServer,
-    ) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        self.health = health
-        super().__init__(address, handler)
-
-    def server_bind(self) -> None:
-        # HTTPServer's own asks the DNS for this machine's name, which can take seconds.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), 0
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # Almost always a probe that hung up. Never a reason to write to stderr.
-        log.debug("health request failed", client=client_address, exc_info=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    server_version = "once"
-    sys_version = ""
-    timeout = CLIENT_SECONDS_MAX
-
-    def do_GET(self) -> None:
-        health = self.server.health
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            self._answer(HTTPStatus.OK, health.metrics(), SCRAPE_CONTENT_TYPE)
-        elif path == "/livez":
-            self._json(*health.live())
-        elif path == "/readyz":
-            self._json(*health.ready())
-        else:
-            message = "there is /livez, /readyz and /metrics here"
-            self._json(HTTPStatus.NOT_FOUND, {"status": "absent", "message": message})
-
-    do_HEAD = do_GET
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: probes come every few seconds."""
-
-    def _json(self, status: HTTPStatus, body: dict[str, Any]) -> None:
-        self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
-
-    def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        reason = f"the check itself failed: {type(error).__name__}: {error}"
+    return None if reason is None else redacted(reason)

@@ -57,6 +57,13 @@ class HttpMetrics:
                 name, [_observed(read)], "{record}", what
             )
 
+    def watch_keys(self, age_s: Callable[[], float]) -> None:
+        """Ask this at every scrape: since when the issuer's keys may have changed."""
+        what = "since the issuer's keys were read"
+        self._meter.create_observable_gauge(
+            names.ISSUER_KEYS_AGE, [_observed(age_s)], "s", what
+        )
+
 
 class FollowMetrics:
     """What a follower of the log has taken in, and what it keeps of that."""
@@ -81,6 +88,6 @@ class FollowMetrics:
 
 
 def _observed(
-    read: Callable[[], int],
+    read: Callable[[], float],
 ) -> Callable[[CallbackOptions], list[Observation]]:
     return lambda _: [Observation(read())]

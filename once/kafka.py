@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from once import logs
 from once.errors import Defect
+from once.redact import without_secrets_of
 
 log = logs.get(__name__)
 C = TypeVar("C")
@@ -87,6 +88,7 @@ def client(
         reason = error.args[0].str()
     except (TypeError, ValueError) as error:
         reason = str(error)
+    reason = without_secrets_of(settings, reason)
     raise Defect(
         f"the settings of the Kafka client are wrong: {reason}; look at ..._KAFKA and "
         "..._BOOTSTRAP_SERVERS (docs/operations.md)"

@@ -4,15 +4,26 @@ Standard output belongs to what a program answers; logs never mix with it. The s
 library's logging (clients, servers) goes through the same processors, so that every
 line has the same fields: timestamp (UTC, ISO 8601), level, event, logger, service,
 instance, and trace_id and span_id while a span is current.
+
+No line shows a password: not in what is logged, not in a traceback, which is without
+local variables. On a terminal nothing that came from outside is obeyed as a control.
 """
 
 import logging
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from once.redact import HIDDEN, is_secret, printable, redacted
+
+# They log every request, with its address, for nobody.
+TALKATIVE = ("httpx", "httpcore")
+# What is made of several lines.
+_TRACES = ("exception", "stack")
 
 
 def configure(
@@ -51,6 +62,8 @@ def configure(
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(number)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
@@ -93,14 +106,54 @@ def _formatter(
     if as_json is None:
         as_json = not stream.isatty()
     rendering: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        _redact,
     ]
     if as_json:
-        rendering.append(structlog.processors.format_exc_info)
         rendering.append(structlog.processors.JSONRenderer())
     else:
-        rendering.append(structlog.dev.ConsoleRenderer(colors=stream.isatty()))
+        rendering.append(_escape)
+        rendering.append(
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(),
+                # The one that is formatted already, and the one without locals.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
         processors=rendering,
     )
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Take passwords out of every value, however deep."""
+    return {
+        key: HIDDEN if is_secret(str(key)) else _clean(value)
+        for key, value in event.items()
+    }
+
+
+def _clean(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return _redact(None, "", dict(value))
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(each) for each in value]
+    return redacted(repr(value))
+
+
+def _escape(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Show controls of a terminal instead of sending them to it."""
+    return {
+        key: (
+            printable(value, kept="\n" if key in _TRACES else "")
+            if isinstance(value, str)
+            else value
+        )
+        for key, value in event.items()
+    }

@@ -47,6 +47,7 @@ BACKLOG_RECORDS: Final = "once.backlog.records"
 WATCHED_RECORDS: Final = "once.watched.records"
 FOLLOWED_RECORDS: Final = "once.followed.records"
 INDEX_SIZE: Final = "once.index.size"
+ISSUER_KEYS_AGE: Final = "once.issuer.keys.age"
 
 # -- metrics of both ------------------------------------------------------------------
 RECYCLES: Final = "once.recycles"

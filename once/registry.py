@@ -50,6 +50,24 @@ def _trust(ca: Path | None) -> ssl.SSLContext | bool:
         raise Defect(f"the registry's authority {ca} cannot be read: {error}") from None
 
 
+def _without_login(url: str) -> tuple[str, tuple[str, str] | None]:
+    """The address as it may be shown, and who we are there. Raises Defect."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        # Not shown: what cannot be read may well be half a password.
+        raise Defect(
+            "the registry's address is no URL; look at ..._REGISTRY_URL, and write "
+            "special characters of a password as %XX"
+        )
+    if not parsed.userinfo:
+        return url, None
+    shown = str(parsed.copy_with(username=None, password=None))
+    return shown, (parsed.username, parsed.password)
+
+
 class UnknownSchema(LookupError):
     """The registry answered: no schema has this id."""
 
@@ -93,11 +111,12 @@ class Registry:
     ) -> None:
         """`url` ends where /subjects and /schemas begin.
 
-        `ca` vouches for a registry with TLS; None: the usual ones. Raises Defect.
+        A name and a password in it are sent, and never shown. `ca` vouches for a
+        registry with TLS; None: the usual ones. Raises Defect.
         """
-        self.url = url
+        self.url, login = _without_login(url)
         self._http = httpx.Client(
-            base_url=url, timeout=timeout_seconds, verify=_trust(ca)
+            base_url=self.url, auth=login, timeout=timeout_seconds, verify=_trust(ca)
         )
         self._by_id: dict[int, _Registered] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -56,6 +57,7 @@ def open_accounts(
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # whatever is written, nobody else reads
     try:
         app()
     except OnceError as error:

@@ -19,6 +19,7 @@ from rich.text import Text
 from consumers.console.states import Sighting, State
 from consumers.console.values import Decoded, ValueDecoder, readable
 from once.headers import headers_of
+from once.redact import printable
 
 ITEMS_SHOWN_MAX = 10  # of an array, on a terminal
 HEX_SHOWN_MAX = 256  # digits, on a terminal
@@ -100,11 +101,7 @@ def pretty(of: Shown) -> Text:
 
 def safe(text: str) -> str:
     """The text with everything unprintable (controls, directions) escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
+    return printable(text)
 
 
 def _value_lines(value: Decoded) -> Iterator[Text]:

@@ -1,10 +1,9 @@
--- Single PUTs, every one a transfer of its own. Arguments: accounts, merchants, run (hex),
--- and the mean pause of a connection between answer and next request, in ms.
+-- Single PUTs, every one a transfer of its own. Arguments: accounts, merchants, run (hex).
 local count = 0
-local accounts, merchants, run, pause
+local accounts, merchants, run
 
 function init(args)
-  accounts, merchants, run, pause = tonumber(args[1]), tonumber(args[2]), args[3], tonumber(args[4])
+  accounts, merchants, run = tonumber(args[1]), tonumber(args[2]), args[3]
   math.randomseed(tonumber(run, 16))
 end
 
@@ -15,11 +14,6 @@ function request()
     '{"debit_account":%d,"credit_account":%d,"amount":%d,"currency":"EUR"}',
     math.random(1, accounts), accounts + math.random(1, merchants), math.random(1, 100))
   return wrk.format("PUT", path, { ["Content-Type"] = "application/json" }, body)
-end
-
-function delay()
-  if pause == 0 then return 0 end
-  return math.random(0, 2 * pause)
 end
 
 dofile(debug.getinfo(1, "S").source:match("@?(.*/)") .. "report.lua")

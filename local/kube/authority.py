@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from local.credentials import write_secret
+from local.credentials import PUBLIC, write_secret
+from local.files import replace_file
 
 CLIENT = ("client.invalid",)  # a certificate must name something; a client is nowhere
 ORGANIZATION = "Once, local cluster"
@@ -45,7 +46,7 @@ class Authority:
         folder.mkdir(parents=True, exist_ok=True)
         self._ca = trustme.CA(organization_name=ORGANIZATION)
         write_secret(key, self._ca.private_key_pem.bytes())
-        self._ca.cert_pem.write_to_path(self.certificate)
+        replace_file(self.certificate, self._ca.cert_pem.bytes(), mode=PUBLIC)
 
     def issue(self, common_name: str, *names: str) -> Pair:
         """A new certificate for a server (its names) or a client (none)."""
@@ -75,4 +76,4 @@ class Authority:
         pair = self.issue(names[0], *names)
         write_secret(self.folder / f"{name}-key.pem", pair.key)
         write_secret(self.folder / f"{name}-both.pem", pair.key + pair.chain)
-        target.write_bytes(pair.chain)
+        replace_file(target, pair.chain, mode=PUBLIC)

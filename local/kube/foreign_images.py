@@ -20,9 +20,9 @@ from local.kube.versions import (
     KUBERNETES,
     PROGRAMS,
 )
-from local.parts import find_or_fetch
+from local.parts import find_or_fetch, pom_property
 
-APICURIO = "3.3.3"
+APICURIO = pom_property("apicurio.version")
 REPOSITORY = "once"
 PAUSE = f"{REPOSITORY}/pause:1"
 NOBODY = "999"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from rich.progress import (
 
 from once import logs
 from once.errors import OnceError, exit_status
+from once.redact import printable
 from once.settings import load
 from producers.store import lines
 from producers.store.acknowledgements import AcknowledgementLog
@@ -68,7 +70,8 @@ def emit(
 
     def reject(number: int, reason: str) -> None:
         rejected.append(number)
-        stderr.print(f"line {number}: {reason}", markup=False, highlight=False)
+        said = printable(f"line {number}: {reason}")  # it may quote the line
+        stderr.print(said, markup=False, highlight=False)
 
     population = Population(accounts, merchants, hot_share, amount_max)
     with ExitStack() as stack:
@@ -154,6 +157,7 @@ def _shown(
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # journal, index and acknowledgements are payments
     try:
         app()
     except OnceError as error:

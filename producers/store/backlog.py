@@ -61,6 +61,9 @@ class Backlog(Protocol):
     def room(self) -> int:
         """How many more entries fit."""
 
+    def trouble(self) -> str | None:
+        """Why an append would fail, beside room; None: nothing is known."""
+
     def __len__(self) -> int: ...
 
     def close(self) -> None: ...
@@ -130,6 +133,9 @@ class MemoryBacklog:
 
     def room(self) -> int:
         return max(0, self._entries_max - len(self._entries))
+
+    def trouble(self) -> str | None:
+        return None
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -15,16 +15,19 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from uuid import UUID
 
 import httpx
 
-from once.backoff import pauses
-from once.errors import Indeterminate, OnceError
+from once.backoff import MAX_SECONDS, pauses
+from once.errors import Defect, Indeterminate, OnceError
 from producers.store.api.models import BatchAnswer, ProblemDetails, TransferStatus
+from producers.store.settings import is_loopback
 from producers.store.transfers import TransferLine
 
 DEADLINE_SECONDS = 60.0
@@ -69,7 +72,16 @@ class StoreClient:
 
         `name` is the Store's in its certificate, where `url` has another (a tunnel, an
         address). `on_repeat` is told why an attempt was not the last.
+
+        Raises Defect where a token would go over a network in the clear.
         """
+        at = httpx.URL(url)
+        here = is_loopback(at.host)
+        if token is not None and at.scheme != "https" and not here:
+            raise Defect(
+                f"a token is not sent in the clear to {at.host}: give the Store's "
+                "https:// address (http:// is for loopback alone)"
+            )
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._extensions = {} if name is None else {"sni_hostname": name}
         self._on_repeat = on_repeat
@@ -78,6 +90,7 @@ class StoreClient:
             headers=headers,
             verify=trust if trust is not None else True,
             timeout=ANSWER_SECONDS_MAX,
+            trust_env=not here,  # a proxy is elsewhere: it would see the token
         )
         self._deadline_s = deadline_s
 
@@ -131,29 +144,41 @@ class StoreClient:
         return TransferStatus.model_validate_json(answer.content)
 
     def events(self, transfer_id: UUID) -> Iterator[TransferStatus]:
-        """Every status from now on, the final one last. Raises StoreRefused.
+        """Every status from now on, the final one last; a status may come twice.
 
-        Asks again when the connection breaks; a status may then come twice.
+        Asks again when the connection breaks, when the stream ends before the final
+        status, and where `send` would. Raises StoreRefused, and DeadlineExceeded when
+        no stream stayed open within the deadline.
         """
         attempts = self._attempts()
         while True:
+            at_least_s = 0.0
             try:
-                for status in self._events(transfer_id):
+                for status in self._events(transfer_id, attempts):
                     yield status
                     if status.state.final:
                         return
+                why = "the events ended before the final one"
             except httpx.TransportError as error:
-                attempts.rest(str(error))
+                why = f"{type(error).__name__}: {error}"
+            except _Later as later:
+                why, at_least_s = str(later), later.at_least_s
+            attempts.rest(why, at_least_s)
 
-    def _events(self, transfer_id: UUID) -> Iterator[TransferStatus]:
+    def _events(
+        self, transfer_id: UUID, attempts: _Attempts
+    ) -> Iterator[TransferStatus]:
         path = f"/v1/transfers/{transfer_id}/events"
         with self._http.stream(
             "GET", path, timeout=DEADLINE_SECONDS, extensions=self._extensions
         ) as answer:
             if answer.is_error:
                 answer.read()
-                raise _refused(answer)
+                _raise_error(answer)
+            opened = time.monotonic()
             for line in answer.iter_lines():
+                if time.monotonic() - opened > MAX_SECONDS:
+                    attempts.begin()  # it was open: what follows is new trouble
                 if line.startswith("data: "):
                     yield TransferStatus.model_validate_json(line[6:])
 
@@ -180,15 +205,21 @@ class StoreClient:
                 answer = self._http.request(
                     method, path, **request, extensions=self._extensions
                 )
+                if not answer.is_error:
+                    return answer
+                _raise_error(answer)
             except httpx.TransportError as error:
                 attempts.rest(f"{type(error).__name__}: {error}")
-                continue
-            if not answer.is_error:
-                return answer
-            if answer.status_code not in REPEATABLE:
-                raise _refused(answer)
-            retry_after_s = float(answer.headers.get("Retry-After", 0))
-            attempts.rest(str(_refused(answer)), retry_after_s)
+            except _Later as later:
+                attempts.rest(str(later), later.at_least_s)
+
+
+class _Later(Exception):
+    """Not now: the Store, or what is before it, may say yes later."""
+
+    def __init__(self, why: str, at_least_s: float) -> None:
+        super().__init__(why)
+        self.at_least_s = at_least_s
 
 
 class _Attempts:
@@ -200,7 +231,11 @@ class _Attempts:
         self._url = url
         self._on_repeat = on_repeat
         self._deadline_s = deadline_s
-        self._end = time.monotonic() + deadline_s
+        self.begin()
+
+    def begin(self) -> None:
+        """From now on, as if nothing had been tried."""
+        self._end = time.monotonic() + self._deadline_s
         self._pauses = pauses()
 
     def rest(self, why: str, at_least_s: float = 0.0) -> None:
@@ -213,6 +248,35 @@ class _Attempts:
                 f"({why}); send it again, with the same id"
             )
         time.sleep(pause)  # the Store said when, or nobody can say
+
+
+def _raise_error(answer: httpx.Response) -> NoReturn:
+    """Raise _Later, or StoreRefused where the same request stays wrong."""
+    refused = _refused(answer)
+    if answer.status_code in REPEATABLE:
+        raise _Later(str(refused), retry_after_s(answer.headers))
+    raise refused
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """What Retry-After asks for: seconds, or until a date; 0 when it says neither.
+
+    A date is compared with the answer's own, so that our clock may be wrong.
+    """
+    said = headers.get("Retry-After", "").strip()
+    if said.isascii() and said.isdigit():
+        return float(said)
+    then = _date(said)
+    now = _date(headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds()) if then else 0.0
+
+
+def _date(said: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(said)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _refused(answer: httpx.Response) -> StoreRefused:

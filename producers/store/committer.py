@@ -145,11 +145,21 @@ class Committer:
         receipts = by_client(entry.receipt for entry in entries)
         chunk = Chunk.of([entry.line for entry in entries])
         emitter.emit(chunk, receipts)
-        # Known here before it leaves the backlog, so that nobody finds it in neither.
-        self._index.write(Facts({emitter.incarnation: receipts}))
+        self._note(Facts({emitter.incarnation: receipts}))
         ids = [entry.receipt.transfer_id for entry in entries]
         self._acknowledged.append(ids)
         self._committed(self._backlog.remove(len(entries)), ids)
+
+    def _note(self, facts: Facts) -> None:
+        """Known here before it leaves the backlog, so that nobody finds it in neither.
+
+        An index that fails stops no money: its follower reads all of it again.
+        """
+        try:
+            self._index.write(facts)
+        except (sqlite3.Error, OSError) as error:
+            self._index.incomplete.set()
+            log.warning("the index lacks what was committed now", error=str(error))
 
     def _pause(self, seconds: float) -> None:
         """Between attempts: waiting out an outage is no stall."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from producers.store.ids import uuid7s
 from producers.store.transfers import Chunk, now_ms
@@ -34,8 +35,8 @@ class Generator:
         self._random = np.random.default_rng(seed)
         self._ids = np.random.default_rng()  # ids never repeat, whatever the seed
 
-    def chunk(self, count: int) -> Chunk:
-        """The next `count` transfers, created now."""
+    def chunk(self, count: int, created_ms: NDArray[np.int64] | None = None) -> Chunk:
+        """The next `count` transfers, created now, or each at its own time."""
         who, random = self.population, self._random
         payers = random.integers(1, who.accounts + 1, count)
         payees = random.integers(
@@ -43,7 +44,8 @@ class Generator:
         )
         if who.hot_share:
             payees[random.random(count) < who.hot_share] = who.accounts + 1
-        created_ms = now_ms()
+        if created_ms is None:
+            created_ms = np.full(count, now_ms())
         return Chunk(
             transfer_ids=uuid7s(count, created_ms, self._ids),
             debit_accounts=payers.tolist(),
@@ -51,5 +53,5 @@ class Generator:
             amounts=random.integers(1, who.amount_max + 1, count).tolist(),
             currencies=[CURRENCY] * count,
             memos=[""] * count,
-            created_at_ms=[created_ms] * count,
+            created_at_ms=created_ms.tolist(),
         )

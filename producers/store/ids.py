@@ -5,63 +5,88 @@ UUIDs of version 7, by the time, and 8, of one's own content (RFC 9562, 5.7 and 
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, WithJsonSchema
-
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+)
+from pydantic_core import core_schema
 
-_SPELLING = re.compile(
-    "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
+_SPELLING = (
+    "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
 )
 MADE_HERE = 8  # the version of ids made from Idempotency-Keys
 
 
-def transfer_id_of(text: Any) -> UUID:
-    """The transfer_id that a client has written. Raises ValueError, for people.
+class _Spelled:
+    """A UUID that is read from its one spelling only (RFC 9562, 4).
 
-    One spelling (RFC 9562, 4; capitals are the same letters), so that no two texts that
-    a proxy or a log tells apart mean one transfer. The nil id stands in results for an
-    id that was unreadable.
+    Capitals are the same letters. So no two texts that a proxy or a log tells apart
+    mean one transfer.
     """
-    if isinstance(text, UUID):
-        found = text
-    elif isinstance(text, str) and _SPELLING.fullmatch(text):
-        found = UUID(text)
-    else:
-        raise ValueError("must be a UUID, as 0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c4d")
-    if not found.int:
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        spelled = core_schema.chain_schema(
+            [
+                core_schema.str_schema(pattern=_SPELLING, strict=True),
+                core_schema.uuid_schema(strict=False),
+            ]
+        )
+        made = core_schema.is_instance_schema(UUID)
+        either = core_schema.union_schema([made, spelled], mode="left_to_right")
+        return core_schema.custom_error_schema(
+            core_schema.json_or_python_schema(spelled, either),
+            custom_error_type="transfer_id",
+            custom_error_message="must be a UUID, as "
+            "0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c4d",
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "format": "uuid"}
+
+
+def _not_nil(found: UUID) -> UUID:
+    if not found.int:  # in results it stands for an id that was unreadable
         raise ValueError("must not be all zero")
     return found
 
 
-def new_transfer_id_of(text: Any) -> UUID:
-    """The same, of a transfer to send: not one that only a key makes."""
-    found = transfer_id_of(text)
-    if found.version == MADE_HERE:
-        # Whoever knows a client's name and key knows this id, and could take it.
+def _not_made_here(found: UUID) -> UUID:
+    # Whoever knows a client's name and key knows such an id, and could take it.
+    if found.int >> 76 & 0xF == MADE_HERE:
         raise ValueError("must not be of version 8: such ids are made here, of keys")
     return found
 
 
-TransferId = Annotated[
-    UUID,
-    BeforeValidator(transfer_id_of),
-    WithJsonSchema({"type": "string", "format": "uuid"}),
-]
-NewTransferId = Annotated[
-    UUID,
-    BeforeValidator(new_transfer_id_of),
-    WithJsonSchema({"type": "string", "format": "uuid"}),
-]
+TransferId = Annotated[UUID, _Spelled, AfterValidator(_not_nil)]
+NewTransferId = Annotated[TransferId, AfterValidator(_not_made_here)]
+_NEW: TypeAdapter[UUID] = TypeAdapter(NewTransferId)
 
 
-def uuid7s(count: int, now_ms: int, random: np.random.Generator) -> list[bytes]:
-    """UUIDs of version 7: time-ordered, so indexes stay warm."""
+def new_transfer_id_of(text: str) -> UUID:
+    """The id of a transfer to send, from its spelling. Raises ValueError."""
+    return _NEW.validate_python(text)
+
+
+def uuid7s(
+    count: int, now_ms: int | NDArray[np.int64], random: np.random.Generator
+) -> list[bytes]:
+    """UUIDs of version 7: time-ordered, so indexes stay warm. One time, or one each."""
     octets = np.frombuffer(random.bytes(16 * count), np.uint8).reshape(count, 16).copy()
-    octets[:, :6] = np.frombuffer(now_ms.to_bytes(6, "big"), np.uint8)
+    times = np.atleast_1d(now_ms).astype(">u8").view(np.uint8).reshape(-1, 8)
+    octets[:, :6] = times[:, 2:]
     octets[:, 6] = octets[:, 6] & 0x0F | 0x70
     octets[:, 8] = octets[:, 8] & 0x3F | 0x80
     ids: list[bytes] = octets.view("V16").ravel().tolist()

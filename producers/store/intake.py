@@ -7,6 +7,7 @@ Lives in the event loop; the append itself runs in a thread.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from once import logs
 from producers.store.backlog import Backlog, Entry, Full
 from producers.store.problems import Kind, Problem
 from producers.store.receipts import Receipt
+from producers.store.sqlite import is_full
 
 log = logs.get(__name__)
 
@@ -119,9 +121,11 @@ class Intake:
         problem = _full(self.backlog)
         if not isinstance(error, Full):
             log.error("the journal failed", error=str(error))
+            full = isinstance(error, sqlite3.Error) and is_full(error)
+            why = "Its disk is full. " if full else ""
             problem = Problem(
                 Kind.JOURNAL_FAILED,
-                "It may be accepted or not. Send it again with the same id.",
+                f"{why}It may be accepted or not. Send it again with the same id.",
                 RETRY_AFTER_SECONDS,
             )
         for arrival in group:

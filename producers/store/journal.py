@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -54,6 +55,11 @@ SELECT max(number), json_group_array(json_array(
 FROM (SELECT * FROM entries WHERE number > :after AND number <= :counted
       ORDER BY number LIMIT :most)
 """
+_LAST_OF = """
+SELECT max(number) FROM
+(SELECT number FROM entries WHERE number > :removed ORDER BY number LIMIT :count)
+"""
+ROOM_BYTES_MIN = 16 << 20  # less is a full disk: a commit needs some, too
 
 
 class Journal:
@@ -97,8 +103,11 @@ class Journal:
         self._reader = connect(path, "NORMAL")
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._changed = threading.Condition()
-        # All four change together, under the condition. Entries that are in the file
+        self._folder = path.resolve().parent
+        self._failed: str | None = None  # the last write, and why
+        # All five change together, under the condition. Entries that are in the file
         # and not counted yet are not there: an append counts after its COMMIT.
+        self._removed = 0  # the last number that was; the file may have it still
         self._taken = 0  # the last number that was
         self._counted = 0  # the last number that is in the counts
         self._count = self._waiting = 0  # all; those that were not taken
@@ -115,9 +124,11 @@ class Journal:
                     (last,) = self._writer.execute(
                         "SELECT last_insert_rowid()"
                     ).fetchone()
-            except sqlite3.Error:
+            except sqlite3.Error as error:
+                self._failed = str(error)
                 self._count_again()  # a COMMIT that fails may have had its effect
                 raise
+            self._failed = None
             with self._changed:
                 self._counted = int(last)
                 self._count += len(entries)
@@ -130,8 +141,8 @@ class Journal:
         with self._changed, self._reading:
             self._count, self._waiting, self._counted = self._reader.execute(
                 "SELECT count(*), count(*) FILTER (WHERE number > :taken),"
-                " coalesce(max(number), :taken) FROM entries",
-                {"taken": self._taken},
+                " coalesce(max(number), :taken) FROM entries WHERE number > :removed",
+                {"taken": self._taken, "removed": self._removed},
             ).fetchone()
             self._changed.notify_all()
 
@@ -151,18 +162,34 @@ class Journal:
         return taken
 
     def remove(self, count: int) -> int:
+        bounds = {"removed": self._removed, "count": count}
         with self._writing:
-            with self._remover:
-                self._remover.execute("BEGIN IMMEDIATE")
-                (last,) = self._remover.execute(
-                    "SELECT max(number) FROM"
-                    " (SELECT number FROM entries ORDER BY number LIMIT ?)",
-                    (count,),
-                ).fetchone()
-                self._remover.execute("DELETE FROM entries WHERE number <= ?", (last,))
+            (last,) = self._remover.execute(_LAST_OF, bounds).fetchone()
+            try:
+                with self._remover:
+                    self._remover.execute("BEGIN IMMEDIATE")
+                    self._remover.execute(
+                        "DELETE FROM entries WHERE number <= ?", (last,)
+                    )
+            except sqlite3.OperationalError as error:
+                # Also to delete needs room. It is sent, so that what is behind it can
+                # be, too; the next removal takes it with it, or the next start sends it
+                # once more.
+                if damages(error):
+                    raise
+                self._failed = str(error)
             with self._changed:  # before an append can count again
+                self._removed = int(last)
                 self._count -= count
         return int(last)
+
+    def trouble(self) -> str | None:
+        if self._failed is None:
+            return None
+        free = os.statvfs(self._folder)
+        if free.f_bavail * free.f_frsize >= ROOM_BYTES_MIN:
+            return None  # let the next one try
+        return f"the journal's disk is full ({self._failed}); make room on it"
 
     def withdraw(self, first: int, last: int) -> bool:
         return False  # it was promised
@@ -174,8 +201,8 @@ class Journal:
         with self._reading:
             rows = self._reader.execute(
                 "SELECT transfer_id, client, digest FROM entries"
-                f" WHERE transfer_id IN ({places})",
-                transfer_ids,
+                f" WHERE transfer_id IN ({places}) AND number > ?",
+                (*transfer_ids, self._removed),
             ).fetchall()
         return [Receipt(*row) for row in rows]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pydantic import ValidationError
 
-from producers.store.transfers import Chunk, TransferLine, repeated_field
+from producers.store.transfers import Chunk, ClientLine, TransferLine, repeated_field
 
 LINE_BYTES_MAX = 4_096
 
@@ -23,7 +23,7 @@ def chunks(
             reject(number, f"{len(line)} bytes, allowed are {LINE_BYTES_MAX}")
             continue
         try:
-            found = TransferLine.model_validate_json(line)
+            found = ClientLine.model_validate_json(line)
         except ValidationError as error:
             reject(number, _sentence(error))
             continue

@@ -77,8 +77,9 @@ class Service:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises OnceError when it cannot go on."""
         self._loop = asyncio.get_running_loop()
-        for talkative in ("uvicorn.error", "httpx"):
-            logging.getLogger(talkative).setLevel(logging.WARNING)
+        # Whatever goes wrong in a request is logged where it is answered.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         # Three threads share the interpreter with the loop; each waits at most so long
         # for its turn, many times per Kafka transaction.
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -104,11 +105,14 @@ class Service:
             "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
         )
         closing(telemetry.shutdown)
+        metrics = HttpMetrics(telemetry.meter, telemetry.registry)
         doorman = anyone
         if not settings.demo:
             gate = Gate(settings)
             await gate.open()
+            closing(gate.close)
             doorman = gate.client
+            metrics.watch_keys(gate.keys_age_s)
         index = Index(
             settings.index or self._temporary(),
             Verdicts(),
@@ -127,7 +131,6 @@ class Service:
             lambda: follower.check() or filler.check(),
             settings.queued_after_ms / 1000,
         )
-        metrics = HttpMetrics(telemetry.meter, telemetry.registry)
         metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
         app = create_app(desk, doorman, settings, metrics.request)
         config = server_config(app, settings)
@@ -229,6 +232,8 @@ class Service:
                 return "this Store is leaving"
             if not backlog.room():
                 return "the backlog is full"
+            if (trouble := backlog.trouble()) is not None:
+                return trouble
             # With a journal it accepts while Kafka is away: that is what it is for.
             return committer.stalled() if backlog.durable else committer.check()
 

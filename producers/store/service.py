@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from once import logs
 from once.health import Progress
 from once.kafka import Trouble
@@ -24,7 +26,7 @@ from producers.store.opening import (
     serve_health,
 )
 from producers.store.settings import StoreSettings
-from producers.store.transfers import Chunk
+from producers.store.transfers import Chunk, now_ms
 
 log = logs.get(__name__)
 
@@ -122,17 +124,30 @@ def paced(
     """Made-up chunks: `count` transfers in all, at most `rate` a second.
 
     A chunk has what fell due since the last one, so a slow commit is made up for by a
-    larger transaction, not by more of them.
+    larger transaction, not by more of them. Each was created when it was due: who
+    measures its age sees also what it waited here, behind a commit that took long.
     """
+    if rate is None:
+        yield from _unpaced(generator, settings.transaction_records_max, count)
+        return
     made, largest = 0, settings.transaction_records_max
-    began = time.monotonic()
+    began, began_ms = time.monotonic(), now_ms()
     while count is None or made < count:
-        size = largest
-        if rate is not None:
-            time.sleep(settings.transaction_linger_ms / 1000)  # the pace is the point
-            due = int(rate * (time.monotonic() - began)) - made
-            size = min(largest, max(1, due))
-        if count is not None:
-            size = min(size, count - made)
-        made += size
+        time.sleep(settings.transaction_linger_ms / 1000)  # the pace is the point
+        due = int(rate * (time.monotonic() - began)) - made
+        left = due if count is None else count - made
+        size = min(largest, due, left)
+        if size > 0:
+            numbers = np.arange(made, made + size)
+            yield generator.chunk(size, began_ms + (numbers * 1000 / rate).astype(int))
+            made += size
+
+
+def _unpaced(
+    generator: Generator, records_max: int, count: int | None
+) -> Iterator[Chunk]:
+    made = 0
+    while count is None or made < count:
+        size = records_max if count is None else min(records_max, count - made)
         yield generator.chunk(size)
+        made += size

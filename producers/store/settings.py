@@ -96,7 +96,7 @@ class ServeSettings(StoreSettings):
     @model_validator(mode="after")
     def _safe(self) -> Self:
         if self.demo:
-            if not _is_loopback(self.host):
+            if not is_loopback(self.host):
                 said = f"loopback STORE_HOST only, not {self.host!r}"
                 raise ValueError(f"STORE_DEMO serves on a {said}")
         elif not (self.tls_cert and self.tls_key and self.jwks):
@@ -122,7 +122,8 @@ class SmokeSettings(BaseSettings):
     wait_seconds: float = Field(30.0, gt=0, description="for one answer")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether what goes to this address or name stays on this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:  # a name

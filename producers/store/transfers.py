@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from producers.store.ids import TransferId
 
@@ -19,6 +26,13 @@ INT64_MAX = 2**63 - 1
 # What does something where a memo is shown: NUL, ESC, line ends, turns of direction.
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _CONTROLS = re.compile(f"[{CONTROLS}]")
+
+
+def _shown(memo: str) -> str:
+    if _CONTROLS.search(memo):
+        raise ValueError("must not hold control characters")
+    return memo
+
 
 AccountNumber = Annotated[int, Field(gt=0, le=INT64_MAX)]
 
@@ -38,9 +52,7 @@ class TransferLine(BaseModel):
     credit_account: AccountNumber
     amount: Annotated[int, Field(gt=0, le=INT64_MAX)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    memo: Annotated[
-        str, Field(json_schema_extra={"pattern": f"^[^{CONTROLS}]*$", "maxLength": 140})
-    ] = ""
+    memo: str = ""
     created_at_ms: Annotated[int, Field(ge=0, le=253_402_300_799_999)] = Field(
         default_factory=lambda: now_ms()
     )
@@ -48,8 +60,8 @@ class TransferLine(BaseModel):
     @field_validator("memo")
     @classmethod
     def _memo_fits(cls, memo: str) -> str:
-        if _CONTROLS.search(memo):
-            raise ValueError("must not hold control characters")
+        if "\x00" in memo:
+            raise ValueError("must not hold a NUL")
         if len(memo.encode()) > MEMO_BYTES_MAX:
             raise ValueError(f"must have at most {MEMO_BYTES_MAX} bytes")
         return memo
@@ -59,6 +71,16 @@ class TransferLine(BaseModel):
         if self.debit_account == self.credit_account:
             raise ValueError("debit_account and credit_account must differ")
         return self
+
+
+class ClientLine(TransferLine):
+    """The same as it comes from outside: people will look at it."""
+
+    memo: Annotated[
+        str,
+        AfterValidator(_shown),
+        Field(json_schema_extra={"pattern": f"^[^{CONTROLS}]*$", "maxLength": 140}),
+    ] = ""
 
 
 _TEXTS = frozenset(("transfer_id", "currency", "memo"))

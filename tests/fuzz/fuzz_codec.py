@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["consumers.bank", "once", "fastavro"]):
 from tests.contract.registry_server import Schema, serving
 
 OURS = load_schema(resources.find("avro/transfer.avsc"))
-SCHEMAS_KEPT_MAX = 10_000
+SCHEMAS_KEPT_MAX = 1_000
 SECONDS_MAX = 10
 
 
@@ -31,12 +31,15 @@ class Target:
 
     def __init__(self, url: str, schemas: dict[int, Schema]) -> None:
         self._schemas = schemas
+        self._registry = Registry(url)
         self._url = url
         self._codec = self._fresh()
         self._last = 1
 
     def _fresh(self) -> TransferCodec:
-        return TransferCodec(Registry(self._url), "transfers-value")
+        self._registry.close()
+        self._registry = Registry(self._url)
+        return TransferCodec(self._registry, "transfers-value")
 
     def __call__(self, data: bytes) -> None:
         take = atheris.FuzzedDataProvider(data)

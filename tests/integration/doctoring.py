@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+from local.environments import for_program
 from local.platform import Platform
 from once.doctor.report import Level
 
@@ -18,7 +19,9 @@ def doctor(
     """The exit status, and what is worse than good, by its check."""
     done = subprocess.run(
         [sys.executable, "-m", "once", "doctor", "--json"],
-        env={**os.environ, **platform.environment(), **settings},
+        env=for_program(
+            ["once", "doctor"], {**os.environ, **platform.environment(), **settings}
+        ),
         capture_output=True,
         text=True,
         timeout=120,

@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 from confluent_kafka.cimpl import NewTopic
 
 from local.deadline import Patience
+from local.environments import for_program
 from local.platform import Platform
 from local.stack import Stack
 from once.doctor.kafka import MISSING, Role, require_fit, unfit_topics
@@ -87,7 +88,7 @@ def test_a_platform_as_we_make_it_is_healthy(whole: Platform) -> None:
 def test_people_get_a_table(whole: Platform) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "once", "doctor"],
-        env={**os.environ, **whole.environment()},
+        env=for_program(["once", "doctor"], {**os.environ, **whole.environment()}),
         capture_output=True,
         text=True,
         timeout=120,

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from local.environments import for_program
 from local.platform import Platform
 from once import resources
 from once.doctor.postgres import check_postgres
@@ -35,7 +36,7 @@ def migrate(platform: Platform) -> subprocess.CompletedProcess[str]:
     """`python -m once migrate`."""
     return subprocess.run(
         [sys.executable, "-m", "once", "migrate"],
-        env={**os.environ, **platform.environment()},
+        env=for_program(["once", "migrate"], {**os.environ, **platform.environment()}),
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from local.deadline import Patience
+from local.environments import for_program
 from local.platform import Platform
 from once.errors import Refused
 from once.producer import TransactionalProducer
@@ -38,7 +39,11 @@ def test_lines_from_standard_input_are_sent_and_bad_ones_reported(
     done = subprocess.run(
         [sys.executable, "-m", "producers.store", "emit", "-"],
         input=text.encode(),
-        env={**platform.environment(), "STORE_INSTANCE": platform.name, "PATH": ""},
+        env={
+            **for_program(["producers.store"], platform.environment()),
+            "STORE_INSTANCE": platform.name,
+            "PATH": "",
+        },
         capture_output=True,
         timeout=60,
         check=False,

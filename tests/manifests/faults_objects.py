@@ -15,6 +15,10 @@ def right(operation: str, kind: str, name: str, pattern: str = "literal") -> Any
     return {"operations": [operation], "resource": resource}
 
 
+def settings(**said: str) -> Any:
+    return {"kind": "ConfigMap", "metadata": {"name": "planted"}, "data": said}
+
+
 KAFKA = [
     *(
         Fault(
@@ -140,6 +144,19 @@ KAFKA = [
         "spec.authorization.acls.3",
         REMOVED,
         "KafkaUser/bank: allow Read group bank",
+    ),
+    Fault(
+        kafka.users_may_do_what_they_need_and_no_more,
+        *("", "", settings(BANK_RESULTS_TOPIC="transfer-results-2")),
+        (
+            "KafkaUser/bank: allow Write topic transfer-results-2",
+            "KafkaUser/bank: allow DescribeConfigs topic transfer-results-2",
+        ),
+    ),
+    Fault(
+        kafka.workers_do_not_outnumber_partitions,
+        *("", "", settings(BANK_TOPIC="transfers-2")),
+        f"{SCALED}: there is no KafkaTopic transfers-2",
     ),
     Fault(
         kafka.workers_do_not_outnumber_partitions,

@@ -17,6 +17,12 @@ BROKER_CONFIG = {
 }
 DATED, BY_BROKER = "message.timestamp.type", "LogAppendTime"
 TRANSFERS = "transfers"
+# What a program calls a topic otherwise: BANK_TOPIC, STORE_RESULTS_TOPIC, ...
+NAMED_BY = {
+    TRANSFERS: "TOPIC",
+    "transfer-results": "RESULTS_TOPIC",
+    "transfer-receipts": "RECEIPTS_TOPIC",
+}
 
 Right = tuple[str, str, str, str]  # user, operation, type and name of a resource
 # Without one of these, something stands still.
@@ -124,7 +130,10 @@ def listeners_know_their_clients(objects: list[Object]) -> list[str]:
 
 
 def users_may_do_what_they_need_and_no_more(objects: list[Object]) -> list[str]:
-    """Not all operations, nothing by a star but to look, and the two lists above."""
+    """Not all operations, nothing by a star but to look, and the two lists above.
+
+    A topic is called what the settings call it (docs/runbooks/topic-recreated.md).
+    """
     users = {user["metadata"]["name"]: user for user in kinds(objects, "KafkaUser")}
     found = [
         f"{named(user)}: {complaint}"
@@ -132,9 +141,10 @@ def users_may_do_what_they_need_and_no_more(objects: list[Object]) -> list[str]:
         for acl in user["spec"]["authorization"]["acls"]
         for complaint in _too_wide(acl)
     ]
-    for user, *right in NEEDED:
-        if users and not _may(users.get(user), *right):
-            found.append(f"KafkaUser/{user}: allow {' '.join(right)}")
+    for user, operation, kind, name in NEEDED:
+        told = _topic_of(objects, user, name)
+        if users and not _may(users.get(user), operation, kind, told):
+            found.append(f"KafkaUser/{user}: allow {operation} {kind} {told}")
     for user, *right in FORBIDDEN:
         if _may(users.get(user), *right):
             found.append(f"KafkaUser/{user}: do not allow {' '.join(right).strip()}")
@@ -148,7 +158,11 @@ def workers_do_not_outnumber_partitions(objects: list[Object]) -> list[str]:
     }
     found = []
     for scaled in kinds(objects, "ScaledObject"):
-        partitions = topics[TRANSFERS]["spec"]["partitions"]
+        name = _topic_of(objects, "bank", TRANSFERS)
+        if name not in topics:
+            found.append(f"{named(scaled)}: there is no KafkaTopic {name}")
+            continue
+        partitions = topics[name]["spec"]["partitions"]
         limits = {
             "maxReplicaCount": dig(scaled, "spec", "maxReplicaCount"),
             "fallback.replicas": dig(scaled, "spec", "fallback", "replicas") or 0,
@@ -172,6 +186,13 @@ def who_is_scaled_says_no_number(objects: list[Object]) -> list[str]:
         for obj in kinds(objects, "Deployment")
         if obj["metadata"]["name"] in scaled and "replicas" in obj["spec"]
     ]
+
+
+def _topic_of(objects: list[Object], program: str, topic: str) -> str:
+    """What the settings of a program call a topic; anything else is its own name."""
+    setting = f"{program.upper()}_{NAMED_BY.get(topic, '')}"
+    said = [dig(each, "data", setting) for each in kinds(objects, "ConfigMap")]
+    return next((str(each) for each in said if each is not None), topic)
 
 
 def _too_wide(acl: Object) -> list[str]:

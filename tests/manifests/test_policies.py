@@ -6,10 +6,11 @@ that it is there for: a good environment in which one thing was spoilt.
 
 import pytest
 
-from tests.manifests import faults_containers, faults_network, faults_objects
-from tests.manifests import faults_workloads
+from tests.manifests import faults_containers, faults_edge, faults_network
+from tests.manifests import faults_objects, faults_workloads
 from tests.manifests import policies_argocd as argocd
 from tests.manifests import policies_containers as containers
+from tests.manifests import policies_edge as edge
 from tests.manifests import policies_kafka as kafka
 from tests.manifests import policies_network as network
 from tests.manifests import policies_operated as operated
@@ -17,7 +18,7 @@ from tests.manifests import policies_workloads as workloads
 from tests.manifests.overlays import ENVIRONMENTS, environment
 from tests.manifests.planting import Fault, Policy
 
-THEMES = (argocd, containers, kafka, network, operated, workloads)
+THEMES = (argocd, containers, edge, kafka, network, operated, workloads)
 POLICIES: list[Policy] = [
     policy
     for theme in THEMES
@@ -28,6 +29,7 @@ POLICIES: list[Policy] = [
 FAULTS: list[Fault] = [
     *faults_containers.FAULTS,
     *faults_workloads.FAULTS,
+    *faults_edge.FAULTS,
     *faults_network.FAULTS,
     *faults_objects.FAULTS,
 ]

@@ -96,6 +96,13 @@ def test_every_pod_is_admitted_to_the_restricted_namespace(
         ("Deployment/bank", "spec.minReadySeconds", "soon", "minReadySeconds"),
         ("KafkaTopic/transfers", "spec.partitions", "many", "partitions"),
         ("Gateway/once", "spec.listeners.0.port", 443000, "65535"),
+        (
+            "BackendTrafficPolicy/store",
+            "spec.timeout.http.connectionIdleTimeout",
+            "soon",
+            "connectionIdleTimeout",
+        ),
+        ("ClientTrafficPolicy/once", "spec.timeout.http.idle", "1s", "not declared"),
         ("PodDisruptionBudget/bank", "spec.minAvailable", 1, "cannot be both set"),
         ("KafkaNodePool/broker", "spec.roles", ["boss"], "Unsupported value"),
         ("CronJob/audit", "spec.schedule", "at night", "spec.schedule"),

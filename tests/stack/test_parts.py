@@ -7,7 +7,6 @@ import pytest
 
 from local import parts
 from local.errors import MissingPart
-from local.privileges import Servant, find_servant
 from tests.stack.conftest import JARS
 
 
@@ -51,28 +50,3 @@ def test_an_old_postgres_is_not_taken(
         (tmp_path / version / "bin" / "postgres").touch()
     monkeypatch.setattr(parts, "POSTGRES_ROOT", tmp_path)
     assert parts.postgres_versions() == [15, 16]
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a servant")
-
-
-@needs_root
-def test_root_gives_the_database_to_somebody_else(tmp_path: Path) -> None:
-    servant = find_servant([tmp_path])
-    assert servant.uid != 0
-    assert servant.command(["postgres"])[0] == "setpriv"
-
-
-@needs_root
-def test_a_checkout_that_only_root_may_enter_is_passed_by_a_capability(
-    tmp_path: Path,
-) -> None:
-    tmp_path.chmod(0o700)
-    inside = tmp_path / "checkout"
-    inside.mkdir()
-    assert find_servant([inside]).capability is not None
-
-
-def test_who_is_not_root_runs_the_database_as_themselves() -> None:
-    command = ["postgres", "-D", "data"]
-    assert Servant(None, 1000, 1000).command(command) == command

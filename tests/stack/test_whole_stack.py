@@ -1,7 +1,13 @@
 """The three-node stack keeps its promises while parts of it die."""
 
+import base64
+import os
+import ssl
+import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -12,8 +18,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from local.deadline import Patience
-from local.passwords import LOGIN_ROLES
-from local.patroni_config import LEASE_S
+from local.etcd import credentials
+from local.layout import Layout
+from local.passwords import LOGIN_ROLES, PATRONI_API
+from local.patroni_config import LEASE_S, LOOP_WAIT_S
 from local.stack import Stack
 from tests.stack.conftest import ROOT
 
@@ -122,6 +130,63 @@ def test_the_password_file_is_its_owners_alone(stack: Stack) -> None:
     assert (directory / "secrets.json").stat().st_mode & 0o777 == 0o600
     secret = stack.conninfo(user="bank").partition("password=")[2].split()[0]
     assert secret not in (directory / "stack.json").read_text()
+
+
+def test_only_their_owner_reads_what_the_parts_keep(stack: Stack) -> None:
+    """A group that may pass, and see nothing, is the most that others have."""
+    open_ = []
+    for folder, names, files in os.walk(stack.endpoints.state_dir):
+        for path in (Path(folder, name) for name in (*names, *files)):
+            with suppress(FileNotFoundError):  # it has gone meanwhile
+                mode = stat.S_IMODE(path.lstat().st_mode)
+                if not path.is_symlink() and mode & 0o077 & ~0o010:
+                    open_.append(f"{path} {mode:o}")
+    assert open_ == []
+
+
+def test_the_databases_run_without_a_capability(stack: Stack) -> None:
+    names = ["etcd", *(member.name for member in stack.postgres.members())]
+    family = [each for name in names for each in stack.processes[name].family()]
+    assert len(family) > len(names)
+    for process in family:
+        with suppress(FileNotFoundError, ProcessLookupError):  # a session's end
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            for kind in ("CapPrm", "CapEff", "CapAmb"):
+                assert f"{kind}:\t{'0' * 16}\n" in status, process
+
+
+def test_nobody_commands_patroni_without_its_password(stack: Stack) -> None:
+    port = stack.endpoints.ports["postgres-1-patroni"]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        assert http.get("/health").is_success
+        for method, path in (
+            ("PATCH", "/config"),
+            ("PUT", "/config"),
+            ("POST", "/restart"),
+            ("POST", "/switchover"),
+            ("DELETE", "/restart"),
+        ):
+            assert http.request(method, path, json={}).status_code == 401, path
+        login = (PATRONI_API, stack.password(PATRONI_API))
+        same = {"loop_wait": LOOP_WAIT_S}
+        assert http.patch("/config", json=same, auth=login).is_success
+
+
+def test_nobody_reads_or_writes_etcd_without_its_certificate(stack: Stack) -> None:
+    url = str(stack.endpoints.etcd_url)
+    asked = {"key": base64.b64encode(b"/service/once/config").decode()}
+    stranger = ssl.create_default_context()
+    stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+    for where, context in ((url.replace("https", "http"), True), (url, stranger)):
+        with httpx.Client(verify=context, trust_env=False) as http:
+            try:
+                answer = http.post(f"{where}/v3/kv/range", json=asked)
+            except httpx.TransportError:
+                continue
+            assert answer.status_code == 400 and "kvs" not in answer.text
+    ours = credentials(Layout(stack.endpoints.state_dir)).context()
+    with httpx.Client(verify=ours, trust_env=False) as http:
+        assert http.post(f"{url}/v3/kv/range", json=asked).json()["count"] == "1"
 
 
 def test_the_console_tools_read_and_write_our_topics(stack: Stack, topic: str) -> None:

@@ -1,11 +1,14 @@
 """Health: progress, readiness and metrics over a real socket."""
 
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
+from once import health_http
 from once.health import Check, HealthServer, Progress
 
 
@@ -123,6 +126,97 @@ def test_it_says_nothing_on_the_terminal(
         client.recv(1000)
     server.close()
     assert capfd.readouterr() == ("", "")
+
+
+def raw(server: HealthServer, request: bytes) -> bytes:
+    """All that comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(request)
+        return b"".join(iter(lambda: client.recv(9000), b""))
+
+
+def dripping(server: HealthServer, count: int) -> list[socket.socket]:
+    clients = []
+    for _ in range(count):
+        clients.append(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+        clients[-1].sendall(b"GET /livez HTTP/1.1\r\n")
+    return clients
+
+
+@pytest.mark.parametrize("count", [60, 3 * health_http.CONNECTIONS_MAX])
+def test_a_probe_is_answered_beside_many_who_drip(serve: Serve, count: int) -> None:
+    server = serve()
+    threads = threading.active_count()
+    clients = dripping(server, count)
+    began = time.monotonic()
+    assert get(server, "/livez").status_code == 200
+    assert get(server, "/readyz").status_code == 200
+    assert time.monotonic() - began < 1
+    assert threading.active_count() <= threads + health_http.ANSWERING_THREADS
+    for client in clients:
+        client.close()
+
+
+def test_who_drips_is_ended_however_often_a_byte_comes(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_http, "REQUEST_SECONDS_MAX", 0.5)
+    (client,) = dripping(serve(), 1)
+    client.settimeout(0.1)
+    began = time.monotonic()
+    while time.monotonic() - began < 5:
+        try:
+            client.sendall(b"A: b\r\n")
+            if client.recv(1000) == b"":
+                break
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    client.close()
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"POST /livez HTTP/1.0\r\n\r\n", b"405"),
+        (b"PUT /livez HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"405"),
+        (b"<b>GET</b> /livez HTTP/1.1\r\n\r\n", b"405"),
+        (b"GET /<b> HTTP/1.1\r\n\r\n", b"404"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET /livez HTTP/2.0\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", b"400"),
+    ],
+)
+def test_what_is_no_probe_is_refused_in_json(
+    serve: Serve, request_: bytes, status: bytes
+) -> None:
+    head, _, body = raw(serve(), request_).partition(b"\r\n\r\n")
+    assert head.split()[1] == status
+    assert b"application/json" in head and b"<" not in body
+    assert (b"Allow: GET, HEAD" in head) == (status == b"405")
+
+
+def test_a_slow_page_does_not_hold_up_liveness() -> None:
+    free = threading.Event()
+
+    def slow() -> str | None:
+        free.wait(10)
+        return None
+
+    with HealthServer(Progress(30), {"slow": slow}, lambda: b"") as server:
+        asking = [
+            threading.Thread(target=get, args=(server, "/readyz")) for _ in range(4)
+        ]
+        for each in asking:
+            each.start()
+        began = time.monotonic()
+        assert get(server, "/livez").status_code == 200
+        assert time.monotonic() - began < 1
+        free.set()
+        for each in asking:
+            each.join()
 
 
 def test_closing_frees_the_port_and_may_be_done_twice(serve: Serve) -> None:

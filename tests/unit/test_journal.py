@@ -182,6 +182,59 @@ def test_a_full_disk_leaves_nothing_half_appended(journal: OpenJournal) -> None:
     assert journal().take(1000, 0, 0) == kept + refused
 
 
+def test_what_cannot_be_removed_stops_nothing_behind_it(journal: OpenJournal) -> None:
+    """To delete needs room on the disk, too."""
+    backlog, sent, behind = journal(), entries(3), entries(2)
+    backlog.append(sent)
+    assert backlog.take(10, 0, 0) == sent
+    fails = Failing(backlog._remover, "DELETE")
+    backlog._remover = fails  # type: ignore[assignment]
+    last = backlog.remove(3)
+    assert len(backlog) == 0 and backlog.find(ids(sent)) == []
+    backlog.append(behind)
+    assert backlog.take(10, 0, 0) == behind and len(backlog) == 2
+    fails.word = "nothing"
+    assert backlog.remove(2) == last + 2 and len(backlog) == 0
+    backlog.close()
+    assert journal().take(10, 0, 0) == []
+
+
+def test_what_could_not_be_removed_is_sent_again_by_the_next(
+    journal: OpenJournal,
+) -> None:
+    backlog, sent = journal(), entries(3)
+    backlog.append(sent)
+    backlog.take(10, 0, 0)
+    backlog._remover = Failing(backlog._remover, "DELETE")  # type: ignore[assignment]
+    backlog.remove(3)
+    backlog.close()
+    assert journal().take(10, 0, 0) == sent, "legal: the ledger knows their ids"
+
+
+class Failing:
+    """A connection on which statements with a word fail, as on a full disk."""
+
+    def __init__(self, real: sqlite3.Connection, word: str) -> None:
+        self._real = real
+        self.word = word
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if self.word in statement:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return self._real.execute(statement, *values)
+
+    def close(self) -> None:
+        self._real.close()
+
+    def __enter__(self) -> None:
+        self._real.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._real.__exit__(*error)
+
+
 def test_an_append_that_is_broken_off_anywhere_is_all_or_nothing(
     journal: OpenJournal,
 ) -> None:

@@ -113,6 +113,58 @@ def test_an_exception_stays_on_its_line() -> None:
     assert "ValueError: bad bytes" in line["exception"]
 
 
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_a_traceback_shows_no_local_variables(stream: io.StringIO) -> None:
+    logs.configure("bank", "bank-1", stream=stream)
+    told_nobody = "hunter" + str(2)
+    try:
+        raise ValueError("bad bytes")
+    except ValueError:
+        logs.get("here").exception("cannot decode")
+        logging.getLogger("client").exception("cannot send")
+    assert stream.getvalue().count("ValueError: bad bytes") == 2
+    assert told_nobody not in stream.getvalue()
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_no_line_shows_a_password(stream: io.StringIO) -> None:
+    logs.configure("bank", "bank-1", stream=stream)
+    log, url = logs.get("here"), "http://svc:hunter2@registry/x"
+    log.info(f"asking {url}", settings={"sasl.password": "hunter2"}, urls=[url])
+    log.info("conninfo", conninfo="host=a password='hunter2' user=b")
+    log.info("it", password="hunter2", error=ValueError("password=hunter2"))
+    logging.getLogger("client").warning("no route to %s", url)
+    try:
+        raise ValueError(f"{url} is away")
+    except ValueError:
+        log.exception("cannot ask")
+    assert "hunter2" not in stream.getvalue()
+    assert stream.getvalue().count("http://***@registry/x") >= 4
+    assert "user=b" in stream.getvalue()
+
+
+def test_a_terminal_obeys_nothing_that_is_logged() -> None:
+    stream = Terminal()
+    logs.configure("bank", "bank-1", stream=stream)
+    evil = "\x1b]0;owned\x07\r\n\u202e"
+    logs.get("here").info(f"memo {evil}", memo=evil)
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        logs.get("here").exception("refused")
+    for control in ("\x1b]", "\x07", "\r", "\u202e"):
+        assert control not in stream.getvalue()
+    assert r"\x1b]0;owned\x07\r\n\u202e" in stream.getvalue()
+
+
+def test_clients_that_log_every_request_are_quiet() -> None:
+    stream = io.StringIO()
+    logs.configure("bank", "bank-1", level="debug", stream=stream)
+    logging.getLogger("httpx").info("HTTP Request: GET http://registry")
+    logging.getLogger("httpx").warning("odd")
+    assert [line["event"] for line in parsed(stream)] == ["odd"]
+
+
 def test_a_line_inside_a_span_carries_its_ids() -> None:
     stream = io.StringIO()
     logs.configure("bank", "bank-1", stream=stream)

@@ -52,6 +52,8 @@ class Machine:
 
     def program(self, name: str, content: str) -> None:
         path = self.root / "bin" / name
+        # It may be a link to the real one, which a test must never write to.
+        path.unlink(missing_ok=True)
         path.write_text(content)
         path.chmod(0o755)
 
@@ -117,6 +119,34 @@ def test_a_policy_of_the_machines_own_stays(machine: Machine) -> None:
     policy.write_text("#!/bin/sh\nexit 101\n# theirs\n")
     assert machine.run("stack").returncode == 0
     assert policy.read_text().endswith("# theirs\n")
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_a_policy_that_a_killed_run_has_left_goes(machine: Machine, run: int) -> None:
+    """Whether something is missing (the first run) or nothing (the second)."""
+    machine.debian()
+    policy = machine.root / "usr/sbin/policy-rc.d"
+    # Killed as soon as the policy is there, by the number that it has written down.
+    maker = f"$(sed -nE 's/.*process ([0-9]+)$/\\1/p' {policy})"
+    machine.program("apt-get", f"#!/usr/bin/env bash\nkill -9 {maker}\n")
+    assert machine.run("stack").returncode == -9
+    assert "made by once/local/prerequisites" in policy.read_text()
+    machine.program("apt-get", APT_GET)
+    if run == 2:
+        left = policy.read_text()
+        assert machine.run("stack").returncode == 0
+        policy.write_text(left)
+    assert machine.run("stack").returncode == 0
+    assert not policy.exists()
+
+
+def test_a_policy_of_a_run_that_goes_on_stays(machine: Machine) -> None:
+    machine.debian()
+    policy = machine.root / "usr/sbin/policy-rc.d"
+    text = f"# made by once/local/prerequisites, process {os.getpid()}\nexit 101\n"
+    policy.write_text(text)
+    assert machine.run("stack").returncode == 0
+    assert policy.read_text() == text
 
 
 def test_elsewhere_it_says_what_to_install(machine: Machine) -> None:

@@ -1,14 +1,16 @@
 """Only the registry's own word counts: what a proxy says condemns no record."""
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
-from once.errors import Retriable
+from once.errors import Defect, Retriable
 from once.registry import Registry, UnknownSchema
 
 
@@ -37,6 +39,33 @@ def answering(status: int, body: bytes) -> Iterator[Registry]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_a_password_in_the_address_is_sent_and_never_told() -> None:
+    with answering(200, b'{"id": 7}') as other:
+        registry = Registry(other.url.replace("://", "://sv%40c:hunter%402@"))
+        assert registry.url == other.url
+        asked = registry._http.build_request("GET", "/")
+        login = registry._http.auth
+        assert isinstance(login, httpx.Auth)
+        sent = next(login.auth_flow(asked)).headers["Authorization"]
+        assert base64.b64decode(sent.split()[1]) == b"sv@c:hunter@2"
+        assert registry.id_of("subject", {}) == 7
+    with pytest.raises(Retriable) as away:
+        registry.schema(7)
+    registry.close()
+    assert "hunter" not in f"{away.value} {away.value.__cause__!r}"
+    assert "127.0.0.1" in str(away.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://svc:hun/ter2@h:1", "svc:hunter2@registry", "http://u:hunter2@[::/"]
+)
+def test_an_address_that_is_none_is_not_repeated(url: str) -> None:
+    with pytest.raises(Defect, match="look at ..._REGISTRY_URL") as wrong:
+        Registry(url)
+    assert "hun" not in str(wrong.value)
+    assert wrong.value.__cause__ is None and wrong.value.__context__ is None
 
 
 def test_a_schema_that_the_registry_does_not_know_is_unknown() -> None:

@@ -57,7 +57,7 @@ def _plain(scope: Any) -> UUID | None:
     path = scope["path"]
     if len(path) != _PATH_LENGTH or not path.startswith(_PREFIX):
         return None
-    if any(name == b"request-timeout" for name, _ in scope["headers"]):
+    if b"request-timeout" in dict(scope["headers"]):
         return None
     try:
         return new_transfer_id_of(path[len(_PREFIX) :])

@@ -64,37 +64,45 @@ class Cutter:
         return piece, rest
 
 
-def length_of(headers: Headers) -> int | None:
-    """The length of the body behind this head, which llhttp has found good.
+def examined(
+    method: bytes, version: str, headers: Headers
+) -> tuple[Problem | None, int | None]:
+    """What is wrong with a head (RFC 9110, RFC 9112), and how long its body is.
 
-    None: it comes in chunks.
+    llhttp has found its lengths good. None: it comes in chunks.
     """
-    for name, value in headers:
-        if name == b"transfer-encoding":
-            return None
-        if name == b"content-length":
-            return int(value)
-    return 0
-
-
-def fault(method: bytes, version: str, headers: Headers) -> Problem | None:
-    """What is wrong with a head (RFC 9110, RFC 9112), None: nothing."""
     if version not in ("1.1", "1.0"):
-        return Problem(Kind.OLD_HTTP, f"HTTP/{version} is not spoken here.")
+        return Problem(Kind.OLD_HTTP, f"HTTP/{version} is not spoken here."), 0
     if method == b"CONNECT":
-        return Problem(Kind.NOT_IMPLEMENTED, "This is no proxy.")
+        return Problem(Kind.NOT_IMPLEMENTED, "This is no proxy."), 0
+    length: int | None = 0
     seen: set[bytes] = set()
     for name, value in headers:
-        if name in _ONCE:
-            if name in seen:
-                said = name.decode()
-                return Problem(Kind.BAD_REQUEST, f"There are two headers {said}.")
-            seen.add(name)
-            if name == b"host" and not _HOST.fullmatch(value):
-                return Problem(Kind.BAD_REQUEST, "The header host is no host.")
-            if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-                said = "The only Transfer-Encoding is chunked."
-                return Problem(Kind.NOT_IMPLEMENTED, said)
+        if name not in _ONCE:
+            continue
+        if name in seen:
+            detail = f"There are two headers {name.decode()}."
+            return Problem(Kind.BAD_REQUEST, detail), 0
+        seen.add(name)
+        if name == b"content-length":
+            length = int(value)
+        elif name == b"transfer-encoding":
+            length = None
+        problem = _fault(name, value)
+        if problem is not None:
+            return problem, 0
     if b"host" not in seen and version == "1.1":
-        return Problem(Kind.BAD_REQUEST, "The header host is missing.")
+        return Problem(Kind.BAD_REQUEST, "The header host is missing."), 0
+    return None, length
+
+
+def _fault(name: bytes, value: bytes) -> Problem | None:
+    if name == b"host" and not _HOST.fullmatch(value):
+        return Problem(Kind.BAD_REQUEST, "The header host is no host.")
+    if name == b"content-encoding" and value.lower() != b"identity":
+        detail = "No Content-Encoding: nothing is unpacked here."
+        return Problem(Kind.NOT_ACCEPTABLE, detail)
+    if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+        detail = "The only Transfer-Encoding is chunked."
+        return Problem(Kind.NOT_IMPLEMENTED, detail)
     return None

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
-Header = tuple[bytes, bytes]
+from producers.store.api.framing import BLANK_LINE
 
-NOTHING_ELSE: Final = "default-src 'none'; frame-ancestors 'none'"
-_COMMON: Final[tuple[Header, ...]] = (
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", NOTHING_ELSE.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-)
-_TLS: Final[Header] = (b"strict-transport-security", b"max-age=31536000")
+END = b"\r\n"
+NOTHING_ELSE: Final = b"default-src 'none'; frame-ancestors 'none'"
+# Those that a page or a file may say in its own way ...
+_CACHES: Final = b"cache-control: no-store"
+_CONTENT: Final = b"content-security-policy: " + NOTHING_ELSE
+# ... and those that nobody says otherwise.
+_ALWAYS: Final = b"referrer-policy: no-referrer\r\nx-content-type-options: nosniff"
+_TLS: Final = b"strict-transport-security: max-age=31536000"
 
 
-def completed(headers: Iterable[Header], secure: bool) -> list[Header]:
-    """These headers, and those of the common ones that they do not have."""
-    found = list(headers)
-    names = {name for name, _ in found}
-    found += [header for header in _COMMON if header[0] not in names]
+def completed(answer: bytes, secure: bool) -> bytes:
+    """An answer that begins with its head, with the common headers that it lacks.
+
+    On bytes: as a list of headers it would cost a tenth of a PUT.
+    """
+    head, _, body = answer.partition(BLANK_LINE)
+    lines = [head]
+    if b"\r\ncache-control:" not in head:
+        lines.append(_CACHES)
+    if b"\r\ncontent-security-policy:" not in head:
+        lines.append(_CONTENT)
+    lines.append(_ALWAYS)
     if secure:
-        found.append(_TLS)
-    return found
+        lines.append(_TLS)
+    return END.join(lines) + BLANK_LINE + body

@@ -1,7 +1,7 @@
 """What one client may take: so many transfers, so many bytes, so much time.
 
 `Guard` is the outermost layer of the application: it counts requests, measures bodies
-as they come, turns what is over a limit into a problem, and completes every answer.
+as they come, and turns what is over a limit into a problem.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 from starlette.requests import ClientDisconnect
 
-from producers.store.api.headers import completed
-from producers.store.api.places import Places
+from producers.store.api.places import Held, Places
 from producers.store.api.problem_response import mistake, respond
 from producers.store.api.visitors import foreign
 from producers.store.problems import Kind, Problem
@@ -87,27 +85,23 @@ class Guard:
             await self.app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
-        secure = scope["scheme"] == "https"
 
-        async def completing(message: Any) -> None:
+        async def observed(message: Any) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = completed(message["headers"], secure)
-                message = {**message, "headers": headers}
+            status = message.get("status", status)
             await send(message)
 
-        scope = {**scope, "place": ExitStack()}
+        held = scope["held"] = Held()
         try:
-            await self._answer(scope, self._measured(scope, receive), completing)
+            await self._answer(scope, self._measured(scope, receive), observed)
         except ClientDisconnect:
             pass
         except Exception as error:
             if not status:  # else it has been answered and logged
                 problem = mistake(scope["path"], error)
-                await respond(problem)(scope, receive, completing)
+                await respond(problem)(scope, receive, observed)
         finally:
-            scope["place"].close()
+            held.give_back()
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - began
             self._observe(scope["method"], route, status, seconds)
@@ -117,8 +111,8 @@ class Guard:
         path = scope["path"]
         places = self._requests if path.startswith(API) else self._pages
         try:
-            # Given back early by those who only wait (waiting.py).
-            scope["place"].enter_context(places.one(""))
+            # Given back early by those who only wait (routes.py).
+            scope["held"].take(places, "")
             if self._settings.demo:
                 foreign(scope["headers"])
             if scope["http_version"] == "1.0" and path.endswith((EVENTS, BATCH_PATH)):
@@ -126,7 +120,7 @@ class Guard:
         except Problem as problem:
             app = respond(problem)
         if scope["method"] == "HEAD" and not path.endswith(EVENTS):
-            scope["method"] = "GET"  # uvicorn leaves its body out
+            scope = {**scope, "method": "GET"}  # uvicorn leaves its body out
         await app(scope, receive, send)
 
     def _measured(self, scope: Any, receive: Any) -> Any:

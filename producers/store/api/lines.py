@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from typing import Any
 
 from starlette.responses import Response
@@ -42,19 +42,17 @@ async def read_lines(body: AsyncIterator[bytes]) -> AsyncGenerator[list[Line]]:
 
 
 class Stream(Response):
-    """Server-sent events, until they end or the client has gone; in a place."""
+    """Server-sent events, until they end or the client has gone."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, pieces: AsyncGenerator[bytes], place: ExitStack) -> None:
+    def __init__(self, pieces: AsyncGenerator[bytes]) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._pieces = pieces
-        self._place = place
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        with self._place:
-            await unless_gone(receive, self._stream(send))
+        await unless_gone(receive, self._stream(send))
 
     async def _stream(self, send: Any) -> None:
         start = {"status": self.status_code, "headers": self.raw_headers}
@@ -75,5 +73,4 @@ class LinesResponse(Stream):
     media_type = "application/x-ndjson"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        with self._place:
-            await self._stream(send)
+        await self._stream(send)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from producers.store.ids import NewTransferId, TransferId
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.states import State, Status
-from producers.store.transfers import TransferLine, repeated_field
+from producers.store.transfers import ClientLine, TransferLine, repeated_field
 
 # An answer is not much larger than its question.
 ERRORS_MAX, NAME_LETTERS_MAX = 10, 64
@@ -73,13 +73,13 @@ class BatchAnswer(BaseModel):
     problem: ProblemDetails | None = None
 
 
-class BatchLine(TransferLine):
+class BatchLine(ClientLine):
     """A line of a batch: under an id that its client may choose."""
 
     transfer_id: NewTransferId
 
 
-class Payment(TransferLine):
+class Payment(ClientLine):
     """The same where the id may be said outside of it: in the URL, or as a key."""
 
     transfer_id: TransferId | None = None  # type: ignore[assignment]
@@ -105,7 +105,9 @@ def parse_line(body: bytes, transfer_id: UUID | None = None) -> TransferLine:
     if transfer_id is None:
         return line
     if line.transfer_id is None:
-        return line.model_copy(update={"transfer_id": transfer_id})
+        # It is frozen for those who get it; a copy would cost more than the reading.
+        object.__setattr__(line, "transfer_id", transfer_id)
+        return line
     if line.transfer_id != transfer_id:
         detail = f"is {line.transfer_id} in the body and {transfer_id} outside it"
         raise invalid([FieldError("transfer_id", detail)])

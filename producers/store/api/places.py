@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from producers.store.problems import Kind, Problem
 
 
@@ -18,28 +14,50 @@ class Places:
         self._most = most
         self._each = max(1, int(most * share))
         self._taken = 0
-        self._by_client: Counter[str] = Counter()
+        self._by_client: dict[str, int] = {}
 
     def has_room(self, client: str) -> bool:
         """Whether this client would get one."""
-        return self._taken < self._most and self._by_client[client] < self._each
+        mine = self._by_client.get(client, 0)
+        return self._taken < self._most and mine < self._each
 
-    @contextmanager
-    def one(self, client: str) -> Iterator[None]:
-        """A place until the block ends. Raises Problem when there is none."""
-        if not self.has_room(client):
-            full = self._taken >= self._most
-            here = f"{self._most} {self._what} here" if full else self._yours()
-            raise Problem(Kind.BUSY, f"At most {here} at once.", 1)
+    def take(self, client: str) -> None:
+        """A place for this client. Raises Problem when there is none."""
+        mine = self._by_client.get(client, 0)
+        if self._taken >= self._most:
+            raise _none(f"{self._most} {self._what} here")
+        if mine >= self._each:
+            raise _none(f"{self._each} {self._what} of one client")
         self._taken += 1
-        self._by_client[client] += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            self._by_client[client] -= 1
-            if not self._by_client[client]:
-                del self._by_client[client]
+        self._by_client[client] = mine + 1
 
-    def _yours(self) -> str:
-        return f"{self._each} {self._what} of one client"
+    def give_back(self, client: str) -> None:
+        """One that it has taken."""
+        self._taken -= 1
+        left = self._by_client.pop(client) - 1
+        if left:
+            self._by_client[client] = left
+
+
+def _none(most: str) -> Problem:
+    return Problem(Kind.BUSY, f"At most {most} at once.", 1)
+
+
+class Held:
+    """The places that one request holds: given back together, once."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Places, str]] = []
+
+    def take(self, places: Places, client: str) -> None:
+        """One more place. Raises Problem."""
+        places.take(client)
+        self._held.append((places, client))
+
+    def give_back(self) -> None:
+        """All of them: what is left of the request holds none."""
+        while self._held:
+            places, client = self._held.pop()
+            places.give_back(client)

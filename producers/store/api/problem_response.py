@@ -10,7 +10,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from once import logs
-from producers.store.api.headers import completed
 from producers.store.problems import Kind, Problem
 
 log = logs.get(__name__)
@@ -50,10 +49,10 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
     )
 
 
-def as_bytes(problem: Problem, secure: bool) -> bytes:
+def as_bytes(problem: Problem) -> bytes:
     """The same for a connection that ends, below every application."""
     response = respond(problem, {"Connection": "close"})
     status = HTTPStatus(response.status_code)
     lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
-    lines += [b"%s: %s" % header for header in completed(response.raw_headers, secure)]
+    lines += [b": ".join(header) for header in response.raw_headers]
     return b"\r\n".join((*lines, b"", bytes(response.body)))

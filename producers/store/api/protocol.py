@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import is_ssl
 
 from producers.store.api.connections import Connections
-from producers.store.api.framing import Cutter, fault, length_of
+from producers.store.api.headers import completed
+from producers.store.api.framing import Cutter, examined
 from producers.store.api.problem_response import as_bytes
 from producers.store.problems import Kind, Problem
 
-HEADER_OVERHEAD_BYTES = 4  # ": " and the end of the line
+HEADERS_MAX = 200
 READ_BYTES_MAX = 16_384  # at once, and so what is kept behind a request
+BODY_BYTES_MAX = 262_144  # at once: nothing of a body is kept
 ANSWER_BYTES_PER_SECOND_MIN = 1_024
 CHUNK_OVERHEAD = 8  # bytes of framing for each byte of a body
 
@@ -36,7 +38,7 @@ class Limits:
     header_bytes_max: int
     seconds_max: float
     connections: Connections
-    buffer: bytearray = field(default_factory=lambda: bytearray(READ_BYTES_MAX))
+    buffer: bytearray = field(default_factory=lambda: bytearray(BODY_BYTES_MAX))
 
 
 class _Refused(Exception):
@@ -54,7 +56,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._cutter = Cutter()
         self._unread = b""  # what came behind a request that is not answered yet
         self._framing_bytes = 0  # of the head, or around the pieces of a body
-        self._in_body = False
+        self.in_body = False
         self._answering = False  # a whole request is not answered yet
         self._deaf = False  # what comes is no longer looked at
         self._clock: asyncio.TimerHandle | None = None
@@ -72,7 +74,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._deaf = True
         busy = Problem(Kind.BUSY, "Too many connections are open here.", 1)
-        transport.write(as_bytes(busy, self.scheme == "https"))
+        self.transport.write(as_bytes(busy))
         transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -100,10 +102,10 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self.limits.connections.busy(self)
-        if self._clock is None and not self._in_body and not self._answering:
-            self._start_clock()
         self._unread = self._unread + data if self._unread else data
         self._parse()
+        if self._clock is None and self._framing_bytes and not self.in_body:
+            self._start_clock()  # of a head that is not there as a whole
         if self._unread and not self._deaf:
             self.flow.pause_reading()
 
@@ -127,7 +129,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse(Problem(Kind.BAD_REQUEST, detail))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_body:  # a trailer is no header
+        if not self.in_body:  # a trailer is no header
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -135,13 +137,19 @@ class GuardedProtocol(HttpToolsProtocol):
             self._ignore_upgrade()
             raise _Refused
         self._stop_clock()
-        problem = self._fault()
+        method, version = self.parser.get_method(), self._version()
+        problem, length = examined(method, version, self.headers)
+        if (
+            self._framing_bytes > self.limits.header_bytes_max
+            or len(self.headers) > HEADERS_MAX
+        ):
+            problem = _too_large()
         if problem is not None:
             self._refuse(problem)
             raise _Refused
         super().on_headers_complete()
-        self._cutter.body(length_of(self.headers))
-        self._framing_bytes, self._in_body = 0, True
+        self._cutter.body(length)
+        self._framing_bytes, self.in_body = 0, True
 
     def on_body(self, body: bytes) -> None:
         allowed = (1 + CHUNK_OVERHEAD) * len(body)
@@ -149,7 +157,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._framing_bytes, self._in_body = 0, False
+        self._framing_bytes, self.in_body = 0, False
         self._cutter.head()
         self._answering = self.cycle is not None and not self.cycle.response_complete
         super().on_message_complete()
@@ -159,7 +167,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answering = False
         if self._deaf or self.transport.is_closing():
             return
-        if self._in_body:
+        if self.in_body:
             # Nobody waits for the rest of this body, nor for what comes after it.
             self._start_clock()
         elif self._unread:
@@ -189,15 +197,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def _version(self) -> str:
         version: str = self.parser.get_http_version()
         return version
-
-    def _fault(self) -> Problem | None:
-        size = len(self.url) + sum(
-            len(name) + len(value) + HEADER_OVERHEAD_BYTES
-            for name, value in self.headers
-        )
-        if size > self.limits.header_bytes_max:
-            return _too_large()
-        return fault(self.parser.get_method(), self._version(), self.headers)
 
     # -- deadlines and ends -----------------------------------------------------------
 
@@ -237,9 +236,9 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._deaf, self._unread = True, b""
         self._stop_clock()
-        cycle, answered = self.cycle, self._in_body
+        cycle, answered = self.cycle, self.in_body
         if cycle is not None and not cycle.response_complete:
-            if not self._in_body or cycle.response_started:
+            if not self.in_body or cycle.response_started:
                 # It would be taken for the answer to what the client sent before.
                 cycle.keep_alive = False
                 return
@@ -247,7 +246,7 @@ class GuardedProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         if not answered:
-            self.transport.write(as_bytes(problem, self.scheme == "https"))
+            self.transport.write(as_bytes(problem))
         self.transport.close()
 
     def _close(self, transport: asyncio.Transport) -> None:
@@ -260,7 +259,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.limits.connections.busy(self)
         self._watch_unsent()
         sending = (
-            self._deaf or self._in_body or self._framing_bytes or bool(self._unread)
+            self._deaf or self.in_body or self._framing_bytes or bool(self._unread)
         )
         if not sending or transport.is_closing():
             transport.close()
@@ -284,7 +283,7 @@ class _Flow(FlowControl):
         self._waits = waits
 
     def resume_reading(self) -> None:
-        if not self._waits():
+        if self.read_paused and not self._waits():
             super().resume_reading()
 
 
@@ -297,19 +296,35 @@ class _Closing:
         self._transport = transport
         self._write = transport.write
         self._close: Callable[[asyncio.Transport], None] | None = close
+        self._secure = is_ssl(transport)
+        self._head = b""
+        self._soon = asyncio.get_running_loop().call_soon
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        # uvloop's raises when the client has just reset the connection.
-        with suppress(RuntimeError):
+        """A head waits for its body: together they are one packet and one call."""
+        if self._head:
+            data, self._head = completed(self._head + data, self._secure), b""
+        elif data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            self._soon(self._flush)
+            return
+        try:
             self._write(data)
+        except RuntimeError:  # uvloop's, when the client has just reset the connection
+            pass
+
+    def _flush(self) -> None:
+        if self._head:
+            self.write(b"")
 
     def is_closing(self) -> bool:
         return self._close is None or self._transport.is_closing()
 
     def close(self) -> None:
+        self._flush()
         close, self._close = self._close, None
         if close is None:
             self._transport.close()
@@ -325,7 +340,8 @@ class Measured(asyncio.BufferedProtocol):
         self._inner = inner
         self._arrived = arrived
         # One for all connections: each uses it up before the loop reads for another.
-        self._view = memoryview(inner.limits.buffer)
+        self._long = memoryview(inner.limits.buffer)
+        self._short = self._long[:READ_BYTES_MAX]
 
     def connection_made(self, transport: Any) -> None:
         self._arrived()
@@ -341,10 +357,10 @@ class Measured(asyncio.BufferedProtocol):
         self._inner.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._view
+        return self._long if self._inner.in_body else self._short
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._inner.data_received(bytes(self._view[:nbytes]))
+        self._inner.data_received(bytes(self._long[:nbytes]))
 
     def eof_received(self) -> None:
         self._inner.eof_received()

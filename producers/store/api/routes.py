@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from producers.store.api.models import (
     parse_line,
     status_json,
 )
-from producers.store.api.places import Places
+from producers.store.api.places import Held, Places
 from producers.store.api.problem_response import mistake
 from producers.store.api.waiting import unless_gone
 from producers.store.desk import Desk
@@ -34,7 +34,7 @@ from producers.store.ids import NewTransferId, TransferId, uuid7s, uuid8
 from producers.store.problems import Kind, Problem
 from producers.store.settings import ServeSettings
 from producers.store.states import Status
-from producers.store.transfers import TransferLine, now_ms
+from producers.store.transfers import ClientLine, TransferLine, now_ms
 
 TRANSFER_PATH = "/transfers/{transfer_id}"
 HEARTBEAT_SECONDS = 15.0
@@ -69,7 +69,7 @@ _FOUND = {**_PROBLEMS, 404: {"model": ProblemDetails, "description": "not yours"
 
 
 def _body(required: tuple[str, ...], media_type: str = "application/json") -> Any:
-    schema = TransferLine.model_json_schema()
+    schema = ClientLine.model_json_schema()
     schema["required"] = list(required)
     content = {media_type: {"schema": schema}}
     return {"requestBody": {"required": True, "content": content}}
@@ -170,9 +170,7 @@ class TransferRoutes:
     ) -> Response:
         """Idempotent: the same id again gives its status and has no second effect."""
         client = await self._client(request, WRITE)
-        with telling(transfer_id, request):
-            line = parse_line(await _json(request), transfer_id)
-            return await self._send(request, client, line, wait, within)
+        return await self._take(request, client, transfer_id, wait, within)
 
     async def post(
         self,
@@ -191,15 +189,14 @@ class TransferRoutes:
             transfer_id = UUID(bytes=new)
         else:
             transfer_id = id_of_key(client.name, key)
-        with telling(transfer_id, request):
-            line = parse_line(await _json(request), transfer_id)
-            try:
-                return await self._send(request, client, line, wait, within)
-            except Problem as problem:
-                if key is None or problem.kind is not Kind.ID_TAKEN:
-                    raise
-                detail = "Another payment needs another Idempotency-Key."
-                raise Problem(Kind.KEY_REUSED, detail) from None
+        try:
+            return await self._take(request, client, transfer_id, wait, within)
+        except Problem as problem:
+            if key is None or problem.kind is not Kind.ID_TAKEN:
+                raise
+            detail = "Another payment needs another Idempotency-Key."
+            reused = Problem(Kind.KEY_REUSED, detail)
+            raise reused.about(transfer_id) from None
 
     async def batch(self, request: Request, within: Within = None) -> Response:
         """A wrong line is answered with its problem and does not stop the others.
@@ -208,10 +205,9 @@ class TransferRoutes:
         """
         client = await self._client(request, WRITE)
         _check_media_type(request, "application/x-ndjson")
-        place = ExitStack()
-        place.enter_context(self._batches.one(client.name))
+        request.scope["held"].take(self._batches, client.name)
         batch = Batch(self._desk, self._rates, client, self._within(within))
-        return LinesResponse(batch.answers(request.stream()), place)
+        return LinesResponse(batch.answers(request.stream()))
 
     async def get(self, request: Request, transfer_id: TransferId) -> Response:
         """Of the last day (a setting); what is older is in the ledger only."""
@@ -223,16 +219,40 @@ class TransferRoutes:
         """Event `state` at once and on every change; ends with the final one."""
         client = await self._client(request, READ)
         self._desk.status(client.name, transfer_id)  # raises before the stream starts
-        place = ExitStack()
-        place.enter_context(self._waiting.one(client.name))
-        request.scope["place"].close()  # it only waits from here on
-        return Stream(self._stream(client.name, transfer_id), place)
+        self._only_waits(request, client.name)
+        return Stream(self._stream(client.name, transfer_id))
 
     async def _client(self, request: Request, scope: str) -> Client:
         client = await self._doorman(request.headers.get("authorization", ""))
         client.require(scope)
-        request.scope["place"].enter_context(self._requests.one(client.name))
+        request.scope["held"].take(self._requests, client.name)
         return client
+
+    def _only_waits(self, request: Request, client: str) -> None:
+        """From here on it holds a place for waiting and no other. Raises Problem."""
+        held: Held = request.scope["held"]
+        if self._waiting.has_room(client):
+            held.give_back()
+        held.take(self._waiting, client)
+
+    async def _take(
+        self,
+        request: Request,
+        client: Client,
+        transfer_id: UUID,
+        wait: float,
+        within: float | None,
+    ) -> Response:
+        """Whatever goes wrong, the answer names the id of the transfer to be sent."""
+        try:
+            line = parse_line(await _json(request), transfer_id)
+            return await self._send(request, client, line, wait, within)
+        except Problem as problem:
+            raise problem.about(transfer_id) from None
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            raise mistake(request.url.path, error).about(transfer_id) from None
 
     async def _send(
         self,
@@ -246,11 +266,10 @@ class TransferRoutes:
         self._rates.take(client.name)
         status = await self._desk.send(client.name, line, self._within(within))
         if wait and not status.final and self._waiting.has_room(client.name):
-            request.scope["place"].close()  # it only waits from here on
+            self._only_waits(request, client.name)
             longest = min(wait, self._settings.wait_seconds_max)
             final = self._desk.final(client.name, line.transfer_id, longest)
-            with self._waiting.one(client.name):
-                status = await unless_gone(request.receive, final)
+            status = await unless_gone(request.receive, final)
         return _respond(200 if status.final else 202, line.transfer_id, status)
 
     def _within(self, asked: float | None) -> float:
@@ -273,19 +292,6 @@ class TransferRoutes:
                     yield b": still here\n\n"
 
 
-@contextmanager
-def telling(transfer_id: UUID, request: Request) -> Iterator[None]:
-    """Whatever goes wrong, the answer names the id of the transfer to be sent."""
-    try:
-        yield
-    except Problem as problem:
-        raise problem.about(transfer_id) from None
-    except ClientDisconnect:
-        raise
-    except Exception as error:
-        raise mistake(request.url.path, error).about(transfer_id) from None
-
-
 def id_of_key(client: str, key: str) -> UUID:
     """The transfer_id of a client's Idempotency-Key (a UUID of version 8).
 
@@ -305,18 +311,12 @@ async def _json(request: Request) -> bytes:
 
 
 def _check_media_type(request: Request, wanted: str) -> None:
-    headers = request.headers
-    found = headers.get("content-type", "none").partition(";")[0].strip()
+    found = request.headers.get("content-type", "none").partition(";")[0].strip()
     if found.lower() != wanted:
         raise Problem(Kind.NOT_ACCEPTABLE, f"Content-Type must be {wanted}.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        detail = "No Content-Encoding: nothing is unpacked here."
-        raise Problem(Kind.NOT_ACCEPTABLE, detail)
 
 
 def _respond(code: int, transfer_id: UUID, status: Status) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    if code == 202:
-        headers["Location"] = f"/v1/transfers/{transfer_id}"
+    headers = {"Location": f"/v1/transfers/{transfer_id}"} if code == 202 else None
     body = status_json(transfer_id, status)
     return Response(body, code, headers, media_type="application/json")

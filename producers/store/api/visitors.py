@@ -7,6 +7,7 @@ else owns can be made to mean it (DNS rebinding).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ def foreign(headers: Iterable[tuple[bytes, bytes]]) -> None:
             raise _refused("A page of another site may not ask here.")
 
 
+@lru_cache(1_024)
 def is_of_this_machine(host: str) -> bool:
     """Whether host[:port] can only be this machine: loopback, or a name without a dot,
     which nobody can own."""
