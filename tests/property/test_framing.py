@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.store.api.framing import Cutter, length_of
+from producers.store.api.framing import Cutter, examined
 from producers.store.api.protocol import Measured
 from tests.unit.serving import PAYMENT, Served, head, serving
 
@@ -71,7 +71,11 @@ class Reader:
 
     def on_headers_complete(self) -> None:
         self._in_body = True
-        self.cutter.body(length_of(self._headers))
+        parser = self._parser
+        method, version = parser.get_method(), parser.get_http_version()
+        problem, length = examined(method, version, self._headers)
+        assert problem is None
+        self.cutter.body(length)
 
     def on_message_complete(self) -> None:
         self.ended += 1
@@ -158,7 +162,7 @@ def test_requests_sent_at_once_are_answered_the_same_however_they_are_cut(
     piece = cycle(sizes)
 
     def get_buffer(measured: Measured, sizehint: int) -> memoryview:
-        return measured._view[: next(piece)]
+        return measured._long[: next(piece)]
 
     with patch.object(Measured, "get_buffer", get_buffer):
         with store.connect() as connection:
