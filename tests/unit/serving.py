@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
+from http import HTTPStatus
 from http.client import parse_headers
 from io import BufferedReader
 from pathlib import Path
@@ -21,14 +22,14 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx
-import uvicorn
 import uvloop
 
 from once.health import Progress
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.api.app import create_app
 from producers.store.api.auth import Doorman, anyone
-from producers.store.api.server import server_config
+from producers.store.api.connections import Connections
+from producers.store.api.server import Server, server_config
 from producers.store.backlog import MemoryBacklog
 from producers.store.committer import Committer
 from producers.store.desk import Desk
@@ -47,6 +48,7 @@ DEMO = {
     "bootstrap_servers": "unused:1",
     "registry_url": "http://unused",
     "drain_seconds_max": 1.0,
+    "port": 0,
 }
 FIELDS = {"debit_account": 1, "credit_account": 2, "amount": 250, "currency": "EUR"}
 PAYMENT = json.dumps(FIELDS).encode()
@@ -81,7 +83,7 @@ class Served:
         self._index = Index(folder / "index", Verdicts(), kept=False)
         backlog = MemoryBacklog(settings.queue_transfers_max)
         self._intake = Intake(backlog)
-        self._watchers = Watchers()
+        self.watchers = Watchers()
         self._committer = Committer(
             lambda pause: [PlayedEmitter(self.kafka)],
             *(backlog, self._index, AcknowledgementLog(None), Progress(60)),
@@ -90,15 +92,17 @@ class Served:
             lambda error: None,
         )
         self.desk = Desk(
-            *(self._intake, self._index, self._watchers, lambda: None),
+            *(self._intake, self._index, self.watchers, lambda: None),
             settings.queued_after_ms / 1000,
         )
         app = create_app(self.desk, doorman, settings, self._observe)
-        self._server = uvicorn.Server(server_config(app, settings))
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = ("127.0.0.1", int(self._listener.getsockname()[1]))
+        ports: queue.Queue[int] = queue.Queue()
+        config: Any = server_config(app, settings)
+        self.connections: Connections = config.http.limits.connections
+        self._server = Server(config, self.watchers.leave, ports.put)
         self._thread = ThreadPoolExecutor(1)
         self._done = self._thread.submit(lambda: uvloop.run(self._serve()))
+        self.address = ("127.0.0.1", ports.get(timeout=SECONDS_MAX))
 
     def close(self) -> None:
         """Drain. Raises whatever the server ended with."""
@@ -112,6 +116,10 @@ class Served:
         """A bare connection to it."""
         return Connection(socket.create_connection(self.address, SECONDS_MAX))
 
+    def protocols(self) -> list[Any]:
+        """Of the connections that are open, below uvicorn."""
+        return list(self._server.server_state.connections)
+
     def http(self) -> httpx.Client:
         """A client of it that keeps connections alive."""
         url = "http://{}:{}".format(*self.address)
@@ -124,14 +132,13 @@ class Served:
         self._loop = asyncio.get_running_loop()
         self._intake.start()
         self._committer.start()
-        await self._server.serve(sockets=[self._listener])
-        self._watchers.leave()
+        await self._server.serve()
         await self._intake.close()
         await self._loop.run_in_executor(None, self._committer.close, SECONDS_MAX)
 
     def _committed(self, number: int, ids: list[bytes]) -> None:
         self._loop.call_soon_threadsafe(self._intake.committed, number)
-        self._loop.call_soon_threadsafe(self._watchers.notify, ids)
+        self._loop.call_soon_threadsafe(self.watchers.notify, ids)
 
     def _observe(self, method: str, route: str, status: int, seconds: float) -> None:
         self.ended.put((method, route, status))
@@ -141,8 +148,13 @@ class Served:
 def serving(
     folder: Path, doorman: Doorman = anyone, **settings: object
 ) -> Iterator[Served]:
-    """A Store with these settings beside those of a demo."""
-    served = Served(folder, doorman, ServeSettings.model_validate({**DEMO, **settings}))
+    """A Store with these settings beside those of a demo.
+
+    With a doorman of one's own it is none: only its HTTP is as plain.
+    """
+    found = ServeSettings.model_validate({**DEMO, **settings})
+    found = found.model_copy(update={"demo": doorman is anyone})
+    served = Served(folder, doorman, found)
     try:
         yield served
     finally:
@@ -201,12 +213,17 @@ class Connection:
         self._stream.readline()
         return piece
 
-    def answer(self) -> Answer | None:
-        """The next response; None: the connection was closed in order."""
+    def answer(self, bare: bool = False) -> Answer | None:
+        """The next response; None: the connection was closed in order.
+
+        `bare`: it has no body, as those to HEAD.
+        """
         status = self.head()
         if status is None:
             return None
         headers = self._headers
+        if bare or status == HTTPStatus.NO_CONTENT:
+            return Answer(status, headers, b"")
         if headers.get("transfer-encoding") == "chunked":
             return Answer(status, headers, b"".join(iter(self.piece, b"")))
         return Answer(

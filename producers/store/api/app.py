@@ -135,8 +135,10 @@ def _handle_errors(app: FastAPI) -> None:
 def _methods(app: FastAPI, request: Request) -> str:
     """All that can be done with this path (RFC 9110, 10.2.1), by whatever route."""
     found = {"OPTIONS"}
+    # A mount that has matched made its own path the root.
+    root = request.scope.get("app_root_path", request.scope["root_path"])
     for method in ("GET", "PUT", "POST", "PATCH", "DELETE"):
-        scope = {**request.scope, "method": method}
+        scope = {**request.scope, "method": method, "root_path": root}
         matches = (
             route.matches(scope)[0] is Match.FULL
             for route in app.routes

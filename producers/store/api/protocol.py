@@ -74,7 +74,8 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._deaf = True
         busy = Problem(Kind.BUSY, "Too many connections are open here.", 1)
-        self.transport.write(as_bytes(busy))
+        # Not by way of `closing`: it waits, for a body here, for the client there.
+        transport.write(completed(as_bytes(busy), self.scheme == "https"))
         transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:

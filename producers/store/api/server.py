@@ -141,10 +141,14 @@ class Entrance:
             sock.setblocking(False)
             task = self._loop.create_task(self._shake_hands(sock))
             self._shaking.add(task)
-            task.add_done_callback(self._shaking.discard)
+            task.add_done_callback(partial(self._shaken, sock))
             if not self._connections.admit(task, partial(_end, task)):
                 task.cancel()
-                sock.close()
+
+    def _shaken(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        self._shaking.discard(task)
+        if task.cancelled():  # maybe before it began: then nobody else closes it
+            sock.close()
 
     def _again(self) -> None:
         if self._listener.fileno() >= 0:
