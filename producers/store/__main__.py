@@ -77,10 +77,12 @@ def emit(
         acknowledged = stack.enter_context(_acknowledgements(ack_log))
         store = stack.enter_context(open_store(settings))
         if stream is not None:
-            chunks = lines.chunks(stream, settings.transaction_records_max, reject)
+            largest = settings.transaction_records_max
+            linger_s = settings.transaction_linger_ms / 1000
+            chunks = lines.chunks(stream, largest, linger_s, reject)
         else:
-            chunks = paced(Generator(population, seed), settings, count, rate)
-            chunks = _until(chunks, seconds)
+            made_up = paced(Generator(population, seed), settings, count, rate)
+            chunks = _until(made_up, seconds)
         began = time.monotonic()
         tally = _shown(store, chunks, count, acknowledged)
         store.emitter.metrics.rejected(len(rejected))
@@ -129,7 +131,7 @@ def _acknowledgements(path: Path | None) -> AcknowledgementLog:
         raise typer.BadParameter(f"--ack-log {path}: {error.strerror}") from None
 
 
-def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk]:
+def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk | None]:
     end = None if seconds is None else time.monotonic() + seconds
     for chunk in chunks:
         yield chunk
@@ -138,7 +140,10 @@ def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk]:
 
 
 def _shown(
-    store: Store, chunks: Iterator[Chunk], total: int | None, log: AcknowledgementLog
+    store: Store,
+    chunks: Iterator[Chunk | None],
+    total: int | None,
+    log: AcknowledgementLog,
 ) -> Tally:
     columns = (
         TextColumn("acknowledged"),
