@@ -68,7 +68,8 @@ class Etcd:
         def ready() -> bool:
             self.process.require_running()
             try:
-                return httpx.get(f"{self.url}/health", timeout=2.0).is_success
+                asked = f"{self.url}/health"
+                return httpx.get(asked, timeout=2.0, trust_env=False).is_success
             except httpx.TransportError:
                 return False
 
