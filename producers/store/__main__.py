@@ -19,7 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from once import logs
+from once import logs, open_files
 from once.errors import OnceError, exit_status
 from once.settings import load
 from producers.store import lines
@@ -28,6 +28,8 @@ from producers.store.generate import Generator, Population
 from producers.store.service import Store, Tally, open_store, paced
 from producers.store.settings import ServeSettings, SmokeSettings, StoreSettings
 from producers.store.transfers import Chunk
+
+OPEN_FILES = 128  # brokers, logs, index and journal
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
@@ -63,6 +65,7 @@ def emit(
     if (source is None) == (count is None and seconds is None):
         raise typer.BadParameter("give either a file of lines, or --count / --seconds")
     settings = load(StoreSettings)
+    open_files.allow(OPEN_FILES)
     logs.configure("store", settings.instance, settings.log_level)
     rejected: list[int] = []
 
@@ -98,6 +101,7 @@ def emit(
 def serve() -> None:
     """Serve the HTTP API until SIGTERM; settings are STORE_... (docs/operations.md)."""
     settings = load(ServeSettings)
+    open_files.allow(OPEN_FILES + settings.connections_max)
     logs.configure("store", settings.instance, settings.log_level)
     # Imported here: it takes half a second that `emit` need not spend.
     import uvloop
