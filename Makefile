@@ -117,7 +117,7 @@ test: machine prerequisites lint ## what a push needs: lint, and all tests witho
 	$(PY) -m pytest -m "not nightly" $(PARALLEL) $(FAST_TESTS) $(STACK_TESTS) $(ARGS)
 
 .PHONY: test-nightly
-test-nightly: $(VENV)/.installed ## what is too long for every day: further ways, an hour of fuzzing
+test-nightly: prerequisites $(VENV)/.installed ## what is too long for every day: further ways, an hour of fuzzing
 	$(PY) -m pytest -m nightly $(STACK_TESTS) $(ARGS)
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
 

@@ -80,7 +80,7 @@ def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
     """Run the demo; whether every invariant holds."""
     console = Console()
     with _stack(config, keep, console) as stack:
-        platform = _new_platform(stack, config.state_dir / "logs", console)
+        platform = new_platform(stack, config.state_dir / "logs", console)
         logs = AckLogs(reports.parent)
         began = time.monotonic()
         api = _load(platform, seconds, logs, console)
@@ -118,7 +118,7 @@ def _stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]
             stack.stop()
 
 
-def _new_platform(stack: Stack, logs: Path, console: Console) -> Platform:
+def new_platform(stack: Stack, logs: Path, console: Console) -> Platform:
     """Ledger, topics and accounts of this run; nothing is left of earlier ones."""
     began = time.monotonic()
     with console.status("making a ledger, schemas, topics and accounts ..."):
