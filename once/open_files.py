@@ -13,8 +13,11 @@ from once.errors import Defect
 ENOUGH = 65_536  # some programs walk through all that they may have
 
 
-def allow(needed: int) -> None:
-    """Raise the limit as far as is of use. Raises Defect below `needed`."""
+def allow(needed: int, otherwise: str = "") -> None:
+    """Raise the limit as far as is of use. Raises Defect below `needed`.
+
+    `otherwise` is what else the user may do about it.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
     limit = max(limit, needed)
@@ -24,5 +27,5 @@ def allow(needed: int) -> None:
         except (OSError, ValueError):  # beyond the hard one, which only root may
             raise Defect(
                 f"only {hard} files may be open and {needed} are needed: raise the "
-                "hard limit (ulimit -Hn, /etc/security/limits.conf)"
+                f"hard limit (ulimit -Hn, /etc/security/limits.conf){otherwise}"
             ) from None

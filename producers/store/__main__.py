@@ -101,7 +101,8 @@ def emit(
 def serve() -> None:
     """Serve the HTTP API until SIGTERM; settings are STORE_... (docs/operations.md)."""
     settings = load(ServeSettings)
-    open_files.allow(OPEN_FILES + settings.connections_max)
+    needed = OPEN_FILES + settings.connections_max
+    open_files.allow(needed, otherwise=", or lower STORE_CONNECTIONS_MAX")
     logs.configure("store", settings.instance, settings.log_level)
     # Imported here: it takes half a second that `emit` need not spend.
     import uvloop
