@@ -6,9 +6,10 @@ The script is run as it is, with a PATH and a root folder of our own.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import pytest
 
@@ -64,7 +65,10 @@ class Machine:
         (self.root / "bin" / "true").symlink_to(str(shutil.which("true")))
 
     def run(
-        self, *groups: str, wrapped: tuple[str, ...] = (), **environment: str
+        self,
+        *groups: str,
+        wrapped: tuple[str, ...] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> subprocess.CompletedProcess[str]:
         surroundings = {
             "PATH": str(self.root / "bin"),
@@ -152,14 +156,14 @@ as_somebody = pytest.mark.skipif(
 def as_user(machine: Machine, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run it as somebody who is not root, also where root runs the tests."""
     if os.geteuid() != 0:
-        return machine.run("stack", **environment)
+        return machine.run("stack", environment=environment)
     for path in (machine.root, *machine.root.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o777)
     script = shutil.copy(SCRIPT, machine.root)  # the checkout may be closed to them
     nobody = ("--reuid=65534", "--regid=65534", "--clear-groups", "bash", str(script))
     wrapped = (str(shutil.which("setpriv")), *nobody)
-    return machine.run("stack", wrapped=wrapped, **environment)
+    return machine.run("stack", wrapped=wrapped, environment=environment)
 
 
 @as_somebody
