@@ -8,33 +8,70 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHON
 
+# `make up set-up` means one after the other, whatever MAKEFLAGS says.
+.NOTPARALLEL:
+
+# Where pip fetches from is the user's affair; where it installs to, and how, is ours.
+export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_REQUIREMENT \
+    PIP_EDITABLE PIP_NO_BINARY PIP_ONLY_BINARY PIP_REQUIRE_HASHES PIP_DRY_RUN \
+    PIP_NO_DEPS PIP_PRE PYTHONHOME PYTHONPATH
+
 # -- the Python environment -----------------------------------------------------------
-# In CI it is made from nothing; elsewhere only when it is not of this Python.
-$(VENV)/.installed: requirements.lock pyproject.toml
+# In CI it is made from nothing; elsewhere only when it is not of this Python. What runs
+# the platform comes first: what else checks it takes three times as long.
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/.local: requirements-local.lock
 	@local/prerequisites python
 	@if [ -n "$(CI)" ] || [ "$$($(PY) -V 2>&1)" != "$$($(PYTHON) -V)" ]; then \
 	    $(PYTHON) -m venv --clear $(VENV); fi
-	@$(PY) -m pip install --quiet --disable-pip-version-check \
-	    --require-hashes -r requirements.lock
-	@$(PY) -m pip install --quiet --disable-pip-version-check \
-	    --no-deps --no-build-isolation -e .
+	@echo "installing Python packages into $(VENV) ..." >&2
+	@$(PIP_INSTALL) --require-hashes -r requirements-local.lock
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.local requirements.lock pyproject.toml
+	@echo "installing what checks the code into $(VENV) ..." >&2
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /\1\t/' | expand -t 16
 
+.PHONY: doctor
+doctor: ## what this machine lacks; then whether a stack that runs can keep the promise
+	@local/prerequisites --check python
+	@status=0; \
+	$(PYTHON) -m local.machine $(ARGS) || status=$$?; \
+	if [ -e $(VENV)/.local ] && $(STACK) running; then \
+	    $(RUN) once doctor $(ARGS) || status=$$?; fi; \
+	exit $$status
+
+# Says nothing where all is well.
+.PHONY: machine
+machine:
+	@local/prerequisites python
+	@$(PYTHON) -m local.machine --only-lacking
+
 .PHONY: prerequisites
 prerequisites: ## install what a Debian machine lacks (Java, Maven, Postgres, etcd)
 	@local/prerequisites
+
+.PHONY: parts
+parts: machine prerequisites $(VENV)/.local ## fetch Kafka, the registry and their Java
+	@$(STACK) fetch
 
 .PHONY: lock
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet \
     --allow-unsafe --generate-hashes --strip-extras --no-emit-find-links \
     --no-emit-index-url --no-emit-options --no-emit-trusted-host
-lock: $(VENV)/.installed ## re-make both locks from pyproject.toml (ARGS=--upgrade)
+lock: $(VENV)/.installed ## re-make the locks from pyproject.toml (ARGS=--upgrade)
 	$(COMPILE) --extra=dev --extra=local --output-file=requirements.lock $(ARGS) \
 	    pyproject.toml
+	$(COMPILE) --constraint=requirements.lock --extra=local \
+	    --output-file=requirements-local.lock pyproject.toml
 	$(COMPILE) --constraint=requirements.lock \
 	    --output-file=requirements-runtime.lock pyproject.toml
 
@@ -48,7 +85,7 @@ format: $(VENV)/.installed ## format the code
 	$(PY) -m black --quiet $(SOURCES)
 
 .PHONY: lint
-lint: $(VENV)/.installed lint-workflows ## black, flake8, mypy, import contracts, actionlint
+lint: $(VENV)/.installed ## black, flake8, mypy, import contracts
 	@$(PY) -m black --check --quiet $(SOURCES) || \
 	    { echo "lint: not formatted; 'make format' does it." >&2; exit 1; }
 	$(PY) -m flake8
@@ -56,34 +93,32 @@ lint: $(VENV)/.installed lint-workflows ## black, flake8, mypy, import contracts
 	$(VENV)/bin/lint-imports --no-logo
 
 .PHONY: lint-workflows
-ifneq ($(shell command -v go),)
-lint-workflows: $(ACTIONLINT)
+lint-workflows: $(ACTIONLINT) ## the workflows of .github, by actionlint (needs Go)
 	@$(ACTIONLINT)
 
 $(ACTIONLINT):
+	@local/prerequisites go
 	@mkdir -p $(@D)
-	GOBIN=$(CURDIR)/$(@D) go install \
+	GOBIN="$(CURDIR)/$(@D)" go install \
 	    github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
 	mv $(@D)/actionlint $@
-else
-lint-workflows:
-	@echo "lint: workflows not checked by actionlint: it needs Go." >&2
-endif
 
-# In this order, so that a mistake shows before the stack is started.
+# In this order, so that a mistake shows before a stack is started.
 FAST_TESTS := $(wildcard tests/house tests/unit tests/property tests/contract)
-KIND_TESTS := $(wildcard tests/images tests/kind)
-SLOW_TESTS := $(filter-out $(FAST_TESTS) $(KIND_TESTS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+STACK_TESTS := $(wildcard tests/browser tests/integration tests/stack)
+# Most of them wait most of the time, so two go on at once, each with its own stack.
+TEST_JOBS ?= 2
+PARALLEL := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
-test: prerequisites lint ## lint, then all tests but test-kind's, the fast ones first
-	@local/prerequisites browser go
-	@$(PY) -m local.kube.programs $(JUDGES)
-	$(PY) -m pytest -m "not nightly" $(FAST_TESTS) $(SLOW_TESTS) $(ARGS)
+test: machine prerequisites lint ## what a push needs: lint, and all tests without a cluster
+	@local/prerequisites browser
+	@$(STACK) fetch
+	$(PY) -m pytest -m "not nightly" $(PARALLEL) $(FAST_TESTS) $(STACK_TESTS) $(ARGS)
 
 .PHONY: test-nightly
-test-nightly: $(VENV)/.installed ## what is too long for every day: further ways, an hour of fuzzing
-	$(PY) -m pytest -m nightly $(SLOW_TESTS) $(ARGS)
+test-nightly: prerequisites $(VENV)/.installed ## what is too long for every day: further ways, an hour of fuzzing
+	$(PY) -m pytest -m nightly $(STACK_TESTS) $(ARGS)
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
 
 .PHONY: test-fast
@@ -93,10 +128,13 @@ test-fast: $(VENV)/.installed ## the tests that need no service (ARGS="-k word")
 # Built before the tests, which have little time each.
 JUDGES := etcd kube-apiserver kubectl
 
-.PHONY: test-manifests
-test-manifests: $(VENV)/.installed ## every manifest against a real API server, and our policies
+.PHONY: kube-programs
+kube-programs: $(VENV)/.local ## build an API server, etcd and kubectl (needs Go; 10 min at first)
 	@local/prerequisites go
 	@$(PY) -m local.kube.programs $(JUDGES)
+
+.PHONY: test-kube
+test-kube: lint-workflows kube-programs $(VENV)/.installed ## every manifest against a real API server, and our policies
 	$(PY) -m pytest tests/manifests $(ARGS)
 
 .PHONY: test-kind
@@ -136,22 +174,22 @@ ROLE ?= postgres
 STACK := $(PY) -m local
 
 .PHONY: up
-up: $(VENV)/.installed ## start Kafka, registry and Postgres here (BROKERS=1 POSTGRES=1)
+up: machine $(VENV)/.local ## start Kafka, registry and Postgres here (BROKERS=1 POSTGRES=1)
 	@$(STACK) up --brokers $(BROKERS) --postgres $(POSTGRES)
 
 .PHONY: down
-down: $(VENV)/.installed ## stop them; the data stays (WIPE=1 removes it)
+down: $(VENV)/.local ## stop them; the data stays (WIPE=1 removes it)
 	@$(STACK) down $(if $(WIPE),--wipe)
 
 .PHONY: status
-status: $(VENV)/.installed ## show what runs, who leads, who lags
+status: $(VENV)/.local ## show what runs, who leads, who lags
 	@$(STACK) status
 
 .PHONY: psql
-psql: $(VENV)/.installed ## open psql on the primary (ROLE=bank|audit|migrator, ARGS="-c ...")
+psql: $(VENV)/.local ## open psql on the primary (ROLE=bank|audit|migrator, ARGS="-c ...")
 	@$(STACK) psql --role $(ROLE) -- $(ARGS)
 
-kafka-%: bin/kafka-% $(VENV)/.installed ## a Kafka tool of bin/: kafka-topics ARGS="--list"
+kafka-%: bin/kafka-% $(VENV)/.local ## a Kafka tool of bin/: kafka-topics ARGS="--list"
 	@$< $(ARGS)
 
 # -- the platform on the local stack ------------------------------------------------------
@@ -165,55 +203,51 @@ SUBJECTS := transfers-value=avro/transfer.avsc \
     transfer-receipts-value=avro/transfer-receipts.avsc
 
 .PHONY: demo
-demo: prerequisites $(VENV)/.installed ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)
+demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)
 	@$(PY) -m local.demo --seconds $(DURATION) $(if $(KEEP),--keep)
 
 .PHONY: set-up
-set-up: $(VENV)/.installed ## ledger, schemas, topics and accounts on the running stack
+set-up: $(VENV)/.local ## ledger, schemas, topics and accounts on the running stack
 	@$(RUN) set-up
 
 .PHONY: migrate
-migrate: $(VENV)/.installed ## apply the ledger's migrations
+migrate: $(VENV)/.local ## apply the ledger's migrations
 	@$(RUN) once migrate
 
 .PHONY: register
-register: $(VENV)/.installed ## register the schemas; an incompatible one is refused
+register: $(VENV)/.local ## register the schemas; an incompatible one is refused
 	@$(RUN) once register $(SUBJECTS)
 
-.PHONY: doctor
-doctor: $(VENV)/.installed ## whether Kafka, registry and Postgres can keep the promise (ARGS=--json)
-	@$(RUN) once doctor $(ARGS)
-
 .PHONY: bank
-bank: $(VENV)/.installed ## run the Bank until Ctrl-C (WORKERS=2)
+bank: $(VENV)/.local ## run the Bank until Ctrl-C (WORKERS=2)
 	@$(RUN) consumers.bank run --workers $(WORKERS)
 
 .PHONY: store
-store: $(VENV)/.installed ## emit transfers (ARGS="--count 1000", or ARGS=file.ndjson)
+store: $(VENV)/.local ## emit transfers (ARGS="--count 1000", or ARGS=file.ndjson)
 	@$(RUN) producers.store emit $(ARGS)
 
 .PHONY: serve
-serve: $(VENV)/.installed ## the Store's HTTP API until Ctrl-C (TLS=1: with TLS and tokens)
+serve: $(VENV)/.local ## the Store's HTTP API until Ctrl-C (TLS=1: with TLS and tokens)
 	@$(RUN) serve $(if $(TLS),--tls)
 
 .PHONY: certs
-certs: $(VENV)/.installed ## a local authority and the Store's certificate
+certs: $(VENV)/.local ## a local authority and the Store's certificate
 	@$(PY) -m local.credentials certs
 
 .PHONY: token
-token: $(VENV)/.installed ## print a token of a client (ARGS="--client me --scopes ...")
+token: $(VENV)/.local ## print a token of a client (ARGS="--client me --scopes ...")
 	@$(PY) -m local.credentials token $(ARGS)
 
 .PHONY: audit
-audit: $(VENV)/.installed ## check all ten invariants now (ARGS="--ack-log FILE")
+audit: $(VENV)/.local ## check all ten invariants now (ARGS="--ack-log FILE")
 	@$(RUN) consumers.bank.audit $(ARGS)
 
 .PHONY: quarantine
-quarantine: $(VENV)/.installed ## what was set aside, and put back (ARGS="list|show P O|redrive P O")
+quarantine: $(VENV)/.local ## what was set aside, and put back (ARGS="list|show P O|redrive P O")
 	@$(RUN) consumers.bank quarantine $(or $(ARGS),list)
 
 .PHONY: peek
-peek: $(VENV)/.installed ## tail a topic, decoded (TOPIC=transfers ARGS="--count 5")
+peek: $(VENV)/.local ## tail a topic, decoded (TOPIC=transfers ARGS="--count 5")
 	@$(RUN) consumers.console peek $(TOPIC) $(ARGS)
 
 # -- the platform on a local Kubernetes ----------------------------------------------------
@@ -247,6 +281,6 @@ image-context: $(VENV)/.installed ## build/image: what our images are built from
 	@$(PY) -m local.kube.own_images context
 
 .PHONY: loadtest
-loadtest: prerequisites $(VENV)/.installed ## measure (SCENARIO=drain|stream|telemetry|http)
+loadtest: prerequisites $(VENV)/.local ## measure (SCENARIO=drain|stream|telemetry|http)
 	@local/prerequisites load
 	@$(PY) -m loadtest $(SCENARIO) $(ARGS)

@@ -4,3 +4,7 @@ For tests, demo and development: `local.stack.Stack` from Python, `python -m loc
 from a shell. It is not a way to run payments for others: on Kubernetes Strimzi and
 PGO do this job.
 """
+
+from once import loopback
+
+loopback.spare()  # for all that is started here, and for clients that are not ours

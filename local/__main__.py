@@ -12,7 +12,7 @@ from rich.console import Console
 
 from local.errors import StackError
 from local.files import UMASK
-from local.parts import lock_jars
+from local.parts import find_or_fetch, lock_jars
 from local.passwords import LOGIN_ROLES, SUPERUSER
 from local.roles import DATABASE
 from local.screen import StartScreen, show_endpoints, show_status
@@ -67,6 +67,30 @@ def up(
         stack.start()
     stack.detach()
     show_endpoints(console, stack.endpoints)
+
+
+@app.command()
+def fetch(
+    jars_dir: Annotated[
+        Path | None, typer.Option(help="Where what was fetched is kept.")
+    ] = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Bring Kafka, the registry and their Java here, without starting anything."""
+    screen = StartScreen(Console())
+
+    def notify(doing: str) -> None:
+        screen.progress("parts", doing)
+
+    with screen.shown():
+        find_or_fetch((jars_dir or state_dir / "jars").resolve(), notify)
+        screen.progress("parts", None)
+
+
+@app.command()
+def running(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
+    """Exit 0 when a stack runs, without a word."""
+    raise typer.Exit(0 if Stack.running(state_dir) else 1)
 
 
 @app.command()

@@ -20,8 +20,10 @@ from local.sweep import kill_all
 from local.watchdog import Watchdog
 
 
-def ensure_class_data(parts: Parts, notify: Callable[[str], None]) -> None:
-    """Make the files that `parts` names where they are missing."""
+def ensure_class_data(
+    parts: Parts, patience: Patience, notify: Callable[[str], None]
+) -> None:
+    """Make the files that `parts` names where they are missing. Raises Cancelled."""
     if parts.kafka_classes.exists() and parts.registry_classes.exists():
         return
     notify("preparing Java's classes")
@@ -36,7 +38,7 @@ def ensure_class_data(parts: Parts, notify: Callable[[str], None]) -> None:
         watchdog = Watchdog(layout)
         watchdog.start()
         try:
-            _record(layout, recording)
+            _record(layout, recording, patience)
         finally:
             kill_all(layout)
             watchdog.let_go()
@@ -44,9 +46,8 @@ def ensure_class_data(parts: Parts, notify: Callable[[str], None]) -> None:
         recording.registry_classes.replace(parts.registry_classes)
 
 
-def _record(layout: Layout, parts: Parts) -> None:
+def _record(layout: Layout, parts: Parts, patience: Patience) -> None:
     ports = choose_ports(port_names(1, 1), remembered={})
-    patience = Patience()
     kafka = Kafka(KafkaConfig(layout, parts, ports, 1, record_classes=True), patience)
     registry = Registry(
         layout,

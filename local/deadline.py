@@ -20,6 +20,11 @@ class Patience:
     def cancel(self) -> None:
         self._cancelled.set()
 
+    def check(self, what: str) -> None:
+        """Raises Cancelled when told to give up."""
+        if self._cancelled.is_set():
+            raise Cancelled(f"Stopped waiting for {what}.")
+
     def wait_until(
         self,
         condition: Callable[[], bool],

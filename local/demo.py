@@ -1,6 +1,8 @@
 """The demo: real parts, real load, a worker killed half way, and the audit's word.
 
-`make demo` starts the stack if none runs, sets the platform up, runs two Bank workers
+`make demo` starts the stack if none runs, makes a ledger and topics for this run alone
+(those of earlier runs are removed: what their accounts have spent would be declined
+here, and be audited again), runs two Bank workers
 and a Store for DURATION seconds, with another Store that serves HTTP and some payments
 through it, kills one worker with SIGKILL half way and starts it again, waits until all
 is applied, and ends with the audit table.
@@ -17,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
 import psycopg
 import typer
@@ -29,13 +32,15 @@ from consumers.bank.audit.report import AuditReport
 from local.api_traffic import ApiTraffic
 from local.errors import StackError
 from local.files import UMASK
-from local.platform import Platform, Program
-from local.run import set_up
+from local.platform import Platform, Program, platforms
+from local.run import ACCOUNTS, set_up
+from local.screen import StartScreen
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
 from local.tools import STATE_DIR_VARIABLE
 from once.errors import OnceError
 
 WORKERS = 2
+NAME = "demo-"
 CATCH_UP_SECONDS_MAX = 120.0
 ACK_LINE_BYTES = 37  # a UUID and a newline
 
@@ -77,23 +82,20 @@ def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
     """Run the demo; whether every invariant holds."""
     console = Console()
     with _stack(config, keep, console) as stack:
-        platform = Platform(stack, "", config.state_dir / "logs")
-        console.print("setting up: migrations, schemas, topics, accounts ...")
-        set_up(platform)
+        platform = new_platform(stack, config.state_dir / "logs", console)
         logs = AckLogs(reports.parent)
-        before = platform.applied()
         began = time.monotonic()
         api = _load(platform, seconds, logs, console)
         took = time.monotonic() - began
-        applied = platform.applied() - before
-        console.print("auditing ...")
-        report = platform.audit(logs.joined())
+        applied = platform.applied()
+        report = _audit(platform, logs.joined(), console)
         show(report, console)
         result = _result(report, logs.count(), applied, took)
         result["api"] = dict(api.states)
+        result["audit_seconds"] = report.seconds
         reports.mkdir(parents=True, exist_ok=True)
         (reports / "demo.json").write_text(json.dumps(result, indent=2) + "\n")
-        _goodbye(console, result, keep, reports)
+        _goodbye(console, platform, result, keep, reports)
     return report.invariants_ok
 
 
@@ -104,8 +106,9 @@ def _stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]
         yield Stack.attach(config.state_dir)
         return
     began = time.monotonic()
-    with console.status("starting Kafka, registry and Postgres ..."):
-        stack = Stack(config)
+    screen = StartScreen(console)
+    stack = Stack(config, screen.progress)
+    with screen.shown():
         stack.start()
     console.print(f"stack ready after {time.monotonic() - began:.0f} s")
     try:
@@ -115,6 +118,25 @@ def _stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]
     finally:
         if not keep:
             stack.stop()
+
+
+def new_platform(stack: Stack, logs: Path, console: Console) -> Platform:
+    """Ledger, topics and accounts of this run; nothing is left of earlier ones."""
+    began = time.monotonic()
+    with console.status("making a ledger, schemas, topics and accounts ..."):
+        for name in platforms(stack):
+            if name.startswith(NAME):
+                Platform(stack, name, logs).remove()
+        platform = Platform(stack, f"{NAME}{uuid4().hex[:6]}", logs)
+        set_up(platform)
+    took = time.monotonic() - began
+    console.print(f"{platform.dbname} made, {ACCOUNTS:,} accounts: {took:.0f} s")
+    return platform
+
+
+def _audit(platform: Platform, ack_log: Path, console: Console) -> AuditReport:
+    with console.status("auditing ...") as status:
+        return platform.audit(ack_log, lambda doing: status.update(f"audit: {doing}"))
 
 
 def _load(
@@ -220,7 +242,11 @@ def _result(
 
 
 def _goodbye(
-    console: Console, result: dict[str, object], keep: bool, reports: Path
+    console: Console,
+    platform: Platform,
+    result: dict[str, object],
+    keep: bool,
+    reports: Path,
 ) -> None:
     console.print(
         f"sent {result['sent']:,}, lost {result['lost']}, duplicated "
@@ -228,7 +254,10 @@ def _goodbye(
         f"second, a worker killed on the way; see {reports / 'demo.json'}"
     )
     if keep:
-        console.print("the stack is still up: make status, make psql, make down")
+        console.print(
+            "the stack is still up: make status, make down, "
+            f'make psql ARGS="-d {platform.dbname}"'
+        )
 
 
 def main(

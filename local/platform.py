@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,7 +230,11 @@ class Platform:
         command = ["producers.store", "serve"]
         return self._start("store", command, instance, {**plain, **settings})
 
-    def audit(self, ack_log: Path | None = None) -> AuditReport:
+    def audit(
+        self,
+        ack_log: Path | None = None,
+        shown: Callable[[str], None] = lambda doing: None,
+    ) -> AuditReport:
         """Run the audit here and now."""
         settings = AuditSettings.model_validate(
             {
@@ -242,7 +246,7 @@ class Platform:
                 "group": self.group,
             }
         )
-        return audit(settings, ack_log)
+        return audit(settings, ack_log, shown)
 
     def applied(self) -> int:
         """Records applied so far, the declined and quarantined ones too."""
@@ -331,3 +335,13 @@ class Platform:
             **extra,
         }
         return Program(command, environment, self.logs / f"{kind}-{unique}.log")
+
+
+def platforms(stack: Stack) -> list[str]:
+    """The names of those that have a ledger on this stack."""
+    superuser = stack.conninfo(user="postgres", dbname="postgres")
+    with psycopg.connect(superuser) as connection:
+        found = connection.execute(
+            "SELECT substr(datname, 8) FROM pg_database WHERE datname LIKE 'ledger-%'"
+        )
+        return [name for (name,) in found.fetchall()]

@@ -188,11 +188,8 @@ class PatroniCluster:
         """Every node that Patroni knows; empty when no node answers."""
         for node in self._nodes:
             try:
-                answer = httpx.get(
-                    f"http://{HOST}:{node.patroni_port}/cluster",
-                    timeout=2.0,
-                    trust_env=False,
-                )
+                asked = f"http://{HOST}:{node.patroni_port}/cluster"
+                answer = httpx.get(asked, timeout=2.0, trust_env=False)
                 return [_member(each) for each in answer.json()["members"]]
             except (httpx.HTTPError, ValueError, KeyError):
                 continue

@@ -89,7 +89,8 @@ class Registry:
     def is_ready(self) -> bool:
         """Whether it answers from its storage."""
         try:
-            return httpx.get(f"{self.url}/subjects", timeout=2.0).is_success
+            asked = f"{self.url}/subjects"
+            return httpx.get(asked, timeout=2.0, trust_env=False).is_success
         except httpx.TransportError:
             return False
 

@@ -41,6 +41,8 @@ class StartScreen:
                 self._console.print(line)
             else:
                 self._doing[component] = doing
+                if not self._console.is_terminal:
+                    self._console.print(f"{component}: {doing} ...")
             busy = [f"{name}: {what}" for name, what in self._doing.items()]
             self._status.update(", ".join(busy))
 

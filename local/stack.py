@@ -9,14 +9,12 @@ stack = Stack.attach(Path(".local"))        # one that `make up` left running
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from local.class_data import ensure_class_data
 from local.deadline import Patience
 from local.endpoints import (
     Endpoints,
@@ -31,22 +29,31 @@ from local.exposure import Exposure
 from local.files import private
 from local.kafka import Kafka, KafkaConfig
 from local.layout import Layout, read_json
-from local.parts import Parts, find_or_fetch, found, require_jars
-from local.passwords import SUPERUSER, load_passwords
+from local.parts import Parts, find, require_jars
+from local.passwords import load_passwords
 from local.ports import choose_ports
 from local.postgres import PatroniCluster, PlainServer, Postgres, PostgresSettings
 from local.privileges import make_servant, python_files, python_folders
 from local.process import ManagedProcess
 from local.registry import Registry
-from local.roles import DATABASE, ensure_roles
+from local.roles import DATABASE
+from local.starting import Components, Progress, Start, stop_all
 from local.sweep import kill_all, running_pids
 from local.watchdog import Watchdog
+from once import open_files
+from once.errors import Defect
 
 DEFAULT_STATE_DIR = Path(".local")
 SIZES = (1, 3)
+OPEN_FILES = 1024  # a broker has 340 with a dozen topics
 
-# Told that a component began something or, without a text, that it is ready.
-Progress = Callable[[str, str | None], None]
+
+def _allow_open_files() -> None:
+    """For all that is started; Java and etcd do so themselves. Raises StackError."""
+    try:
+        open_files.allow(OPEN_FILES)
+    except Defect as error:
+        raise StackError(f"The stack cannot be started: {error}.") from None
 
 
 def _silent(component: str, doing: str | None) -> None:
@@ -78,26 +85,6 @@ class StackConfig:
             raise StackError("Brokers and Postgres nodes: one or three of each.")
 
 
-@dataclass(frozen=True)
-class _Components:
-    endpoints: Endpoints
-    settings: PostgresSettings
-    kafka: Kafka
-    registry: Registry
-    etcd: Etcd | None
-    postgres: Postgres
-
-    @property
-    def processes(self) -> dict[str, ManagedProcess]:
-        etcd = self.etcd.processes if self.etcd else {}
-        return {
-            **self.kafka.processes,
-            **self.registry.processes,
-            **etcd,
-            **self.postgres.processes,
-        }
-
-
 class Stack:
     """Kafka, the schema registry and Postgres, started together."""
 
@@ -107,7 +94,7 @@ class Stack:
         self._layout = Layout(config.state_dir.resolve())
         self._patience = Patience()
         self._watchdog = Watchdog(self._layout)
-        self._components: _Components | None = None
+        self._components: Components | None = None
 
     @classmethod
     def attach(cls, state_dir: Path = DEFAULT_STATE_DIR) -> Self:
@@ -124,7 +111,7 @@ class Stack:
             exposure=endpoints.exposure,
         )
         stack = cls(config)
-        parts = found(endpoints.jars_dir)
+        parts = find(endpoints.jars_dir)
         stack._components = stack._compose(parts, endpoints.ports)
         return stack
 
@@ -175,6 +162,7 @@ class Stack:
         Raises StackError in one sentence, and leaves nothing running, when it fails.
         Everything ends with this Python process, unless `detach` is called.
         """
+        _allow_open_files()
         with self._lock():
             if running_pids(self._layout):
                 raise StackError(
@@ -183,13 +171,10 @@ class Stack:
             self._layout.create()
             kill_all(self._layout)  # what a killed run may have left without a pid file
             self._require_same_size()
-            self._progress("parts", "looking for what is missing")
-            parts = find_or_fetch(
+            parts = find(
                 self.config.jars_dir.resolve(),
                 lambda doing: self._progress("parts", doing),
             )
-            ensure_class_data(parts, lambda doing: self._progress("parts", doing))
-            self._progress("parts", None)
             ports = choose_ports(
                 port_names(
                     self.config.brokers,
@@ -203,7 +188,7 @@ class Stack:
             self._components.endpoints.save(self._layout)
             self._watchdog.start()
             try:
-                self._start_all(self._components)
+                Start(self._components, self._patience, self._progress).run()
             except BaseException:
                 kill_all(self._layout)
                 self._watchdog.let_go()
@@ -238,7 +223,7 @@ class Stack:
         """Stop everything cleanly; the data stays."""
         with self._lock():
             if self._components is not None:
-                self._stop_all(self._components)
+                stop_all(self._components)
             kill_all(self._layout)
             self._watchdog.let_go()
 
@@ -253,7 +238,7 @@ class Stack:
                 path.unlink(missing_ok=True)
 
     @property
-    def _started(self) -> _Components:
+    def _started(self) -> Components:
         if self._components is None:
             raise StackError("The stack was not started.")
         return self._components
@@ -283,7 +268,7 @@ class Stack:
                 f"{made[1]} Postgres nodes: start these, or wipe it (make down WIPE=1)."
             )
 
-    def _compose(self, parts: Parts, ports: Mapping[str, int]) -> _Components:
+    def _compose(self, parts: Parts, ports: Mapping[str, int]) -> Components:
         layout, config, patience = self._layout, self.config, self._patience
         servant = make_servant(
             [layout.root, layout.all_data],
@@ -306,7 +291,8 @@ class Stack:
             postgres = PatroniCluster(settings, ports["etcd"], patience)
         else:
             postgres = PlainServer(settings, patience)
-        return _Components(
+        return Components(
+            parts=parts,
             endpoints=make_endpoints(
                 layout,
                 config.jars_dir.resolve(),
@@ -338,58 +324,3 @@ class Stack:
             etcd=etcd,
             postgres=postgres,
         )
-
-    def _start_all(self, components: _Components) -> None:
-        """Everything at once; the first failure ends the waiting of the others."""
-        with ThreadPoolExecutor(thread_name_prefix="start") as pool:
-            futures = [
-                pool.submit(self._start_postgres, components),
-                pool.submit(self._start_kafka, components.kafka),
-                pool.submit(self._start_registry, components.registry),
-            ]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-            except BaseException:
-                self._patience.cancel()
-                raise
-
-    def _start_kafka(self, kafka: Kafka) -> None:
-        self._progress("kafka", "starting")
-        kafka.start()
-        kafka.wait_ready()
-        self._progress("kafka", None)
-
-    def _start_registry(self, registry: Registry) -> None:
-        self._progress("registry", "starting")
-        registry.start()
-        registry.wait_ready()
-        self._progress("registry", None)
-
-    def _start_postgres(self, components: _Components) -> None:
-        self._progress("postgres", "starting")
-        if components.etcd is not None:
-            components.etcd.start()
-            components.etcd.wait_ready()
-        components.postgres.start()
-        components.postgres.wait_ready()
-        settings = components.settings
-        self._progress("postgres", "making roles")
-        ensure_roles(
-            settings.conninfo(user=SUPERUSER, dbname="postgres"), settings.passwords
-        )
-        self._progress("postgres", None)
-
-    def _stop_all(self, components: _Components) -> None:
-        """Clients before what they use: etcd goes last."""
-        with ThreadPoolExecutor(thread_name_prefix="stop") as pool:
-            futures = [
-                pool.submit(components.kafka.stop),
-                pool.submit(components.postgres.stop),
-                pool.submit(components.registry.process.terminate),
-            ]
-            for future in futures:
-                future.result()
-        if components.etcd is not None:
-            components.etcd.process.terminate()

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import httpx
 
+from once import loopback
 from once.errors import Defect, Refused, Retriable
 from once.schemas import UnusableSchema, bounded, parse_json
 
@@ -115,9 +116,19 @@ class Registry:
         registry with TLS; None: the usual ones. Raises Defect.
         """
         self.url, login = _without_login(url)
-        self._http = httpx.Client(
-            base_url=self.url, auth=login, timeout=timeout_seconds, verify=_trust(ca)
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                auth=login,
+                timeout=timeout_seconds,
+                verify=_trust(ca),
+                trust_env=not loopback.is_loopback(url),
+            )
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise Defect(
+                f"the proxy in the environment cannot be used ({error}): name another,"
+                " or the registry's host in NO_PROXY"
+            ) from None
         self._by_id: dict[int, _Registered] = {}
 
     def close(self) -> None:

@@ -1,5 +1,9 @@
-"""One local stack for the whole test session, never the user's own under `.local`."""
+"""One local stack for the whole test session, never the user's own under `.local`.
 
+Where tests go on beside each other, each of these sessions has its own.
+"""
+
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +12,7 @@ import pytest
 from local.stack import Stack, StackConfig
 
 ROOT = Path(__file__).parent.parent
+SESSION = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +22,8 @@ def stack() -> Iterator[Stack]:
     A test that breaks something heals it before it ends.
     """
     config = StackConfig(
-        state_dir=ROOT / "build" / "test-stack", jars_dir=ROOT / ".local" / "jars"
+        state_dir=ROOT / "build" / f"test-stack{SESSION}",
+        jars_dir=ROOT / ".local" / "jars",
     )
     stack = Stack(config)
     if Stack.running(config.state_dir):

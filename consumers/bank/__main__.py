@@ -12,8 +12,11 @@ from rich.console import Console
 from consumers.bank import accounts, quarantine_cli, supervisor, worker
 from consumers.bank.accounts import CREDIT_LIMIT_MAX
 from consumers.bank.settings import BankSettings
+from once import open_files
 from once.errors import OnceError, exit_status
 from once.settings import load, required
+
+OPEN_FILES = 128  # brokers, the ledger, health, and one for each worker
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.add_typer(quarantine_cli.app, name="quarantine")
@@ -30,6 +33,7 @@ def run(
 ) -> None:
     """Apply transfers until SIGTERM, which drains and leaves cleanly."""
     settings = load(BankSettings)
+    open_files.allow(OPEN_FILES)
     if leashed:
         supervisor.follow_leash()
     if workers == 1:

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from once import logs
+from once import logs, open_files
 from once.errors import OnceError, exit_status
 from once.redact import printable
 from once.settings import load
@@ -30,6 +30,8 @@ from producers.store.generate import Generator, Population
 from producers.store.service import Store, Tally, open_store, paced
 from producers.store.settings import ServeSettings, SmokeSettings, StoreSettings
 from producers.store.transfers import Chunk
+
+OPEN_FILES = 128  # brokers, logs, index and journal
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
@@ -65,6 +67,7 @@ def emit(
     if (source is None) == (count is None and seconds is None):
         raise typer.BadParameter("give either a file of lines, or --count / --seconds")
     settings = load(StoreSettings)
+    open_files.allow(OPEN_FILES)
     logs.configure("store", settings.instance, settings.log_level)
     rejected: list[int] = []
 
@@ -80,10 +83,12 @@ def emit(
         acknowledged = stack.enter_context(_acknowledgements(ack_log))
         store = stack.enter_context(open_store(settings))
         if stream is not None:
-            chunks = lines.chunks(stream, settings.transaction_records_max, reject)
+            largest = settings.transaction_records_max
+            linger_s = settings.transaction_linger_ms / 1000
+            chunks = lines.chunks(stream, largest, linger_s, reject)
         else:
-            chunks = paced(Generator(population, seed), settings, count, rate)
-            chunks = _until(chunks, seconds)
+            made_up = paced(Generator(population, seed), settings, count, rate)
+            chunks = _until(made_up, seconds)
         began = time.monotonic()
         tally = _shown(store, chunks, count, acknowledged)
         store.emitter.metrics.rejected(len(rejected))
@@ -99,6 +104,8 @@ def emit(
 def serve() -> None:
     """Serve the HTTP API until SIGTERM; settings are STORE_... (docs/operations.md)."""
     settings = load(ServeSettings)
+    needed = OPEN_FILES + settings.connections_max
+    open_files.allow(needed, otherwise=", or lower STORE_CONNECTIONS_MAX")
     logs.configure("store", settings.instance, settings.log_level)
     # Imported here: it takes half a second that `emit` need not spend.
     import uvloop
@@ -132,7 +139,7 @@ def _acknowledgements(path: Path | None) -> AcknowledgementLog:
         raise typer.BadParameter(f"--ack-log {path}: {error.strerror}") from None
 
 
-def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk]:
+def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk | None]:
     end = None if seconds is None else time.monotonic() + seconds
     for chunk in chunks:
         yield chunk
@@ -141,7 +148,10 @@ def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk]:
 
 
 def _shown(
-    store: Store, chunks: Iterator[Chunk], total: int | None, log: AcknowledgementLog
+    store: Store,
+    chunks: Iterator[Chunk | None],
+    total: int | None,
+    log: AcknowledgementLog,
 ) -> Tally:
     columns = (
         TextColumn("acknowledged"),

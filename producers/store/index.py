@@ -245,6 +245,8 @@ class Index:
                 part.ranges()
             except sqlite3.Error as error:
                 spoilt[path.name] = str(error)
+                for opened in (each for each in self._parts if each.path == path):
+                    opened.close()
                 self._parts = tuple(each for each in self._parts if each.path != path)
                 for each in files_of(path):
                     each.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 from uuid import UUID
 
 from once.errors import Defect, Refused
@@ -78,10 +78,11 @@ class Journal:
         promised is never forgotten silently. Raises Defect when it cannot be opened.
         """
         self._lock = _locked(path)
+        self._connections: list[sqlite3.Connection] = []
         try:
             self._open(path, entries_max)
         except sqlite3.Error as error:
-            self._lock.close()
+            self.close()
             if damages(error):
                 raise Refused(
                     f"the journal {path} is damaged ({error}), and may hold transfers "
@@ -95,12 +96,12 @@ class Journal:
 
     def _open(self, path: Path, entries_max: int) -> None:
         self._entries_max = entries_max
-        self._writer = connect(path, "FULL")  # a commit is a sync
+        self._writer = self._connect(path, "FULL")  # a commit is a sync
         _check(self._writer)
         self._writer.executescript(_SCHEMA)
         # What is not synced here comes back after a power cut, and is sent again.
-        self._remover = connect(path, "NORMAL")
-        self._reader = connect(path, "NORMAL")
+        self._remover = self._connect(path, "NORMAL")
+        self._reader = self._connect(path, "NORMAL")
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._changed = threading.Condition()
         self._folder = path.resolve().parent
@@ -112,6 +113,13 @@ class Journal:
         self._counted = 0  # the last number that is in the counts
         self._count = self._waiting = 0  # all; those that were not taken
         self._count_again()
+
+    def _connect(
+        self, path: Path, synchronous: Literal["NORMAL", "FULL"]
+    ) -> sqlite3.Connection:
+        made = connect(path, synchronous)
+        self._connections.append(made)
+        return made
 
     def append(self, entries: Sequence[Entry]) -> int:
         if len(entries) > self.room():
@@ -213,7 +221,7 @@ class Journal:
         return self._count
 
     def close(self) -> None:
-        for connection in (self._writer, self._remover, self._reader):
+        for connection in self._connections:
             connection.close()
         self._lock.close()
 

@@ -1,40 +1,93 @@
-"""Reads transfers from lines of JSON; a line that is none is reported, not fatal."""
+"""Reads transfers from lines of JSON; a line that is none is reported, not fatal.
+
+A stream that always has more, such as a file, is cut by size alone. One that lets us
+wait, such as a pipe, is cut by time as well: what has come is not kept back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from producers.store.transfers import Chunk, ClientLine, TransferLine, repeated_field
 
 LINE_BYTES_MAX = 4_096
+READ_BYTES = 1 << 16
+IDLE_SECONDS = 1.0  # how soon one who waits for lines hears that there are none
+
+Reject = Callable[[int, str], None]
+
+
+class _Splitter:
+    """Makes lines of what was read, and keeps the beginning of the next one."""
+
+    def __init__(self, reject: Reject) -> None:
+        self._reject = reject
+        self._number = 0
+        self._begun = b""
+        self._dropped = 0  # bytes of a line that is too long already
+
+    def good(self, read: bytes) -> Iterator[TransferLine]:
+        """The transfers among the lines that are whole now."""
+        *whole, begun = read.split(b"\n")
+        for line in whole:
+            yield from self._line(line)
+        self._begun += begun
+        if len(self._begun) > LINE_BYTES_MAX:
+            self._dropped += len(self._begun)
+            self._begun = b""
+
+    def _line(self, end: bytes) -> Iterator[TransferLine]:
+        line, dropped = self._begun + end, self._dropped
+        self._begun, self._dropped = b"", 0
+        self._number += 1
+        size = dropped + len(line)
+        if size > LINE_BYTES_MAX:
+            self._reject(self._number, f"{size} bytes, allowed are {LINE_BYTES_MAX}")
+        elif line.strip():
+            try:
+                found = ClientLine.model_validate_json(line)
+            except ValidationError as error:
+                self._reject(self._number, _sentence(error))
+                return
+            repeated = repeated_field(line, found)
+            if repeated is None:
+                yield found
+            else:
+                self._reject(self._number, f"{repeated}: is there more than once")
 
 
 def chunks(
-    lines: Iterable[bytes], records_max: int, reject: Callable[[int, str], None]
-) -> Iterator[Chunk]:
-    """Chunks of the good lines; `reject(line number, what is wrong)` for each other."""
+    stream: BinaryIO, records_max: int, linger_s: float, reject: Reject
+) -> Iterator[Chunk | None]:
+    """Chunks of the good lines; `reject(line number, what is wrong)` for each other.
+
+    None says that nothing has come for a while. Nobody may have read from `stream`.
+    """
+    splitter = _Splitter(reject)
     good: list[TransferLine] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if len(line) > LINE_BYTES_MAX:
-            reject(number, f"{len(line)} bytes, allowed are {LINE_BYTES_MAX}")
-            continue
-        try:
-            found = ClientLine.model_validate_json(line)
-        except ValidationError as error:
-            reject(number, _sentence(error))
-            continue
-        repeated = repeated_field(line, found)
-        if repeated is not None:
-            reject(number, f"{repeated}: is there more than once")
-            continue
-        good.append(found)
-        if len(good) == records_max:
-            yield Chunk.of(good)
+    due = 0.0
+    while True:
+        wait_s = max(0.0, due - time.monotonic()) if good else IDLE_SECONDS
+        if not select.select([stream], [], [], wait_s)[0]:
+            yield Chunk.of(good) if good else None
             good = []
+            continue
+        read = os.read(stream.fileno(), READ_BYTES)
+        for line in splitter.good(read or b"\n"):
+            if not good:
+                due = time.monotonic() + linger_s
+            good.append(line)
+            if len(good) == records_max:
+                yield Chunk.of(good)
+                good = []
+        if not read:
+            break
     if good:
         yield Chunk.of(good)
 

@@ -49,14 +49,23 @@ class Store:
 
     def emit(
         self,
-        chunks: Iterable[Chunk],
+        chunks: Iterable[Chunk | None],
         acknowledged: AcknowledgementLog,
         shown: Callable[[Tally], None] = lambda tally: None,
     ) -> Tally:
-        """Send every chunk; while one is being sent, the next one is made."""
+        """Send every chunk; while one is being sent, the next one is made.
+
+        None among them: there is no next one yet. That is no stall.
+        """
         with ThreadPoolExecutor(1, thread_name_prefix="emitter") as sender:
             sending: tuple[Chunk, Future[None]] | None = None
             for chunk in chunks:
+                if chunk is None:
+                    if sending is None or sending[1].done():
+                        self._settle(sending, acknowledged, shown)
+                        self.progress.beat()
+                        sending = None
+                    continue
                 self._settle(sending, acknowledged, shown)
                 sending = (chunk, sender.submit(self.emitter.emit, chunk))
             self._settle(sending, acknowledged, shown)

@@ -56,7 +56,7 @@ def test_a_transfer_is_posted_and_its_result_is_published(platform: Platform) ->
     assert platform.audit().invariants_ok
 
 
-@pytest.mark.parametrize("kills", [1, 3])
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.nightly)])
 def test_a_worker_killed_in_mid_run_loses_and_repeats_nothing(
     platform: Platform, tmp_path: Path, kills: int
 ) -> None:

@@ -252,7 +252,7 @@ def send_compressed(platform: Platform, count: int) -> None:
     command = [tool, "--topic", platform.topic, "--compression-codec", "zstd", *large]
     for each in more:
         command += ["--command-property", each]
-    state = {STATE_DIR_VARIABLE: str(ROOT / "build" / "test-stack")}
+    state = {STATE_DIR_VARIABLE: str(platform.stack.config.state_dir)}
     subprocess.run(command, input=junk, check=True, env={**os.environ, **state})
 
 

@@ -1,11 +1,14 @@
 """A missing part is named in one sentence, and half a download is no part."""
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from local import parts
+from local.deadline import Cancelled, Patience
 from local.errors import MissingPart
 from tests.stack.conftest import JARS
 
@@ -39,6 +42,17 @@ def test_a_failed_download_says_what_and_why(programs: Path, jars: Path) -> None
     expected = r"Cannot fetch the Kafka jars \(Maven\): mvn said 'no route to the rep"
     with pytest.raises(MissingPart, match=expected):
         parts.find_or_fetch(jars, lambda _: None)
+    assert [path.name for path in jars.iterdir()] == ["java"]
+
+
+def test_a_fetch_that_hangs_ends_with_the_start(programs: Path, jars: Path) -> None:
+    fake(programs, "mvn", "exec sleep 60")
+    patience = Patience()
+    threading.Timer(0.3, patience.cancel).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        parts.fetch(jars, patience, lambda _: None)
+    assert time.monotonic() - began < 10
     assert [path.name for path in jars.iterdir()] == ["java"]
 
 

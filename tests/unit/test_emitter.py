@@ -1,19 +1,25 @@
 """The emitter tells a rival from a slow broker, and what it waits out from a defect."""
 
+import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from once.errors import Defect, Fenced, OnceError, Refused
+from once.health import Progress
 from once.producer import TransactionalProducer
 from once.registry import Registry, load_schema
 from once.telemetry import Telemetry
+from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import FENCES_MAX, Emitter
 from producers.store.places import ACCOUNTS_REMEMBERED_MAX, Places
+from producers.store.service import Store, Tally
 from producers.store.transfers import Chunk
 from tests.contract.golden import AVRO
 from tests.contract.registry_server import serving
+from tests.unit.entries import SECONDS_MAX
 from tests.unit.scripted_store import line
 
 
@@ -71,6 +77,29 @@ def emitter(registry: Registry, producer: TransactionalProducer) -> Emitter:
     return Emitter(
         producer, "transfers", Places(3), registry, telemetry, lambda _: None
     )
+
+
+class NoMore(Exception):
+    """Ends a stream that would go on for ever."""
+
+
+def test_what_was_sent_is_acknowledged_while_the_next_line_is_waited_for(
+    clock: Clock, registry: Registry, tmp_path: Path
+) -> None:
+    producer = PlayedProducer(clock, [], took_s=0.0)
+    store = Store(emitter(registry, producer), Progress(60.0), Tally())
+    log = tmp_path / "acknowledged"
+
+    def waits() -> Iterator[Chunk | None]:
+        yield Chunk.of([line()])
+        for _ in range(round(SECONDS_MAX / 0.01)):
+            if log.stat().st_size:
+                raise NoMore
+            time.sleep(0.01)
+            yield None
+
+    with AcknowledgementLog(log) as acknowledged, pytest.raises(NoMore):
+        store.emit(waits(), acknowledged)
 
 
 def fences(count: int) -> list[OnceError]:

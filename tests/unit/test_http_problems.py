@@ -182,6 +182,7 @@ def broken(*_: object) -> NoReturn:
 @pytest.mark.parametrize(
     ("method", "path"),
     [("PUT", new()), ("PUT", f"{UNKNOWN}?wait=1"), ("POST", TRANSFERS), ("GET", new())],
+    ids=["PUT", "PUT and wait", "POST", "GET"],
 )
 def test_a_mistake_of_ours_is_logged_once_and_says_nothing_of_itself(
     store: Served,

@@ -378,6 +378,8 @@ def test_a_machine_that_went_down_with_the_index_open_costs_all_of_it(
     killed = open_index()
     assert len(killed.find([each.transfer_id for each in some])) == 600
     (killed._folder / "open-since-boot").write_text("another")
+    for part in killed._parts:
+        part.close()
     killed._lock.close()
     with capture_logs() as logged:
         after = open_index()

@@ -6,7 +6,10 @@ The script is run as it is, with a PATH and a root folder of our own.
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import pytest
 
@@ -63,15 +66,22 @@ class Machine:
         self.program("sudo", '#!/usr/bin/env bash\n"${@:2}"\n')
         (self.root / "bin" / "true").symlink_to(str(shutil.which("true")))
 
-    def run(self, *groups: str) -> subprocess.CompletedProcess[str]:
-        environment = {
+    def run(
+        self,
+        *groups: str,
+        wrapped: tuple[str, ...] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> subprocess.CompletedProcess[str]:
+        surroundings = {
             "PATH": str(self.root / "bin"),
             "PREREQUISITES_ROOT": str(self.root),
             "TMPDIR": str(self.root),
+            **environment,
         }
         return subprocess.run(
-            [SCRIPT, *groups],
-            env=environment,
+            [*(wrapped or [SCRIPT]), *groups],
+            env=surroundings,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
@@ -84,8 +94,10 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine() -> Iterator[Machine]:
+    # Not pytest's own folder, which nobody else may enter.
+    with TemporaryDirectory(prefix="machine-") as folder:
+        yield Machine(Path(folder))
 
 
 def test_what_is_missing_is_installed_without_starting_a_service(
@@ -158,11 +170,57 @@ def test_elsewhere_it_says_what_to_install(machine: Machine) -> None:
     )
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root needs no sudo")
-def test_without_root_it_says_the_command(machine: Machine) -> None:
+def test_a_check_installs_nothing_and_says_the_command(machine: Machine) -> None:
+    machine.debian()
+    done = machine.run("--check", "stack")
+    assert done.returncode == 1
+    assert "apt-get install default-jre-headless maven" in done.stderr
+    assert machine.asked() == []
+
+
+as_somebody = pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="needs setpriv"
+)
+
+
+def as_user(machine: Machine, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it as somebody who is not root, also where root runs the tests."""
+    if os.geteuid() != 0:
+        return machine.run("stack", environment=environment)
+    for path in (machine.root, *machine.root.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o777)
+    script = shutil.copy(SCRIPT, machine.root)  # the checkout may be closed to them
+    nobody = ("--reuid=65534", "--regid=65534", "--clear-groups", "bash", str(script))
+    wrapped = (str(shutil.which("setpriv")), *nobody)
+    return machine.run("stack", wrapped=wrapped, environment=environment)
+
+
+@as_somebody
+def test_sudo_is_not_used_without_a_question(machine: Machine) -> None:
+    machine.debian()
+    done = as_user(machine)
+    assert done.returncode == 1
+    assert "run 'sudo apt-get install default-jre-headless" in done.stderr
+    assert machine.asked() == []
+
+
+@as_somebody
+@pytest.mark.parametrize("said", ["CI", "ONCE_INSTALL"])
+def test_sudo_is_used_where_it_was_allowed_beforehand(
+    machine: Machine, said: str
+) -> None:
+    machine.debian()
+    done = as_user(machine, **{said: "yes"})
+    assert done.returncode == 0, done.stderr
+    assert machine.asked()
+
+
+@as_somebody
+def test_without_sudo_it_says_the_command(machine: Machine) -> None:
     machine.debian()
     machine.program("sudo", "#!/bin/sh\nexit 1\n")
-    done = machine.run("stack")
+    done = as_user(machine, CI="true")
     assert done.returncode == 1
     assert "run 'sudo apt-get install default-jre-headless" in done.stderr
 

@@ -129,7 +129,11 @@ def test_a_record_is_not_skipped_because_the_registry_is_away(unused_port: int) 
     away.close()
 
 
-@pytest.mark.parametrize("key", [None, b"", b"1", EMITTER[:15], uuid4().bytes, b"\xff"])
+@pytest.mark.parametrize(
+    "key",
+    [None, b"", b"1", EMITTER[:15], uuid4().bytes, b"\xff"],
+    ids=["none", "empty", "short", "cut", "unknown", "no text"],
+)
 def test_what_is_not_under_a_stores_key_is_not_even_looked_at(
     reader: FactReader, key: bytes | None
 ) -> None:

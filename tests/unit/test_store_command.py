@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -85,6 +86,15 @@ def test_a_health_port_that_is_taken_ends_with_78_and_its_setting(
         status, said = run(*command, health_port=str(taken.getsockname()[1]))
     assert status == 78, said
     assert "STORE_HEALTH_PORT" in said.strip().splitlines()[-1]
+
+
+def test_more_connections_than_files_may_be_open_end_with_78_and_the_setting() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard > 10_000_000:
+        pytest.skip("as many files as one likes may be open")
+    status, said = run("serve", connections_max="20000000")
+    assert status == 78, said
+    assert "STORE_CONNECTIONS_MAX" in said.strip().splitlines()[-1]
 
 
 def test_a_certificate_that_is_not_there_ends_with_78_and_its_setting(

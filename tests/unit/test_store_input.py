@@ -1,6 +1,11 @@
 """What a client hands to the Store: good lines pass, bad ones are named, none stops."""
 
 import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from tempfile import TemporaryFile
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -10,6 +15,7 @@ from producers.store.generate import Generator, Population
 from producers.store.ids import uuid7s
 from producers.store.lines import LINE_BYTES_MAX, chunks
 from producers.store.transfers import Chunk
+from tests.unit.entries import SECONDS_MAX
 
 GOOD = {
     "transfer_id": "0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c01",
@@ -25,8 +31,11 @@ def read(*lines: object) -> tuple[list[Chunk], list[tuple[int, str]]]:
         line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
     ]
     rejected: list[tuple[int, str]] = []
-    found = list(chunks(raw, 2, lambda number, why: rejected.append((number, why))))
-    return found, rejected
+    with TemporaryFile() as file:
+        file.write(b"\n".join(raw))
+        file.seek(0)
+        found = chunks(file, 2, 0.0, lambda number, why: rejected.append((number, why)))
+        return [chunk for chunk in found if chunk is not None], rejected
 
 
 def test_good_lines_become_chunks_of_the_size_asked_for() -> None:
@@ -66,9 +75,62 @@ def test_a_bad_line_is_named_and_the_rest_goes_on(
 
 
 def test_lines_that_are_no_json_or_too_long_are_named_too() -> None:
-    found, rejected = read(b"{", b"\n", b"\xff\xfe", b"x" * (LINE_BYTES_MAX + 1), GOOD)
-    assert [number for number, _ in rejected] == [1, 3, 4]
+    long = [b"x" * (LINE_BYTES_MAX + 1), b"x" * 1_000_000]
+    found, rejected = read(b"{", b" ", b"\xff\xfe", *long, GOOD)
+    assert [number for number, _ in rejected] == [1, 3, 4, 5]
+    assert rejected[-1][1].startswith("1000000 bytes")
     assert sum(map(len, found)) == 1
+
+
+LINGER_S = 0.2
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, Iterator[Chunk | None]]]:
+    """Where to write, and the chunks that come out: of 1,000 lines, or by time."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream:
+        yield writing, chunks(stream, 1_000, LINGER_S, lambda *_: None)
+    try:
+        os.close(writing)
+    except OSError:  # the test has
+        pass
+
+
+def test_a_line_in_a_pipe_that_stays_open_is_sent_after_the_linger(
+    pipe: tuple[int, Iterator[Chunk | None]],
+) -> None:
+    writing, found = pipe
+    os.write(writing, json.dumps(GOOD).encode() + b"\n")
+    began = time.monotonic()
+    chunk = next(found)
+    assert chunk is not None and len(chunk) == 1
+    assert LINGER_S <= time.monotonic() - began < LINGER_S + SECONDS_MAX
+    assert next(found) is None, "it says that it waits"
+    os.close(writing)
+    assert list(found) == []
+
+
+def test_lines_that_trickle_are_sent_in_time_and_none_is_lost(
+    pipe: tuple[int, Iterator[Chunk | None]],
+) -> None:
+    writing, found = pipe
+    line = json.dumps(GOOD).encode() + b"\n"
+
+    def trickle() -> None:
+        for _ in range(60):
+            os.write(writing, line[:40])  # half a line is not lost either
+            time.sleep(LINGER_S / 40)
+            os.write(writing, line[40:])
+            time.sleep(LINGER_S / 40)
+        os.close(writing)
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    sizes = [len(chunk) for chunk in found if chunk is not None]
+    thread.join()
+    assert sum(sizes) == 60
+    assert len(sizes) > 1, "none of them waits for the end"
 
 
 def test_a_missing_transfer_id_is_not_made_up() -> None:

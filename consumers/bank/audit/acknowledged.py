@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
-from consumers.bank.audit.ledger import Snapshot
 from consumers.bank.audit.trace import Trace
 
 IDS_PER_LOOKUP = 10_000
@@ -21,7 +20,7 @@ def check(log: Path, trace: Trace, positions: dict[int, int]) -> None:
     missing: set[bytes] = set()
     with log.open() as lines:
         for ids in _chunks(lines):
-            missing |= _missing(trace.snapshot, ids)
+            missing |= trace.snapshot.absent(ids)
             trace.evidence.saw("I1", len(ids))
     if missing:
         _look_for(missing, trace, positions)
@@ -37,10 +36,6 @@ def _chunks(lines: Iterable[str]) -> Iterator[list[bytes]]:
     ids = (UUID(line.strip()).bytes for line in lines if line.strip())
     while chunk := list(islice(ids, IDS_PER_LOOKUP)):
         yield chunk
-
-
-def _missing(snapshot: Snapshot, ids: list[bytes]) -> set[bytes]:
-    return set(ids) - set(snapshot.entries(ids))
 
 
 def _look_for(missing: set[bytes], trace: Trace, positions: dict[int, int]) -> None:

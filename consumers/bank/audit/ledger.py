@@ -72,8 +72,17 @@ class Snapshot:
             (UuidArray(transfer_ids),),
         )
         return {
-            row[0].bytes: Entry(row[1], row[2], row[3], row[4:]) for row in self._cursor
+            row[0].bytes: Entry(row[1], row[2], row[3], row[4:])
+            for row in self._cursor.fetchall()  # quicker than one after the other
         }
+
+    def absent(self, transfer_ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids that are in no row."""
+        self._cursor.execute(
+            "SELECT transfer_id FROM transfers WHERE transfer_id = ANY (%b)",
+            (UuidArray(transfer_ids),),
+        )
+        return set(transfer_ids) - {row[0].bytes for row in self._cursor.fetchall()}
 
     def quarantined(
         self, topic: str, partition: int, first: int, last: int

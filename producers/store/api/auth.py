@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import jwt
 
-from once import logs
+from once import logs, loopback
 from once.errors import Defect
 from producers.store.api.clients import (
     ANY_ACCOUNT,
@@ -156,7 +156,11 @@ class Keys:
             return await asyncio.to_thread(Path(self._source).read_text)
         trusted = ssl.create_default_context(cafile=self._authority)
         async with (
-            httpx.AsyncClient(timeout=REQUEST_SECONDS, verify=trusted) as http,
+            httpx.AsyncClient(
+                timeout=REQUEST_SECONDS,
+                verify=trusted,
+                trust_env=not loopback.is_loopback(self._source),
+            ) as http,
             http.stream("GET", self._source) as answer,
         ):
             answer.raise_for_status()

@@ -28,6 +28,7 @@ HEADERS_MAX = 200
 READ_BYTES_MAX = 16_384  # at once, and so what is kept behind a request
 BODY_BYTES_MAX = 262_144  # at once: nothing of a body is kept
 ANSWER_BYTES_PER_SECOND_MIN = 1_024
+LINGERS_MAX = 3  # times so long that nothing may come
 CHUNK_OVERHEAD = 8  # bytes of framing for each byte of a body
 
 
@@ -59,6 +60,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.in_body = False
         self._answering = False  # a whole request is not answered yet
         self._deaf = False  # what comes is no longer looked at
+        self._heard = False  # that something came nevertheless
         self._clock: asyncio.TimerHandle | None = None
         self._unsent: tuple[asyncio.TimerHandle, int] | None = None
 
@@ -100,6 +102,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            self._heard = True
             return
         self._unset_keepalive_if_required()
         self.limits.connections.busy(self)
@@ -225,8 +228,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _look_at_unsent(self) -> None:
         assert self._unsent is not None, "its clock has rung"
-        taken = self._unsent[1] - self._raw.get_write_buffer_size()
-        if taken < self.limits.seconds_max * ANSWER_BYTES_PER_SECOND_MIN:
+        left = self._raw.get_write_buffer_size()
+        taken = self._unsent[1] - left
+        if not left:
+            self._unsent = None
+        elif taken < self.limits.seconds_max * ANSWER_BYTES_PER_SECOND_MIN:
             self._raw.abort()
         else:
             self._watch_unsent()
@@ -269,7 +275,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()
-        self._clock = self.loop.call_later(self.limits.seconds_max, transport.close)
+        self._linger(transport, LINGERS_MAX)
+
+    def _linger(self, transport: asyncio.Transport, left: int) -> None:
+        """Listen on while something comes, but not for ever."""
+
+        def look() -> None:
+            if self._heard and left > 1:
+                self._linger(transport, left - 1)
+            else:
+                transport.close()
+
+        self._heard = False
+        self._clock = self.loop.call_later(self.limits.seconds_max, look)
 
 
 def _too_large() -> Problem:

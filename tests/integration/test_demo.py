@@ -1,0 +1,30 @@
+"""The demo begins with a ledger that nobody has used, and leaves no heap of them."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from local.demo import NAME, new_platform
+from local.platform import Platform, platforms
+from local.stack import Stack
+from tests.fix_platform import PARTITIONS
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_demo_has_a_new_ledger_and_those_of_earlier_ones_are_gone(
+    stack: Stack, platform: Platform, tmp_path: Path
+) -> None:
+    earlier = Platform(stack, f"{NAME}earlier", tmp_path)
+    earlier.set_up(PARTITIONS)
+    console = Console(file=io.StringIO())
+    made = new_platform(stack, tmp_path, console)
+    try:
+        there = platforms(stack)
+        assert made.name in there and platform.name in there
+        assert earlier.name not in there
+        assert made.applied() == 0
+    finally:
+        made.remove()
