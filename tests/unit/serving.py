@@ -120,6 +120,10 @@ class Served:
         """Of the connections that are open, below uvicorn."""
         return list(self._server.server_state.connections)
 
+    def asked(self) -> int:
+        """How many requests are there as a whole and have no answer yet."""
+        return sum(each._answering for each in self.protocols())
+
     def http(self) -> httpx.Client:
         """A client of it that keeps connections alive."""
         url = "http://{}:{}".format(*self.address)

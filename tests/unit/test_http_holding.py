@@ -229,7 +229,7 @@ def test_where_all_are_busy_a_new_connection_is_told_so(tmp_path: Path) -> None:
         busy = [open_.enter_context(served.connect()) for _ in range(2)]
         for connection in busy:
             connection.send(put())
-            assert connection.quiet(0.05)
+        until(lambda: served.asked() == 2, "both are there")
         with served.connect() as connection:
             connection.send(head("GET /"))
             answer = connection.answer()

@@ -177,10 +177,10 @@ def test_of_the_places_for_requests_no_client_has_more_than_its_share(
     ):
         served.kafka.clear()
         first = [sent(served, open_, put(ADA)) for _ in range(2)]
-        assert all(each.quiet(0.1) for each in first)
+        until(lambda: served.asked() == 2, "hers are there")
         assert_over_the_share(served, put(ADA))
         hers = sent(served, open_, put(GRACE))
-        assert hers.quiet(0.1), "it is taken, and waits for Kafka"
+        until(lambda: served.asked() == 3, "it waits for Kafka, too")
         served.kafka.set()
         for connection in (*first, hers):
             answer = connection.answer()
