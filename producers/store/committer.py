@@ -23,6 +23,7 @@ from producers.store.emitter import Emitter
 from producers.store.facts import Facts
 from producers.store.index import Index
 from producers.store.receipts import by_client
+from producers.store.sqlite import is_full
 from producers.store.transfers import Chunk
 
 log = logs.get(__name__)
@@ -153,11 +154,13 @@ class Committer:
     def _note(self, facts: Facts) -> None:
         """Known here before it leaves the backlog, so that nobody finds it in neither.
 
-        An index that fails stops no money: its follower reads all of it again.
+        An index without room stops no money: it is filled from the log again.
         """
         try:
             self._index.write(facts)
         except (sqlite3.Error, OSError) as error:
+            if not is_full(error):
+                raise
             self._index.incomplete.set()
             log.warning("the index lacks what was committed now", error=str(error))
 

@@ -1,5 +1,6 @@
 """The committer: it moves the backlog, or it is seen that it does not."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from local.deadline import Patience
 from once.errors import Defect, OnceError, exit_status
 from once.health import Progress
 from producers.store.acknowledgements import AcknowledgementLog
@@ -54,6 +56,18 @@ class Failing:
 
     def emit(self, *_: Any) -> None:
         raise self._error
+
+
+class Taking:
+    """An emitter whose Kafka takes everything."""
+
+    incarnation = new_emitter()
+
+    def start(self) -> None:
+        """It has started."""
+
+    def emit(self, *_: Any) -> None:
+        """It is committed."""
 
 
 class Clock:
@@ -134,3 +148,19 @@ def test_what_cannot_be_waited_out_ends_the_service_with_one_sentence(
         assert sentence in str(committer.check())
     (error,) = errors
     assert exit_status(error) == status and sentence in str(error)
+
+
+def test_an_index_without_room_stops_no_money(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Index, "write", full)
+    backlog = MemoryBacklog(10)
+    with committing(tmp_path, backlog, Taking()) as committer:
+        backlog.append(entries(2))
+        Patience().wait_until(
+            lambda: len(backlog) == 0, what="both to be sent", timeout_s=20
+        )
+        assert committer.check() is None

@@ -167,7 +167,11 @@ def test_http_1_0_is_answered_once(connection: Connection, host: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "line", [f"GET /v1/transfers/{uuid4()}/events", "POST /v1/transfers:batch"]
+    "line",
+    [
+        "GET /v1/transfers/0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c77/events",
+        "POST /v1/transfers:batch",
+    ],
 )
 def test_http_1_0_has_no_streams(connection: Connection, line: str) -> None:
     connection.send(raw(f"{line} HTTP/1.0"))

@@ -17,7 +17,7 @@ from producers.store.problems import Kind
 from tests.unit.issuing import jwk, opened, token, write
 from tests.unit.serving import PAYMENT, Answer, Served, head, put, serving
 
-SOME = f"/v1/transfers/{uuid4()}"
+SOME = "/v1/transfers/0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c77"
 JSON = "Content-Type: application/json"
 CODES = {kind.code: kind.status for kind in Kind}
 PLAIN = "default-src 'none'; frame-ancestors 'none'"
