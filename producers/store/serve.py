@@ -137,13 +137,14 @@ class Service:
         # Before anything can fail that has to end it.
         self._server = Server(config, self._watchers.leave, self._listening)
         _load(config)
+        # Its port may be taken, which need not wait for Kafka.
+        self._serve_health(telemetry, backlog, committer, follower)
         intake.start()
         self._resources.push_async_callback(self._drain, intake, committer)
         for reading in (follower, filler):
             reading.start()
             closing(reading.close)
         committer.start()
-        self._serve_health(telemetry, backlog, committer, follower)
         if settings.tls_cert is not None:
             self._start(self._renew(config), "certificates")
         return self._server
