@@ -124,52 +124,35 @@ class Guard:
         await app(scope, receive, send)
 
     def _measured(self, scope: Any, receive: Any) -> Any:
+        settings = self._settings
         if scope["path"] == BATCH_PATH:
-            return _measured_batch(receive, self._settings)
-        return _measured(receive, self._settings)
+            most, per_second = settings.batch_bytes_max, BATCH_BYTES_PER_SECOND_MIN
+        else:
+            most, per_second = settings.body_bytes_max, settings.body_bytes_max
+        return measured(receive, most, settings.receive_seconds_max, per_second)
 
 
-def _measured(receive: Any, settings: ServeSettings) -> Any:
-    """A small body, which must be there in time."""
-    size, complete = 0, False
-    most, seconds = settings.body_bytes_max, settings.receive_seconds_max
-    end = asyncio.get_running_loop().time() + seconds
+def measured(receive: Any, most: int, seconds: float, per_second: int) -> Any:
+    """A body of so many bytes: no silence is longer than `seconds`, and neither is what
+    it lags behind a rate. Waiting for us does not count.
 
-    async def measured() -> Any:
-        nonlocal size, complete
-        if complete:
-            return await receive()  # waits for the client to leave
-        try:
-            async with asyncio.timeout_at(end):
-                message = await receive()
-        except TimeoutError:
-            raise _late(seconds) from None
-        size += len(message.get("body", b""))
-        complete = not message.get("more_body", False)
-        if size > most:
-            raise Problem(Kind.TOO_LARGE, f"At most {most} bytes.")
-        return message
-
-    return measured
-
-
-def _measured_batch(receive: Any, settings: ServeSettings) -> Any:
-    """A long body: it may go on as long as it comes at some rate."""
+    What it asks for raises Problem when the body is too large or too late.
+    """
     size, complete, waited = 0, False, 0.0
-    most, seconds = settings.batch_bytes_max, settings.receive_seconds_max
     clock = asyncio.get_running_loop().time
 
-    async def measured() -> Any:
+    async def measuring() -> Any:
         nonlocal size, complete, waited
         if complete:
-            return await receive()
-        patience = seconds + size / BATCH_BYTES_PER_SECOND_MIN - waited
+            return await receive()  # waits for the client to leave
+        patience = min(seconds, seconds + size / per_second - waited)
         began = clock()
         try:
-            async with asyncio.timeout(min(seconds, max(0.0, patience))):
+            async with asyncio.timeout(max(0.0, patience)):
                 message = await receive()
         except TimeoutError:
-            raise _late(seconds) from None
+            detail = f"The body was not there after {seconds:g} s."
+            raise Problem(Kind.TIMEOUT, detail) from None
         waited += clock() - began
         size += len(message.get("body", b""))
         complete = not message.get("more_body", False)
@@ -177,8 +160,4 @@ def _measured_batch(receive: Any, settings: ServeSettings) -> Any:
             raise Problem(Kind.TOO_LARGE, f"At most {most} bytes.")
         return message
 
-    return measured
-
-
-def _late(seconds: float) -> Problem:
-    return Problem(Kind.TIMEOUT, f"The body was not there after {seconds:g} s.")
+    return measuring
