@@ -23,8 +23,12 @@ from producers.store.ids import TransferId
 MEMO_BYTES_MAX = 140
 INT64_MAX = 2**63 - 1
 
-# What does something where a memo is shown: NUL, ESC, line ends, turns of direction.
-CONTROLS = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+# What does something where a memo is shown, or cannot be seen: NUL, ESC, line ends,
+# turns of direction, letters without width. (But not the joiner of emoji, U+200D.)
+CONTROLS = (
+    r"\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb"
+)
 _CONTROLS = re.compile(f"[{CONTROLS}]")
 
 

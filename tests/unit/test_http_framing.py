@@ -68,6 +68,7 @@ def twice(name: str, *values: str) -> bytes:
 AMBIGUOUS = {
     "a length and chunks": chunks(f"Content-Length: {LENGTH}", CHUNKED),
     "chunks and a length": chunks(CHUNKED, "Content-Length: 4"),
+    "chunks in HTTP/1.0": chunks(CHUNKED).replace(b"HTTP/1.1", b"HTTP/1.0", 1),
     "two lengths": sized(f"Content-Length: {LENGTH}", "Content-Length: 1"),
     "the same length twice": sized(*[f"Content-Length: {LENGTH}"] * 2),
     "a length with a sign": sized(f"Content-Length: +{LENGTH}"),

@@ -124,7 +124,7 @@ def test_a_token_that_is_refused_has_no_id_yet(tmp_path: Path) -> None:
     ("one", "other"),
     [
         ("order-1", '"order-1"'),
-        ('"a \\"word\\""', 'a "word"'),
+        ('"a \\"word\\""', '"a \\"word\\""'),
         ('"back\\\\slash"', "back\\slash"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_key_in_quotes_and_bare_is_one_key(
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("k", "K"), ("k", "kk"), ('"', '""'), ('"k', "k"), ("'k'", "k")]
+    ("one", "other"), [("k", "K"), ("k", "kk"), ('"\\"k"', "k"), ("'k'", "k")]
 )
 def test_other_keys_are_other_payments(
     http: httpx.Client, one: str, other: str
@@ -227,3 +227,15 @@ def test_each_line_that_has_two_meanings_or_none_is_refused_by_itself(
     assert [[e["field"] for e in errors] for errors in said] == [
         [field] for field in wrong.values()
     ]
+
+
+@pytest.mark.parametrize("key", ['"half', 'half"', 'in"side', '""', '"\\x"'])
+def test_a_key_that_is_half_in_quotes_is_none(http: httpx.Client, key: str) -> None:
+    response = http.post(TRANSFERS, json=FIELDS, headers={"Idempotency-Key": key})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+def test_a_parameter_that_is_there_twice_is_refused(http: httpx.Client) -> None:
+    response = http.post(f"{TRANSFERS}?wait=0&wait=5", json=FIELDS)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")

@@ -30,6 +30,7 @@ from producers.store.problems import FieldError, Kind, Problem
 from producers.store.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT")  # of the whole Store
 STATIC = "/static-offline-docs"
 SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 DESCRIPTION = """\
@@ -117,6 +118,8 @@ def _handle_errors(app: FastAPI) -> None:
         assert isinstance(error, HTTPException), "registered for it"
         kinds = {404: Kind.NOT_FOUND, 405: Kind.METHOD_NOT_ALLOWED}
         kind = kinds.get(error.status_code, Kind.INVALID_REQUEST)
+        if request.method == "OPTIONS" and request.scope["path"] == "*":
+            return Response(status_code=204, headers={"Allow": ", ".join(METHODS)})
         allowed = _methods(app, request)
         if error.status_code == 405 and request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": allowed})

@@ -88,7 +88,7 @@ def examined(
             length = int(value)
         elif name == b"transfer-encoding":
             length = None
-        problem = _fault(name, value)
+        problem = _fault(version, name, value)
         if problem is not None:
             return problem, 0
     if b"host" not in seen and version == "1.1":
@@ -96,12 +96,14 @@ def examined(
     return None, length
 
 
-def _fault(name: bytes, value: bytes) -> Problem | None:
+def _fault(version: str, name: bytes, value: bytes) -> Problem | None:
     if name == b"host" and not _HOST.fullmatch(value):
         return Problem(Kind.BAD_REQUEST, "The header host is no host.")
     if name == b"content-encoding" and value.lower() != b"identity":
         detail = "No Content-Encoding: nothing is unpacked here."
         return Problem(Kind.NOT_ACCEPTABLE, detail)
+    if name == b"transfer-encoding" and version == "1.0":  # RFC 9112, 6.1
+        return Problem(Kind.BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding.")
     if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
         detail = "The only Transfer-Encoding is chunked."
         return Problem(Kind.NOT_IMPLEMENTED, detail)

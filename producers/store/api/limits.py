@@ -113,6 +113,7 @@ class Guard:
         try:
             # Given back early by those who only wait (routes.py).
             scope["held"].take(places, "")
+            _refuse_repeated(scope["query_string"])
             if self._settings.demo:
                 foreign(scope["headers"])
             if scope["http_version"] == "1.0" and path.endswith((EVENTS, BATCH_PATH)):
@@ -130,6 +131,15 @@ class Guard:
         else:
             most, per_second = settings.body_bytes_max, settings.body_bytes_max
         return measured(receive, most, settings.receive_seconds_max, per_second)
+
+
+def _refuse_repeated(query: bytes) -> None:
+    """Raises Problem when a parameter is there twice: which one counts?"""
+    if b"&" in query:
+        names = [pair.partition(b"=")[0] for pair in query.split(b"&")]
+        if len(set(names)) < len(names):
+            detail = "A parameter of the query is there more than once."
+            raise Problem(Kind.INVALID_REQUEST, detail)
 
 
 def measured(receive: Any, most: int, seconds: float, per_second: int) -> Any:

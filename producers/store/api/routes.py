@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from producers.store.api.models import (
     BatchAnswer,
     ProblemDetails,
     TransferStatus,
+    invalid,
     parse_line,
     status_json,
 )
@@ -31,7 +33,7 @@ from producers.store.api.problem_response import mistake
 from producers.store.api.waiting import unless_gone
 from producers.store.desk import Desk
 from producers.store.ids import NewTransferId, TransferId, uuid7s, uuid8
-from producers.store.problems import Kind, Problem
+from producers.store.problems import FieldError, Kind, Problem
 from producers.store.settings import ServeSettings
 from producers.store.states import Status
 from producers.store.transfers import ClientLine, TransferLine, now_ms
@@ -75,6 +77,7 @@ def _body(required: tuple[str, ...], media_type: str = "application/json") -> An
     return {"requestBody": {"required": True, "content": content}}
 
 
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _PAYMENT = ("debit_account", "credit_account", "amount", "currency")
 
 
@@ -188,7 +191,7 @@ class TransferRoutes:
             (new,) = uuid7s(1, now_ms(), self._random)
             transfer_id = UUID(bytes=new)
         else:
-            transfer_id = id_of_key(client.name, key)
+            transfer_id = id_of_key(client.name, bare(key))
         try:
             return await self._take(request, client, transfer_id, wait, within)
         except Problem as problem:
@@ -292,14 +295,28 @@ class TransferRoutes:
                     yield b": still here\n\n"
 
 
+def bare(key: str) -> str:
+    """An Idempotency-Key without its quotes: it is the same with and without.
+
+    In the IETF's draft it is a string of structured fields (RFC 9651, 3.3.3). Raises
+    Problem when it only half is.
+    """
+    found = _QUOTED.fullmatch(key)
+    if found is not None:
+        key = re.sub(r"\\(.)", r"\1", found[1])
+    elif '"' in key:
+        detail = "must be a string in quotes, or have none"
+        raise invalid([FieldError("Idempotency-Key", detail)])
+    if not key:
+        raise invalid([FieldError("Idempotency-Key", "must not be empty")])
+    return key
+
+
 def id_of_key(client: str, key: str) -> UUID:
     """The transfer_id of a client's Idempotency-Key (a UUID of version 8).
 
-    In quotes, as in the IETF's draft, or without: the same key. Nobody can send a
-    transfer under such an id but by the key (models.py).
+    Nobody can send a transfer under such an id but by the key (ids.py).
     """
-    if len(key) > 1 and key[0] == key[-1] == '"':
-        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     content = f"{client}\0{key}".encode()
     return uuid8(hashlib.blake2b(content, digest_size=16).digest())
 
