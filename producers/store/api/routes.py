@@ -13,6 +13,7 @@ from uuid import UUID
 
 import numpy as np
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from producers.store.api.auth import Doorman
@@ -157,7 +158,7 @@ class TransferRoutes:
             "/transfers/{transfer_id}/events",
             self.events,
             methods=["GET"],
-            response_class=Stream,
+            response_class=StreamingResponse,  # for the document: not JSON
             status_code=200,
             responses=_FOUND,
             summary="Its life as it happens, as server-sent events",
