@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from producers.store.api.connections import Connections
 from producers.store.api.protocol import Limits, guarded
 from producers.store.settings import ServeSettings
 
-DESCRIPTORS_RESERVED = 256  # for Kafka, files, health, and what is being closed
 BACKLOG = 2_048
 RETRY_SECONDS = 1.0
 
@@ -28,7 +26,7 @@ def server_config(app: Any, settings: ServeSettings) -> uvicorn.Config:
     limits = Limits(
         settings.header_bytes_max,
         settings.receive_seconds_max,
-        Connections(_connections_max(settings)),
+        Connections(settings.connections_max),
     )
     make: Any = guarded(limits)
     config = uvicorn.Config(
@@ -50,13 +48,6 @@ def server_config(app: Any, settings: ServeSettings) -> uvicorn.Config:
     )
     make.limits = limits
     return config
-
-
-def _connections_max(settings: ServeSettings) -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return settings.connections_max
-    return max(1, min(settings.connections_max, soft - DESCRIPTORS_RESERVED))
 
 
 class Server(uvicorn.Server):
