@@ -41,7 +41,8 @@ from producers.store.transfers import ClientLine, TransferLine, now_ms
 
 TRANSFER_PATH = "/transfers/{transfer_id}"
 HEARTBEAT_SECONDS = 15.0
-BATCHES_MAX = 8  # at once: each may keep some answers
+BATCHES_MAX = 8  # of one client at once: each may keep some answers
+BATCH_CLIENTS = 4  # that may have as many beside each other
 
 Wait = Annotated[
     float,
@@ -97,8 +98,8 @@ class TransferRoutes:
         share = 1.0 if settings.demo else settings.client_share
         self._requests = Places("requests", settings.requests_max, share)
         self._waiting = Places("waiting requests", settings.waiting_max, share)
-        share = 1.0 if settings.demo else settings.client_share / 2
-        self._batches = Places("batches", BATCHES_MAX, share)
+        clients = 1 if settings.demo else BATCH_CLIENTS
+        self._batches = Places("batches", clients * BATCHES_MAX, 1 / clients)
 
     def router(self) -> APIRouter:
         """The paths, for an application to include."""
