@@ -26,7 +26,7 @@ from producers.store.problems import Kind, Problem
 
 HEADERS_MAX = 200
 READ_BYTES_MAX = 16_384  # at once, and so what is kept behind a request
-BODY_BYTES_MAX = 262_144  # at once: nothing of a body is kept
+BODY_BYTES_MAX = 262_144  # at once, as the loop would read: nothing of a body is kept
 ANSWER_BYTES_PER_SECOND_MIN = 1_024
 LINGERS_MAX = 3  # times so long that nothing may come
 CHUNK_OVERHEAD = 8  # bytes of framing for each byte of a body
