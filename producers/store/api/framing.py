@@ -50,18 +50,25 @@ class Cutter:
         """A message was complete: what comes is a head."""
         self._left, self._before = None, b""
 
-    def cut(self, data: bytes) -> tuple[bytes, bytes]:
-        """The next piece, and the rest."""
+    def cut(self, data: bytes, at: int = 0) -> int:
+        """Where the piece of `data` ends that begins at `at`.
+
+        Nothing is copied: a body may be full of blank lines.
+        """
         if self._left is not None:
-            piece, rest = data[: self._left], data[self._left :]
-            self._left -= len(piece)
-            return piece, rest
-        before = self._before
-        at = (before + data).find(BLANK_LINE)
-        end = len(data) if at < 0 else at + len(BLANK_LINE) - len(before)
-        piece, rest = data[:end], data[end:]
-        self._before = b"" if at >= 0 else (before + piece)[1 - len(BLANK_LINE) :]
-        return piece, rest
+            end = min(len(data), at + self._left)
+            self._left -= end - at
+            return end
+        before, size = self._before, len(BLANK_LINE)
+        found = (before + data[at : at + size - 1]).find(BLANK_LINE)
+        if found >= 0:
+            end = at + found + size - len(before)
+        else:
+            found = data.find(BLANK_LINE, at)
+            end = found + size if found >= 0 else len(data)
+        last = data[max(at, end - size + 1) : end]
+        self._before = b"" if found >= 0 else (before + last)[1 - size :]
+        return end
 
 
 def examined(

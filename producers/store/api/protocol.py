@@ -19,8 +19,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import is_ssl
 
 from producers.store.api.connections import Connections
-from producers.store.api.headers import completed
 from producers.store.api.framing import Cutter, examined
+from producers.store.api.headers import completed
 from producers.store.api.problem_response import as_bytes
 from producers.store.problems import Kind, Problem
 
@@ -56,6 +56,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.limits = limits
         self._cutter = Cutter()
         self._unread = b""  # what came behind a request that is not answered yet
+        self._again = b""  # a head to be parsed once more
         self._framing_bytes = 0  # of the head, or around the pieces of a body
         self.in_body = False
         self._answering = False  # a whole request is not answered yet
@@ -115,12 +116,17 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         """Up to the end of one request; what is behind it waits for its answer."""
-        while self._unread and not self._answering and not self._deaf:
-            piece, self._unread = self._cutter.cut(self._unread)
-            self._framing_bytes += len(piece)
-            self._feed(piece)
+        data, at = self._unread, 0
+        while at < len(data) and not self._answering and not self._deaf:
+            end = self._cutter.cut(data, at)
+            self._framing_bytes += end - at
+            self._feed(data[at:end])
+            at = end
+            if self._again:
+                data, at, self._again = self._again + data[at:], 0, b""
             if self._framing_bytes > self.limits.header_bytes_max:
                 self._refuse(_too_large())
+        self._unread = b"" if self._deaf else data[at:]
 
     def _feed(self, piece: bytes) -> None:
         try:
@@ -194,7 +200,7 @@ class GuardedProtocol(HttpToolsProtocol):
         lines += [b"%s: %s" % h for h in self.headers if h[0] != b"upgrade"]
         head = b"\r\n".join((*lines, b"", b""))
         self.parser = httptools.HttpRequestParser(self)
-        self._unread = head + self._unread
+        self._again = head
         self._cutter.head()
         self._framing_bytes = 0
 
