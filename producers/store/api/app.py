@@ -120,10 +120,11 @@ def _handle_errors(app: FastAPI) -> None:
         kind = kinds.get(error.status_code, Kind.INVALID_REQUEST)
         if request.method == "OPTIONS" and request.scope["path"] == "*":
             return Response(status_code=204, headers={"Allow": ", ".join(METHODS)})
-        allowed = _methods(app, request)
-        if error.status_code == 405 and request.method == "OPTIONS":
-            return Response(status_code=204, headers={"Allow": allowed})
-        headers = {"Allow": allowed} if error.status_code == 405 else None
+        headers = None
+        if error.status_code == 405:
+            headers = {"Allow": _methods(app, request)}
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=headers)
         return respond(Problem(kind, "See /docs for what there is."), headers)
 
     async def mistake(request: Request, error: Exception) -> Response:

@@ -56,6 +56,12 @@ class Held:
         places.take(client)
         self._held.append((places, client))
 
+    def change(self, places: Places, client: str) -> None:
+        """One of these for all that it holds. Raises Problem: then it keeps those."""
+        places.take(client)
+        self.give_back()
+        self._held.append((places, client))
+
     def give_back(self) -> None:
         """All of them: what is left of the request holds none."""
         while self._held:

@@ -29,7 +29,7 @@ from producers.store.api.models import (
     parse_line,
     status_json,
 )
-from producers.store.api.places import Held, Places
+from producers.store.api.places import Places
 from producers.store.api.problem_response import mistake
 from producers.store.api.waiting import unless_gone
 from producers.store.desk import Desk
@@ -224,7 +224,7 @@ class TransferRoutes:
         """Event `state` at once and on every change; ends with the final one."""
         client = await self._client(request, READ)
         self._desk.status(client.name, transfer_id)  # raises before the stream starts
-        self._only_waits(request, client.name)
+        request.scope["held"].change(self._waiting, client.name)
         return Stream(self._stream(client.name, transfer_id))
 
     async def _client(self, request: Request, scope: str) -> Client:
@@ -232,13 +232,6 @@ class TransferRoutes:
         client.require(scope)
         request.scope["held"].take(self._requests, client.name)
         return client
-
-    def _only_waits(self, request: Request, client: str) -> None:
-        """From here on it holds a place for waiting and no other. Raises Problem."""
-        held: Held = request.scope["held"]
-        if self._waiting.has_room(client):
-            held.give_back()
-        held.take(self._waiting, client)
 
     async def _take(
         self,
@@ -271,7 +264,7 @@ class TransferRoutes:
         self._rates.take(client.name)
         status = await self._desk.send(client.name, line, self._within(within))
         if wait and not status.final and self._waiting.has_room(client.name):
-            self._only_waits(request, client.name)
+            request.scope["held"].change(self._waiting, client.name)
             longest = min(wait, self._settings.wait_seconds_max)
             final = self._desk.final(client.name, line.transfer_id, longest)
             status = await unless_gone(request.receive, final)
