@@ -82,11 +82,13 @@ ACTIONLINT := .cache/bin/actionlint-$(ACTIONLINT_VERSION)
 
 .PHONY: format
 format: $(VENV)/.installed ## format the code
+	$(PY) -m isort --quiet $(SOURCES)
 	$(PY) -m black --quiet $(SOURCES)
 
 .PHONY: lint
-lint: $(VENV)/.installed ## black, flake8, mypy, import contracts
-	@$(PY) -m black --check --quiet $(SOURCES) || \
+lint: $(VENV)/.installed ## black, isort, flake8, mypy, import contracts
+	@{ $(PY) -m isort --check --quiet $(SOURCES) && \
+	    $(PY) -m black --check --quiet $(SOURCES); } || \
 	    { echo "lint: not formatted; 'make format' does it." >&2; exit 1; }
 	$(PY) -m flake8
 	$(PY) -m mypy

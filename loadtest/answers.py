@@ -1,5 +1,7 @@
 """What a run of requests brought, however they were made."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
 
-
 from loadtest.collector import Collector
+from loadtest.latency import Latencies
 from loadtest.platforms import (
     WAIT_SECONDS_MAX,
     WARM_UP_SECONDS,
@@ -24,7 +24,6 @@ from loadtest.platforms import (
     wait_assigned,
 )
 from loadtest.stages import stage_seconds
-from loadtest.latency import Latencies
 from loadtest.usage import Usage
 from local.platform import Platform, Program
 from local.stack import Stack

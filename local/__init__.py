@@ -5,6 +5,8 @@ from a shell. It is not a way to run payments for others: on Kubernetes Strimzi 
 PGO do this job.
 """
 
+from __future__ import annotations
+
 from once import loopback
 
 loopback.spare()  # for all that is started here, and for clients that are not ours

@@ -1,5 +1,7 @@
 """`python -m local`: the stack from the command line (see `make help`)."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys

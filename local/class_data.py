@@ -4,6 +4,8 @@ Both are started in a scratch directory and stopped again; what they loaded is w
 down as they exit. It takes some seconds and saves more at every start.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

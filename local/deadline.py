@@ -1,5 +1,7 @@
 """Waiting for a condition, with a deadline: the stack never just sleeps."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """Where the parts of a stack listen: what a client needs, without passwords."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -5,6 +5,8 @@ the demo, the load tests and the tests alike. What is set in our own environment
 another program is not handed on either.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 # Every setting begins with the name of the program that reads it.

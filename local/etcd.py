@@ -8,6 +8,8 @@ it the first, over the port that everybody reaches. Its peer port is a socket in
 folder, as it has no peers.
 """
 
+from __future__ import annotations
+
 import platform
 import ssl
 from dataclasses import dataclass

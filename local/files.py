@@ -7,6 +7,8 @@ moved over the old name: a link is replaced, never followed, and a reader or a c
 sees the old file or the new one.
 """
 
+from __future__ import annotations
+
 import os
 import secrets
 import stat

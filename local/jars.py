@@ -5,6 +5,8 @@ registry and what is in it. `python -m local lock-jars` makes it anew, after pom
 asked for other versions. Maven by itself believes the checksums of whoever sends.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

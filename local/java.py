@@ -1,5 +1,7 @@
 """The command line of a JVM that shares two cores with everything else."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Three combined KRaft nodes (broker and controller in one) or one."""
 
+from __future__ import annotations
+
 import base64
 import shutil
 import subprocess

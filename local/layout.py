@@ -1,5 +1,7 @@
 """Where things lie under the state directory: the only place that knows the names."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from pathlib import Path

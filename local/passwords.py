@@ -1,5 +1,7 @@
 """The passwords of one stack: made once, kept in a file only its owner reads."""
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Mapping
 

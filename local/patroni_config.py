@@ -1,12 +1,14 @@
 """What Patroni and Postgres are told: settings only, no process and no I/O."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from local.endpoints import HOST
-from local.exposure import Exposure
 from local.etcd import Credentials
+from local.exposure import Exposure
 from local.passwords import PATRONI_API, REPLICATION, SUPERUSER
 
 SCOPE = "once"

@@ -1,5 +1,7 @@
 """Choosing TCP ports of 127.0.0.1, and keeping them across restarts."""
 
+from __future__ import annotations
+
 import random
 import socket
 from collections.abc import Iterable, Mapping

@@ -3,6 +3,8 @@
 Both offer the same: `start`, `wait_ready`, `leader`, `members`, `stop`, `processes`.
 """
 
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys
@@ -17,8 +19,8 @@ from psycopg.conninfo import make_conninfo
 from local.deadline import Patience
 from local.endpoints import HOST, postgres_names
 from local.errors import StackError
-from local.exposure import Exposure
 from local.etcd import credentials
+from local.exposure import Exposure
 from local.layout import Layout, as_json
 from local.parts import Parts
 from local.passwords import SUPERUSER

@@ -1,5 +1,7 @@
 """Finding the server of a data directory: Patroni starts it outside its own tree."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import psutil

@@ -10,6 +10,8 @@ such a place is empty but for the folders that they need: they see these, under 
 own names, and nothing else that is root's.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import pwd

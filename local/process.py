@@ -6,6 +6,8 @@ when the process started: a pid that the kernel gave to somebody else since then
 never signalled.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

@@ -6,13 +6,15 @@ a Postgres failover cannot take the registry with it. `WRITE_DELAY=0` writes eve
 commit to the file before it is answered, so that ids survive a kill -9.
 """
 
+from __future__ import annotations
+
 import httpx
 
 from local.deadline import Patience
 from local.endpoints import HOST, registry_host, registry_url
 from local.exposure import Exposure
-from local.java import ClassData, Jvm
 from local.files import narrow
+from local.java import ClassData, Jvm
 from local.layout import Layout
 from local.parts import Parts
 from local.process import ManagedProcess, ProcessSpec

@@ -3,6 +3,8 @@
 Everything else about the schema is in `postgres/migrations/`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import psycopg

@@ -1,5 +1,7 @@
 """How the command line shows a stack: lines while it starts, tables when it runs."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Iterator

@@ -7,6 +7,8 @@ with Stack(StackConfig(state_dir=Path("build/stack"))) as stack:
 stack = Stack.attach(Path(".local"))        # one that `make up` left running
 """
 
+from __future__ import annotations
+
 import fcntl
 import shutil
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,7 @@
 """What a running stack looks like right now: facts for `make status`, no printing."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException

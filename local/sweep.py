@@ -3,6 +3,8 @@
 The last resort: for the watchdog, for a start that failed, for `down` after a crash.
 """
 
+from __future__ import annotations
+
 import signal
 
 import psutil

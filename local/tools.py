@@ -6,6 +6,8 @@
 Only the standard library is imported: the tool itself starts slowly enough.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Mapping, Sequence

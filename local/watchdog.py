@@ -6,6 +6,8 @@ without a word before it means that the parent is gone: killed, crashed, interru
 not reach a postmaster, which leaves Patroni's process tree.)
 """
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

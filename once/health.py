@@ -11,6 +11,8 @@ the cure for a hang and not for an outage, so checks of other systems are readin
 How requests are read and answered is in health_http.py.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus

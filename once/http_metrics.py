@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
-
 from prometheus_client import CollectorRegistry, Histogram
 
 from once import names

@@ -9,6 +9,8 @@ No line shows a password: not in what is logged, not in a traceback, which is wi
 local variables. On a terminal nothing that came from outside is obeyed as a control.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
 from collections.abc import Mapping

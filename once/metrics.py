@@ -5,6 +5,8 @@ so nothing here is called per record. A batch hands over its sums, its stage tim
 a handful of latencies, at about 0.1 ms for the whole batch.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -13,6 +13,8 @@ In Prometheus dots become underscores and units and ``_total`` are added:
 ``once_stage_duration_seconds``.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 # -- resource: who speaks ---------------------------------------------------------

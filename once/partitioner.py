@@ -4,6 +4,8 @@ Source: `Utils.murmur2` and `BuiltInPartitioner.partitionForKey` of Apache Kafka
 librdkafka names it `murmur2_random`. Foreign producers therefore agree with ours.
 """
 
+from __future__ import annotations
+
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF

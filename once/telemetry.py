@@ -12,6 +12,8 @@ Nothing here touches OpenTelemetry's or Prometheus's process-wide providers: two
 `Telemetry` objects in one process (as in tests) do not see each other.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Self
 

@@ -5,6 +5,8 @@ that is sampled carries ``traceparent``, which ties the sender's span, the span 
 whoever applies it and the span of its result into one trace.
 """
 
+from __future__ import annotations
+
 import math
 import random
 from collections.abc import Iterable, Sequence

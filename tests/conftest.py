@@ -1,5 +1,7 @@
 """Fixtures that every folder of tests may use, each kept in a module of its subject."""
 
+from __future__ import annotations
+
 import signal
 
 # What is started from a script in the background, as by `nohup make test &`, ignores

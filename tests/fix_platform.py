@@ -1,5 +1,7 @@
 """A platform of its own for every test, on the session's one stack."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

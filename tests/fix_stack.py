@@ -3,6 +3,8 @@
 Where tests go on beside each other, each of these sessions has its own.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from pathlib import Path

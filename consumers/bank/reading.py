@@ -20,8 +20,8 @@ from confluent_kafka import (
 
 from consumers.bank import batch
 from consumers.bank.batch import Records
-from consumers.bank.position import Position
 from consumers.bank.observe import Observer
+from consumers.bank.position import Position
 from consumers.bank.settings import BankSettings
 from once import kafka, logs
 from once.errors import Fenced, Refused, Retriable

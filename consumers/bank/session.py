@@ -29,8 +29,8 @@ from consumers.bank.caution import Caution
 from consumers.bank.codec import Fault, TransferCodec
 from consumers.bank.database import connect
 from consumers.bank.doubts import Doubts
-from consumers.bank.position import Position
 from consumers.bank.observe import Observer
+from consumers.bank.position import Position
 from consumers.bank.publisher import Publication, Publisher
 from consumers.bank.reading import Reading
 from consumers.bank.recall import recall, unread

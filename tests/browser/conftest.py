@@ -1,5 +1,7 @@
 """Debian's Chromium, driven by Playwright."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import pytest

@@ -1,5 +1,7 @@
 """The Store's first page, as a person uses it in a real browser."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Fixtures of the contract tests: registries that know our schemas."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,5 +1,7 @@
 """Every version reads every other one's records, and what would end that is found."""
 
+from __future__ import annotations
+
 import copy
 import io
 import itertools

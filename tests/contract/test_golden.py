@@ -1,5 +1,7 @@
 """Golden bytes: three readers agree on what they say, our writers write just them."""
 
+from __future__ import annotations
+
 import io
 import json
 from typing import Any

@@ -1,5 +1,7 @@
 """The schemas themselves: strict Avro, and every part of them explained."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator

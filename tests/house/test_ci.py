@@ -1,5 +1,7 @@
 """.ci/run says how long each of its steps took, and which one failed."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil

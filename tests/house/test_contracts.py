@@ -1,5 +1,7 @@
 """The import contracts of pyproject.toml catch what they are there to catch."""
 
+from __future__ import annotations
+
 import shutil
 import subprocess
 import sys

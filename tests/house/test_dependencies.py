@@ -1,5 +1,7 @@
 """What we depend on is looked at again, and something proposes newer versions of it."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 from typing import Any

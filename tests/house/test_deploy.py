@@ -1,5 +1,7 @@
 """Who may move which image where: the plan of the deploy workflow, run as it is."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The rules of the house that no tool holds: sizes, sleeping, printing, purity."""
 
+from __future__ import annotations
+
 import ast
 import statistics
 import sys

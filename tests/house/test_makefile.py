@@ -1,5 +1,7 @@
 """The targets do what their order says, on any machine that has make."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 from pathlib import Path

@@ -1,5 +1,7 @@
 """A runbook names all that has to be changed, under the names that it has."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from importlib import import_module

@@ -1,5 +1,7 @@
 """What must not be in a committed file: addresses of registries, paths of a machine."""
 
+from __future__ import annotations
+
 import re
 import tomllib
 from pathlib import Path

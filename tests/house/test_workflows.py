@@ -1,5 +1,7 @@
 """What a workflow may do: nothing by default, and only with code that is pinned."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

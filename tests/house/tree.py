@@ -1,5 +1,7 @@
 """What the house tests look at: the files that are, or are about to be, committed."""
 
+from __future__ import annotations
+
 import ast
 import subprocess
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """Our images in a real engine, beside a local stack of their own."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 

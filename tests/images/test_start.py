@@ -1,5 +1,7 @@
 """How the images start: as anybody but root, with a sentence for what is missing."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.images.containers import Order, run, running

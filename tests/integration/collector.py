@@ -1,5 +1,7 @@
 """A collector of traces: takes spans as OTLP over HTTP and keeps them."""
 
+from __future__ import annotations
+
 import gzip
 import threading
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """A failing test shows what the programs of its platform have said."""
 
+from __future__ import annotations
+
 from collections.abc import Generator, Iterator
 
 import pytest

@@ -3,6 +3,8 @@
 The client is kept until its answer is there: without one, the answer never comes.
 """
 
+from __future__ import annotations
+
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     KafkaError,

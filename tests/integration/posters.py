@@ -1,5 +1,7 @@
 """Posters on the real ledger without Kafka: batches made by hand, one at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID

@@ -1,5 +1,7 @@
 """The results topic as any registry-aware client reads it, without code of the Bank."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence

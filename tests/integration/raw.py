@@ -1,5 +1,7 @@
 """Raw records: what a foreign, broken or hostile producer can put into the topic."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self

@@ -1,5 +1,7 @@
 """Other schemas than ours in the registry: newer ones of ours, and foreign ones."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Callable

@@ -4,6 +4,8 @@ A copy reads the same log and has a ledger of its own; where the test asks for i
 results and group offsets of its own. Nothing needs to be restored.
 """
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Iterator, Sequence

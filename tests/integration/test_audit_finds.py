@@ -1,6 +1,8 @@
 """The audit finds what is planted in the ledger's rows and sums (I1 to I5), names it,
 and finds nothing else."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from uuid import UUID, uuid4
 

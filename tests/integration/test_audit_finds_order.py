@@ -1,6 +1,8 @@
 """The audit finds what is planted in the order, the results, the guards and the numbers
 (I6 to I10), names it, and finds nothing else."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4

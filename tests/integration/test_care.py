@@ -1,5 +1,7 @@
 """A record that ends workers, whatever it does to them, is set aside in the end."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Small batches grow until they are worth a row, whoever posts, dies and goes on."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import psycopg

@@ -4,6 +4,8 @@ The session runs in this process on the real parts, and is cut off where the tes
 what it had in flight is abandoned as a killed process would leave it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The demo begins with a ledger that nobody has used, and leaves no heap of them."""
 
+from __future__ import annotations
+
 import io
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The promise, tried on the real parts: acknowledged is in the ledger, exactly once."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import psycopg
@@ -8,9 +10,9 @@ from confluent_kafka import Producer
 
 from local.deadline import Patience
 from local.platform import Platform
-from once.registry import Registry, frame, load_schema
 from once import resources
 from once.columns import ColumnWriter
+from once.registry import Registry, frame, load_schema
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from tests.fix_platform import (

@@ -4,6 +4,8 @@ All odd records go through two supervised workers, with good payments before, be
 and behind them; the audit, peek and the followers of Stores read the same bytes.
 """
 
+from __future__ import annotations
+
 import copy
 import json
 import os

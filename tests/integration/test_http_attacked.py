@@ -1,5 +1,7 @@
 """All attacks at once on a real Store with TLS and tokens: others hardly notice."""
 
+from __future__ import annotations
+
 import json
 import os
 import socket

@@ -1,5 +1,7 @@
 """The API held to its own OpenAPI document, by requests that schemathesis makes up."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from typing import Any

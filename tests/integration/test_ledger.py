@@ -1,5 +1,7 @@
 """The ledger's own guards: migrations, and what each role may not do."""
 
+from __future__ import annotations
+
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

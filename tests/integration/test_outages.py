@@ -1,5 +1,7 @@
 """Registry, Postgres and brokers go away under load; all goes on when they are back."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext

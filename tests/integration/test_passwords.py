@@ -1,5 +1,7 @@
 """A password in an address is sent, and nobody reads it in a log or an answer."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import httpx

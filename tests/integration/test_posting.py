@@ -1,5 +1,7 @@
 """Posters that race, and COMMITs whose answer is lost, on the real ledger."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,5 +1,7 @@
 """What cannot be a transfer is set aside, whole, with its reason; the rest goes on."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

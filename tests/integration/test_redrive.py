@@ -1,5 +1,7 @@
 """Quarantine is not one-way: a record is put back, once, when its cause is mended."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from uuid import UUID

@@ -4,6 +4,8 @@ Of one partition it keeps its hands and goes on with the others; it ends when al
 them are refused, or something that concerns them all.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """An older copy of the ledger takes what was told to customers, and goes on."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 

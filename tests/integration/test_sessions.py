@@ -1,5 +1,7 @@
 """What roles, databases and neighbours set or hold bends nothing in the Bank."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The Store on real brokers: acknowledged is kept, in doubt is sent again."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys

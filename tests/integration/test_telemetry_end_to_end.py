@@ -1,5 +1,7 @@
 """What running programs tell: one trace per transfer, counts, life and readiness."""
 
+from __future__ import annotations
+
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager

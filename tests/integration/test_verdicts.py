@@ -1,5 +1,7 @@
 """Every verdict on the real ledger, and the same one in the results topic, once."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 

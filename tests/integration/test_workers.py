@@ -1,5 +1,7 @@
 """`run --workers N`: processes that share the partitions and are kept running."""
 
+from __future__ import annotations
+
 import psutil
 import pytest
 

@@ -1,5 +1,7 @@
 """What a program ends with, at once and in one sentence: status 78 (EX_CONFIG)."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

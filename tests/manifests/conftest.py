@@ -1,5 +1,7 @@
 """An API server for the session, with every kind of ours and the namespaces."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,7 @@
 """A fault for each thing that the policies of the edge look for."""
 
+from __future__ import annotations
+
 from tests.manifests import policies_edge as edge
 from tests.manifests.planting import REMOVED, Fault
 

@@ -1,5 +1,7 @@
 """A fault for each thing that the policies of the network look for."""
 
+from __future__ import annotations
+
 from tests.manifests import policies_network as network
 from tests.manifests.planting import REMOVED, Fault
 

@@ -1,5 +1,7 @@
 """A fault for each thing that the policies of operated objects look for."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from tests.manifests import policies_argocd as argocd

@@ -1,5 +1,7 @@
 """A fault for each thing that the policies of workloads look for."""
 
+from __future__ import annotations
+
 from tests.manifests import policies_workloads as workloads
 from tests.manifests.planting import BANK, C0, POD, REMOVED, STORE, Fault
 

@@ -5,6 +5,8 @@ would let through: a policy that selects a pod closes it in that direction, and 
 rule of every policy that selects it opens a way.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network

@@ -1,5 +1,7 @@
 """Every overlay of the repository, rendered once and read."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor

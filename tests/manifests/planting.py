@@ -1,5 +1,7 @@
 """Spoiling one thing in objects that are good."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass

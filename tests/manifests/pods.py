@@ -1,5 +1,7 @@
 """The pods that our objects ask for, whatever kind asks."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

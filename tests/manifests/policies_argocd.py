@@ -1,5 +1,7 @@
 """What Argo CD may do with our objects, and what it asks first."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What every container and every pod of ours must say of itself."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 

@@ -1,5 +1,7 @@
 """How long a connection may be idle, on either side of the gateway."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 

@@ -1,5 +1,7 @@
 """What Kafka's objects must say so that nothing is lost and nobody does too much."""
 
+from __future__ import annotations
+
 from tests.manifests.overlays import Object, dig, kinds, named
 
 REPLICAS, IN_SYNC = 3, 2

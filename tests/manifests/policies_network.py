@@ -1,5 +1,7 @@
 """What the NetworkPolicies of an environment must add up to."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from tests.manifests.network import (

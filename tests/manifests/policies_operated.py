@@ -1,5 +1,7 @@
 """What we tell the operators about the pods that they make for us."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from tests.manifests.overlays import Object, dig, kinds, named

@@ -1,5 +1,7 @@
 """What pods need around them: accounts, priorities, budgets, ports, places."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from tests.manifests.overlays import Object, dig, kinds, named

@@ -1,5 +1,7 @@
 """Label selectors, as the API server reads them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from tests.manifests.overlays import Object

@@ -4,6 +4,8 @@ A fixture is an object as a cluster has it. Its name begins with the health that
 expected; its first line, if it is a comment, is the message that a person would see.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from pathlib import Path
 from typing import Any

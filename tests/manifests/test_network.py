@@ -1,5 +1,7 @@
 """The arrows of the architecture, as each environment's NetworkPolicies draw them."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.manifests.network import allowed, egress, ingress, peers

@@ -4,10 +4,17 @@ Each policy looks at every overlay or environment, and is shown one fault of eac
 that it is there for: a good environment in which one thing was spoilt.
 """
 
+from __future__ import annotations
+
 import pytest
 
-from tests.manifests import faults_containers, faults_edge, faults_network
-from tests.manifests import faults_objects, faults_workloads
+from tests.manifests import (
+    faults_containers,
+    faults_edge,
+    faults_network,
+    faults_objects,
+    faults_workloads,
+)
 from tests.manifests import policies_argocd as argocd
 from tests.manifests import policies_containers as containers
 from tests.manifests import policies_edge as edge

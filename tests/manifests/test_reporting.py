@@ -1,5 +1,7 @@
 """Which environment reports what it runs, as whom."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

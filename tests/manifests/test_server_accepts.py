@@ -1,5 +1,7 @@
 """A real API server, with the real CRDs, judges every object that we render."""
 
+from __future__ import annotations
+
 import copy
 import json
 import subprocess

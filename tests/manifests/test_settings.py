@@ -1,5 +1,7 @@
 """What the programs are told in an environment, and nowhere by default."""
 
+from __future__ import annotations
+
 from tests.manifests.overlays import environment, kinds
 
 

@@ -1,5 +1,7 @@
 """The Bank's chain and the audit's are written apart and must agree."""
 
+from __future__ import annotations
+
 from hypothesis import given
 from hypothesis import strategies as st
 

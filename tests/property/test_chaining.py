@@ -1,5 +1,7 @@
 """However polls are cut, `batches` grows with the records, and none is lost."""
 
+from __future__ import annotations
+
 from unittest.mock import patch
 
 from hypothesis import given

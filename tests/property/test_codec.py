@@ -1,5 +1,7 @@
 """Whatever a stranger writes is read in time, and as Apache's own reader reads it."""
 
+from __future__ import annotations
+
 import copy
 import io
 import itertools

@@ -1,5 +1,7 @@
 """Columns against an ordinary Avro implementation, which is the oracle."""
 
+from __future__ import annotations
+
 import io
 from typing import Any
 

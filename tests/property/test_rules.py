@@ -4,6 +4,8 @@ The oracle is written from docs/glossary.md and the design, in the plainest way,
 shares nothing with the rules but the names of the verdicts.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings

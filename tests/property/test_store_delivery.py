@@ -5,6 +5,8 @@ scripted emitter. The Store dies around every step of a commit, transactions end
 doubt, appends and removals are broken off half way, and clients try again all the time.
 """
 
+from __future__ import annotations
+
 import shutil
 import sqlite3
 import tempfile

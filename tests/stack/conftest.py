@@ -1,5 +1,7 @@
 """Small stacks of their own for the tests that start and stop them."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import psutil

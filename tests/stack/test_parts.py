@@ -1,5 +1,7 @@
 """A missing part is named in one sentence, and half a download is no part."""
 
+from __future__ import annotations
+
 import os
 import threading
 import time

@@ -1,5 +1,7 @@
 """Ports are chosen once and then kept."""
 
+from __future__ import annotations
+
 import socket
 from collections.abc import Iterator
 

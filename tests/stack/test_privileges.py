@@ -1,5 +1,7 @@
 """Who runs the databases has their files, and no right more."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

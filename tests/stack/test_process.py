@@ -1,5 +1,7 @@
 """A process is known by its pid file, and only the right one is ever signalled."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from collections.abc import Callable, Iterator

@@ -1,5 +1,7 @@
 """Starting and stopping: nothing is left behind, and nothing that matters is lost."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

@@ -1,5 +1,7 @@
 """The three-node stack keeps its promises while parts of it die."""
 
+from __future__ import annotations
+
 import base64
 import os
 import ssl

@@ -1,5 +1,7 @@
 """Fixtures of the unit tests: nothing here needs a service."""
 
+from __future__ import annotations
+
 import socket
 from collections.abc import Iterator
 from pathlib import Path

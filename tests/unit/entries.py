@@ -1,5 +1,7 @@
 """Entries of a backlog, for the tests of both kinds."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from uuid import uuid4
 

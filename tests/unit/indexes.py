@@ -1,5 +1,7 @@
 """An index of the test's own, and what is written to it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from uuid import uuid4
 

@@ -1,5 +1,7 @@
 """A Store without HTTP and without Kafka: all its parts are real but the emitter."""
 
+from __future__ import annotations
+
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -19,8 +21,8 @@ from producers.store.facts import Decided, Facts
 from producers.store.index import Index
 from producers.store.intake import Intake
 from producers.store.journal import Journal
-from producers.store.receipts import ClientReceipts, new_emitter
 from producers.store.problems import Kind, Problem
+from producers.store.receipts import ClientReceipts, new_emitter
 from producers.store.states import State, Status, Verdicts
 from producers.store.transfers import Chunk, TransferLine
 from producers.store.watchers import Watchers

@@ -1,5 +1,7 @@
 """Tokens: only the issuer's, for us, now, and only for what they say."""
 
+from __future__ import annotations
+
 import base64
 import time
 from collections.abc import Iterator

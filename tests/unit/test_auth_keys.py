@@ -1,5 +1,7 @@
 """The issuer's keys: read once, again when they are old, and when one is missing."""
 
+from __future__ import annotations
+
 import asyncio
 import ssl
 import threading

@@ -1,5 +1,7 @@
 """Both backlogs are held to the same claims; the journal to more in test_journal.py."""
 
+from __future__ import annotations
+
 import gc
 import threading
 import tracemalloc

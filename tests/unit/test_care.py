@@ -1,8 +1,11 @@
 """How the one record is found that ends every worker that reads it."""
 
-from consumers.bank.care import ATTEMPTS_MAX, Care, Trial
+from __future__ import annotations
+
 from hypothesis import given
 from hypothesis import strategies as st
+
+from consumers.bank.care import ATTEMPTS_MAX, Care, Trial
 
 PARTITION, BATCH = 3, 10_000
 

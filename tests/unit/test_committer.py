@@ -1,5 +1,7 @@
 """The committer: it moves the backlog, or it is seen that it does not."""
 
+from __future__ import annotations
+
 import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence

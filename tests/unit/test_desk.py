@@ -1,5 +1,7 @@
 """The desk: what it says of a transfer is so, whatever Kafka and the disk do."""
 
+from __future__ import annotations
+
 import asyncio
 import gc
 import sqlite3

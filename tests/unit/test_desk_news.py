@@ -1,5 +1,7 @@
 """The desk's news: every state of a transfer once, and an end to it."""
 
+from __future__ import annotations
+
 import asyncio
 from pathlib import Path
 from uuid import uuid4

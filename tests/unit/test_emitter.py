@@ -1,5 +1,7 @@
 """The emitter tells a rival from a slow broker, and what it waits out from a defect."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path

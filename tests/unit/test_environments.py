@@ -1,5 +1,7 @@
 """A program is told its own settings, and no password of another one."""
 
+from __future__ import annotations
+
 import json
 import os
 from pathlib import Path

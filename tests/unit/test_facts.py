@@ -1,5 +1,7 @@
 """What is missing of a range, whatever was read of it before."""
 
+from __future__ import annotations
+
 import random
 
 import pytest

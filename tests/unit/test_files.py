@@ -1,5 +1,7 @@
 """What is written is its owner's alone, also where something wider was before."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

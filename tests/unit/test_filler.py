@@ -1,5 +1,7 @@
 """What the filler takes for the end of a gap."""
 
+from __future__ import annotations
+
 from typing import Any, cast
 
 import pytest

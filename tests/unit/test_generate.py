@@ -1,5 +1,7 @@
 """Made-up transfers at a rate: none too many, and none younger than it should be."""
 
+from __future__ import annotations
+
 import time
 from itertools import pairwise
 from uuid import UUID

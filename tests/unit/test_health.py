@@ -1,5 +1,7 @@
 """Health: progress, readiness and metrics over a real socket."""
 
+from __future__ import annotations
+
 import socket
 import threading
 import time

@@ -1,5 +1,7 @@
 """A batch: every line has its answer, whatever the other lines and the client do."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import tracemalloc

@@ -1,5 +1,7 @@
 """What a client may send: limits hold, whoever keeps them notices nothing of them."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Callable, Iterator

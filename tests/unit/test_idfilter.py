@@ -1,5 +1,7 @@
 """The filter before the index's files: "no" is certain, "yes" is rarely wrong."""
 
+from __future__ import annotations
+
 import tracemalloc
 from uuid import UUID, uuid4
 

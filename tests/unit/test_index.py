@@ -1,5 +1,7 @@
 """The index: who sent what and the Bank's word on it, whichever comes first."""
 
+from __future__ import annotations
+
 from itertools import permutations
 from uuid import UUID
 
@@ -10,13 +12,13 @@ from producers.store.index import Index
 from producers.store.receipts import by_client
 from producers.store.states import Sent, State, Status
 from tests.unit.indexes import (
-    A,
-    B,
     DECIDED,
     MEANING,
     NUMBER,
     REPEATS,
     VERDICTS,
+    A,
+    B,
     receipt,
     said,
     sent,

@@ -1,5 +1,7 @@
 """The index's files: by the hour, bounded, and a cache that is made again."""
 
+from __future__ import annotations
+
 import random
 import shutil
 import sqlite3
@@ -17,12 +19,12 @@ from producers.store.index import Index
 from producers.store.receipts import Receipt, by_client
 from producers.store.states import Sent
 from tests.unit.indexes import (
-    A,
-    B,
     DECIDED,
     NUMBER,
     REPEATS,
     VERDICTS,
+    A,
+    B,
     Clock,
     Open,
     receipt,

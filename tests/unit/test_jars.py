@@ -1,5 +1,7 @@
 """A jar that is not the one that is listed is not used, wherever it came from."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re

@@ -1,5 +1,7 @@
 """The journal keeps what was promised, whatever becomes of process and disk."""
 
+from __future__ import annotations
+
 import random
 import signal
 import sqlite3

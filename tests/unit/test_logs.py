@@ -1,5 +1,7 @@
 """Logs: the same fields on every line, whoever wrote it."""
 
+from __future__ import annotations
+
 import io
 import json
 import logging

@@ -1,5 +1,7 @@
 """A proxy in the environment is never asked for what is on this machine."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

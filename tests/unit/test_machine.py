@@ -1,5 +1,7 @@
 """What a machine lacks is one line each, with a cure, before anything is started."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

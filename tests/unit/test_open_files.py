@@ -1,5 +1,7 @@
 """A small `ulimit -n` is raised where it may be, and said where it may not."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

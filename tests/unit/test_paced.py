@@ -1,5 +1,7 @@
 """A steady rate of requests sees what it costs that the Store stood still."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The partitioner agrees with Java clients; vectors from Apache Kafka's UtilsTest."""
 
+from __future__ import annotations
+
 import pytest
 
 from once.partitioner import murmur2, partition_for

@@ -1,5 +1,7 @@
 """Peek without Kafka: states told from two readers, and records made fit to be seen."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Iterator
@@ -24,8 +26,6 @@ from once.registry import Registry, frame
 from once.settings import SECRETS_DIR
 from tests.contract.golden import FOLDER, SCHEMA_ID, all_golden, golden
 from tests.contract.registry_server import Schema, serving
-
-# -- states ---------------------------------------------------------------------------
 
 
 def seen(sightings: Iterator[Sighting[str]]) -> list[tuple[str, State, bool]]:

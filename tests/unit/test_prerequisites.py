@@ -3,6 +3,8 @@
 The script is run as it is, with a PATH and a root folder of our own.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

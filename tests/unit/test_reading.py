@@ -1,5 +1,7 @@
 """What others put under a Store's key is skipped, whatever it is, and stops nobody."""
 
+from __future__ import annotations
+
 import io
 import threading
 from collections.abc import Callable, Iterator

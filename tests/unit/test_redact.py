@@ -1,5 +1,7 @@
 """No sentence shows a password, in whatever form it got there."""
 
+from __future__ import annotations
+
 import psycopg
 import pytest
 from confluent_kafka import Producer

@@ -1,5 +1,7 @@
 """Only the registry's own word counts: what a proxy says condemns no record."""
 
+from __future__ import annotations
+
 import base64
 import json
 import threading

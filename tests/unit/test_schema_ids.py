@@ -1,5 +1,7 @@
 """An unknown schema id is waited for, and garbage costs a bounded time."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import pytest

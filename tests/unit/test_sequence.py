@@ -1,5 +1,7 @@
 """Gaps in an emitter's numbers are found; repeats and foreigners are none."""
 
+from __future__ import annotations
+
 from once.sequence import Gap, follow
 
 A, B = b"a" * 16, b"b" * 16

@@ -1,5 +1,7 @@
 """Settings from the environment and from files; a mistake in them is one sentence."""
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path

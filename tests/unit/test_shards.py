@@ -1,5 +1,7 @@
 """Credits of popular payees never wait for each other, those of others stay few."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 from typing import Any, cast
 

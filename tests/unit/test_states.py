@@ -1,5 +1,7 @@
 """What the Bank's verdicts mean for a client."""
 
+from __future__ import annotations
+
 from itertools import permutations
 
 import pytest

@@ -1,5 +1,7 @@
 """What is wrong with a Store's settings or input is one sentence and a status, soon."""
 
+from __future__ import annotations
+
 import os
 import re
 import resource

@@ -1,5 +1,7 @@
 """What a client hands to the Store: good lines pass, bad ones are named, none stops."""
 
+from __future__ import annotations
+
 import json
 import os
 import threading

@@ -1,5 +1,7 @@
 """Settings of the Store that serves: what is missing or unsafe is said by its name."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Telemetry: names on the Prometheus page, isolation, traces, and what it costs."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 

@@ -1,5 +1,7 @@
 """Tracing: sampling that costs nothing, and context that survives a Kafka header."""
 
+from __future__ import annotations
+
 import time
 
 import pytest

@@ -1,5 +1,7 @@
 """A process that cannot be trusted to go on ends, whatever holds it up."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
