@@ -16,15 +16,16 @@ import typer
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
-from once import logs, resources
+from once import cli, logs, resources
 from once.doctor.examine import examine
 from once.doctor.report import as_json, as_table
 from once.doctor.report import exit_status as status_of
 from once.doctor.settings import DoctorSettings
-from once.errors import OnceError, Refused, exit_status, from_postgres
+from once.errors import Refused
 from once.kafka import Trouble, client
 from once.migrate import assert_again
 from once.migrate import migrate as apply_migrations
+from once.postgres import from_postgres
 from once.registry import Registry, load_schema
 from once.settings import KafkaSettings, load, required
 from once.topics import ensure, wanted
@@ -129,8 +130,4 @@ def _registry_ca() -> Path | None:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except OnceError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(exit_status(error))
+    cli.run(app)

@@ -1,4 +1,4 @@
-"""Kafka clients are made here, so that what is wrong with a connection has a name.
+"""Kafka clients are made here, and what they raise is given a name of our own.
 
 librdkafka tells of a refused handshake or a wrong password in a callback only; the call
 that waits for it ends with "timed out". `Trouble` keeps what the callback said, and
@@ -15,7 +15,15 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from once import logs
-from once.errors import Defect
+from once.errors import (
+    Abortable,
+    Defect,
+    Fenced,
+    Indeterminate,
+    OnceError,
+    Retriable,
+    Rival,
+)
 from once.redact import without_secrets_of
 
 log = logs.get(__name__)
@@ -125,3 +133,62 @@ def _missing_file(settings: Mapping[str, Any]) -> str | None:
         if named and not Path(value).exists():
             return f"{name} is {value}, which is not there"
     return None
+
+
+_RIVAL = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+}
+
+_FENCED = {
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.UNKNOWN_MEMBER_ID,
+}
+
+_DEPLOYMENT = {
+    KafkaError._INVALID_ARG,
+    KafkaError._AUTHENTICATION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
+
+# The broker refuses a whole batch for its size, however small its records are, and the
+# client sends the same one again: without end, if it counted as a reason to abort.
+_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
+
+_RETRIABLE = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,  # also what a broker says that has just started
+}
+
+
+def from_kafka(raised: KafkaException | KafkaError, doing: str) -> OnceError:
+    """What a Kafka error means for the caller; `doing` completes "while ...".
+
+    A plain KafkaException is Indeterminate here: librdkafka speaks the older
+    transaction protocol, in which no answer is safe to read as "did not happen".
+    """
+    error: KafkaError = raised.args[0] if isinstance(raised, KafkaException) else raised
+    message = f"while {doing}: {error.name()}: {error.str()}"
+    code = error.code()
+    if code in _RIVAL:
+        return Rival(message)
+    if code in _FENCED:
+        return Fenced(message)
+    if code in _TOO_LARGE:
+        return Defect(
+            f"{message}; raise the topic's max.message.bytes above the producer's "
+            "batch.size (1,000,000), or set a smaller batch.size in ..._KAFKA"
+        )
+    if error.txn_requires_abort():
+        return Abortable(message)
+    if code in _DEPLOYMENT:
+        return Defect(message)
+    if code in _RETRIABLE:
+        return Retriable(message)
+    return Indeterminate(message)

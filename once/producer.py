@@ -20,15 +20,8 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from once import kafka
-from once.errors import (
-    Abortable,
-    Fenced,
-    Indeterminate,
-    OnceError,
-    Retriable,
-    Rival,
-    from_kafka,
-)
+from once.errors import Abortable, Fenced, Indeterminate, OnceError, Retriable, Rival
+from once.kafka import from_kafka
 from once.watchdog import Within, unwatched
 
 log = logging.getLogger(__name__)

@@ -23,13 +23,13 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import ContextManager
 
 from once import logs
+from once.errors import ExitStatus
 
 log = logs.get(__name__)
 
 ROUND_SECONDS = 1.0
 PROGRESS, STALLED = b".", b"!"  # what a supervisor reads
 STDERR = 2
-EXIT_STATUS = 70  # as for any doubt: start again
 
 Within = Callable[[float, str], ContextManager[None]]
 
@@ -94,7 +94,7 @@ class Watchdog:
                     doing=doing,
                     seconds_late=round(now - due, 1),
                 )
-                self._end(EXIT_STATUS)
+                self._end(ExitStatus.IN_DOUBT)
         if self._pulse_fd is not None:
             pulse = PROGRESS if self._stalled() is None else STALLED
             with suppress(OSError):  # the supervisor is gone; the leash tells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from once.errors import from_postgres
+from once.postgres import from_postgres
 
 CREDIT_LIMIT_MAX = 10**18  # as in the ledger's own check: sums must fit beside it
 

@@ -25,14 +25,9 @@ from consumers.bank.posted import Opened, Posting
 from consumers.bank.posting import Poster
 from once import names
 from once.backoff import pauses
-from once.errors import (
-    Conflict,
-    Indeterminate,
-    OnceError,
-    Retriable,
-    from_postgres,
-)
+from once.errors import Conflict, Indeterminate, OnceError, Retriable
 from once.metrics import ApplyMetrics, Laps
+from once.postgres import from_postgres
 
 log = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")

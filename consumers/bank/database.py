@@ -15,7 +15,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from once.doctor.postgres import require_fit
-from once.errors import Retriable, from_postgres
+from once.errors import Retriable
+from once.postgres import from_postgres
 
 # A dead peer is noticed by the kernel, never by a timeout that could cancel a COMMIT.
 _DEFAULTS = {

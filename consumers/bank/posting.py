@@ -42,9 +42,9 @@ from once.errors import (
     OnceError,
     Refused,
     Stumbled,
-    from_postgres,
 )
 from once.metrics import Laps
+from once.postgres import from_postgres
 
 log = logs.get(__name__)
 T = TypeVar("T")

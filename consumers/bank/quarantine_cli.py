@@ -18,7 +18,8 @@ from rich.table import Table
 from consumers.bank.codec import Reason, TransferCodec
 from consumers.bank.redrive import Redriver
 from consumers.bank.settings import KafkaAndRegistry
-from once.errors import Refused, from_postgres
+from once.errors import Refused
+from once.postgres import from_postgres
 from once.registry import Registry
 from once.settings import load, required
 

@@ -16,7 +16,8 @@ from consumers.bank.codec import Fault, Reason
 from consumers.bank.ledger import Ledger
 from consumers.bank.rules import verdict_on_repeat
 from consumers.bank.verdicts import Verdict
-from once.errors import Refused, from_postgres
+from once.errors import Refused
+from once.postgres import from_postgres
 
 
 class Recalled(NamedTuple):

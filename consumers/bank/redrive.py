@@ -28,9 +28,10 @@ from consumers.bank.codec import Reason, TransferCodec
 from consumers.bank.settings import KafkaAndRegistry
 from once import kafka, resources
 from once.columns import ColumnWriter
-from once.errors import Refused, Retriable, from_postgres
+from once.errors import Refused, Retriable
 from once.headers import headers_of
 from once.partitioner import partition_for
+from once.postgres import from_postgres
 from once.producer import TransactionalProducer
 from once.registry import Registry, frame, load_schema
 

@@ -20,11 +20,13 @@ from types import FrameType
 from consumers.bank.settings import BankSettings
 from once import logs
 from once.backoff import pauses
+from once.errors import ExitStatus
 from once.watchdog import STALLED
 
 log = logs.get(__name__)
 
-EXITS_FOR_A_PERSON = (65, 78)  # Refused, Defect: starting again would change nothing
+# Starting again would change nothing.
+EXITS_FOR_A_PERSON = (ExitStatus.REFUSED, ExitStatus.DEFECT)
 START_SECONDS_MAX = 30.0  # until a worker's first pulse
 HEALTHY_SECONDS = 60.0  # one that lived so long is started again without a pause
 # A call into a client library ends within a minute, or the worker does.
@@ -110,7 +112,7 @@ def follow_leash() -> None:
         log.warning("the parent has gone, leaving too")
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(LEAVE_SECONDS_MAX)  # the time that leaving in order may take
-        os._exit(70)
+        os._exit(ExitStatus.IN_DOUBT)
 
     threading.Thread(target=wait, name="leash", daemon=True).start()
 

@@ -20,7 +20,8 @@ from psycopg.conninfo import make_conninfo
 from once import migrate, resources
 from once.doctor.bending import for_others, in_session
 from once.doctor.report import Finding, Level, good, guarded, require
-from once.errors import Defect, from_postgres
+from once.errors import Defect
+from once.postgres import from_postgres
 
 CLOCK_SECONDS_MAX = 30.0
 MIGRATE = "make migrate"

@@ -15,8 +15,7 @@ from enum import StrEnum
 from rich.table import Table
 from rich.text import Text
 
-from once import errors
-from once.errors import Defect, OnceError, Refused
+from once.errors import Defect, ExitStatus, OnceError, Refused
 
 
 class Level(StrEnum):
@@ -75,12 +74,12 @@ def require(findings: Iterable[Finding]) -> list[Finding]:
     return [each for each in found if each.level is Level.WARNING]
 
 
-def exit_status(findings: Iterable[Finding]) -> int:
-    """What the errors of these names would end a program with; 0 without any."""
+def exit_status(findings: Iterable[Finding]) -> ExitStatus:
+    """What the errors of these names would end a program with."""
     levels = {finding.level for finding in findings}
     if Level.REFUSED in levels:
-        return errors.exit_status(Refused())
-    return errors.exit_status(Defect()) if Level.DEFECT in levels else 0
+        return ExitStatus.REFUSED
+    return ExitStatus.DEFECT if Level.DEFECT in levels else ExitStatus.DONE
 
 
 def as_json(findings: Iterable[Finding]) -> str:

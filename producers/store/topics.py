@@ -8,8 +8,8 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from once.errors import Defect, Retriable, from_kafka
-from once.kafka import Trouble, client
+from once.errors import Defect, Retriable
+from once.kafka import Trouble, client, from_kafka
 
 REQUEST_SECONDS = 10.0
 

@@ -6,9 +6,10 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
-from once.errors import Defect, OnceError, Refused, from_postgres
+from once.errors import Defect, OnceError, Refused
 from once.health import HealthServer, Progress
 from once.kafka import client
+from once.postgres import from_postgres
 from once.redact import printable, redacted
 
 TEXTS = [

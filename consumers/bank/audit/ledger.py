@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
-from once.errors import from_postgres
 from once.pgbinary import UuidArray, UuidArrayDumper
+from once.postgres import from_postgres
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from consumers.bank.audit.trace import (
     Trace,
 )
 from consumers.bank.codec import TransferCodec
-from once.errors import from_postgres
+from once.postgres import from_postgres
 from once.registry import Registry
 
 
