@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from consumers.bank import accounts, quarantine_cli, supervisor, worker
 from consumers.bank.accounts import CREDIT_LIMIT_MAX
 from consumers.bank.settings import BankSettings
-from once import open_files
-from once.errors import OnceError, exit_status
+from once import cli, open_files
 from once.settings import load, required
 
 OPEN_FILES = 128  # brokers, the ledger, health, and one for each worker
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.add_typer(quarantine_cli.app, name="quarantine")
-stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
 
 @app.command()
@@ -61,9 +56,4 @@ def open_accounts(
 
 
 if __name__ == "__main__":
-    os.umask(0o077)  # whatever is written, nobody else reads
-    try:
-        app()
-    except OnceError as error:
-        stderr.print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(exit_status(error))
+    cli.run(app)

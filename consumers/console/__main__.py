@@ -15,12 +15,10 @@ from consumers.console.peek import peek as sightings
 from consumers.console.settings import PeekSettings
 from consumers.console.show import Shown, json_line, pretty, safe, shown
 from consumers.console.values import ValueDecoder
-from once import logs
-from once.errors import OnceError, exit_status
+from once import cli, logs
+from once.errors import ExitStatus
 from once.registry import Registry
 from once.settings import load
-
-INTERRUPTED = 130
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 stderr = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
@@ -71,7 +69,7 @@ def peek(
         for sighting in sightings(kafka, request):
             write(shown(sighting, decoder))
     except KeyboardInterrupt as error:
-        raise typer.Exit(INTERRUPTED) from error
+        raise typer.Exit(ExitStatus.INTERRUPTED) from error
     except BrokenPipeError as error:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from error
@@ -99,8 +97,4 @@ def _writer() -> Callable[[Shown], None]:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except OnceError as error:
-        stderr.print(safe(f"{type(error).__name__}: {error}"))
-        sys.exit(exit_status(error))
+    cli.run(app)

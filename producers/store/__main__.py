@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -20,8 +19,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from once import logs, open_files
-from once.errors import OnceError, exit_status
+from once import cli, logs, open_files
+from once.errors import ExitStatus
 from once.redact import printable
 from once.settings import load
 from producers.store import lines
@@ -97,7 +96,7 @@ def emit(
         f"acknowledged {tally.acknowledged} transfers in {tally.transactions} Kafka"
         f" transactions, {tally.acknowledged / took:,.0f}/s; rejected {len(rejected)}"
     )
-    raise typer.Exit(1 if rejected else 0)
+    raise typer.Exit(ExitStatus.NOT_ALL if rejected else ExitStatus.DONE)
 
 
 @app.command()
@@ -167,9 +166,4 @@ def _shown(
 
 
 if __name__ == "__main__":
-    os.umask(0o077)  # journal, index and acknowledgements are payments
-    try:
-        app()
-    except OnceError as error:
-        stderr.print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(exit_status(error))
+    cli.run(app)

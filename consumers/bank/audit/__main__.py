@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,8 @@ from rich.table import Table
 
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
-from once.errors import OnceError, exit_status
+from once import cli
+from once.errors import ExitStatus
 from once.settings import load
 
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
@@ -34,7 +34,7 @@ def main(
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(result.model_dump_json(indent=2) + "\n")
     show(result, Console())
-    raise typer.Exit(0 if result.invariants_ok else 1)
+    raise typer.Exit(ExitStatus.DONE if result.invariants_ok else ExitStatus.NOT_ALL)
 
 
 def show(result: AuditReport, console: Console) -> None:
@@ -57,8 +57,4 @@ def show(result: AuditReport, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except OnceError as error:
-        stderr.print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(exit_status(error))
+    cli.run(lambda: typer.run(main))
