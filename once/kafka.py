@@ -85,7 +85,10 @@ def client(
     Wrong is what librdkafka refuses at once: a property that it does not know, a value
     out of range, a certificate file that is not there.
     """
-    noted: dict[str, Any] = {} if trouble is None else {"error_cb": trouble.note}
+    # What goes wrong is said in our own words.
+    noted: dict[str, Any] = {"log_level": 2}
+    if trouble is not None:
+        noted["error_cb"] = trouble.note
     if kind is Consumer:
         noted["receive.message.max.bytes"] = DECOMPRESSED_BYTES_MAX
     reason = _missing_file(settings)
@@ -121,7 +124,6 @@ def onlooker(
         "enable.partition.eof": True,
         "auto.offset.reset": offset_reset,
         "fetch.wait.max.ms": 50,  # the end of a partition is told after it
-        "log_level": 2,
     }
     return client(Consumer, {**settings, **ours}, trouble)
 

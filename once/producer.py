@@ -67,7 +67,6 @@ class TransactionalProducer:
             "transactional.id": transactional_id,
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "enable.idempotence": True,
-            "log_level": 2,
         }
         self.transactional_id = transactional_id
         self.name = name or transactional_id

@@ -22,7 +22,7 @@ REFUSE_ROOT = "ONCE_REFUSE_ROOT"  # set in our images
 
 
 class KafkaSettings(BaseSettings):
-    """Where Kafka is, for the commands of `python -m once` (ONCE_...)."""
+    """Where Kafka is: ONCE_... unless the program has a prefix of its own."""
 
     model_config = SettingsConfigDict(env_prefix="ONCE_", extra="ignore")
 
@@ -32,13 +32,18 @@ class KafkaSettings(BaseSettings):
     kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")
 
     @property
-    def client(self) -> dict[str, str | int]:
-        """The settings of a client; what goes wrong is said in our own words."""
-        return {
-            "bootstrap.servers": self.bootstrap_servers,
-            "log_level": 2,
-            **self.kafka,
-        }
+    def client(self) -> dict[str, str]:
+        """What every client of Kafka is given."""
+        return {"bootstrap.servers": self.bootstrap_servers, **self.kafka}
+
+
+class KafkaAndRegistrySettings(KafkaSettings):
+    """Where records and their schemas are."""
+
+    registry_url: str = Field(
+        min_length=1, description="Confluent-compatible API of the registry"
+    )
+    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
 
 
 def load(kind: type[S]) -> S:

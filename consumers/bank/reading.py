@@ -326,5 +326,4 @@ def consumer_settings(
         # librdkafka spends some 400 bytes on each queued record beside its own.
         "queued.max.messages.kbytes": settings.fetch_queue_kib,
         "queued.min.messages": settings.batch_records_max,
-        "log_level": 2,
     }

@@ -48,10 +48,7 @@ class Redriver:
     ) -> None:
         self._topic = settings.topic
         self._connection = connection
-        self._kafka = {
-            "bootstrap.servers": settings.bootstrap_servers,
-            **settings.kafka,
-        }
+        self._kafka = settings.client
         self._group = settings.group
         self._registry = Registry(settings.registry_url, settings.registry_ca)
         subject = f"{settings.topic}-value"

@@ -79,7 +79,7 @@ class Session:
     def _open(self, settings: BankSettings) -> None:
         """Connect to everything; `_resources` closes it again, the last one first."""
         closing, observer = self._resources.callback, self._observer
-        config = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
+        config = settings.client
         registry = Registry(settings.registry_url, settings.registry_ca)
         closing(registry.close)
         self._told = Told(settings.topic)
@@ -97,9 +97,7 @@ class Session:
             settings.unknown_schema_seconds,
         )
         self._results = ResultsCodec(registry, f"{settings.results_topic}-value")
-        self._admin = kafka.client(
-            AdminClient, {**config, "log_level": 2}, observer.trouble
-        )
+        self._admin = kafka.client(AdminClient, config, observer.trouble)
         self._check_topics()
         self._topic = self._describe_topic()
         self._topic_checked = time.monotonic()

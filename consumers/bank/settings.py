@@ -7,23 +7,20 @@ and mounted secrets.
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from once.settings import KafkaAndRegistrySettings
 
 
-class KafkaAndRegistry(BaseSettings):
+class KafkaAndRegistry(KafkaAndRegistrySettings):
     """Where the records are, for those who need no more."""
 
     model_config = SettingsConfigDict(env_prefix="BANK_", extra="ignore")
 
-    bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
-    registry_url: str = Field(description="Confluent-compatible API of the registry")
-    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     topic: str = "transfers"
     group: str = "bank"
-    kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")
 
 
 class BankSettings(KafkaAndRegistry):

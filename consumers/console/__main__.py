@@ -59,14 +59,13 @@ def peek(
     settings = load(PeekSettings)
     # Who follows is told of connections that fail; else the last sentence names them.
     logs.configure("peek", "0", "warning" if follow else "error")
-    kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
     if follow and stderr.is_terminal:
         stderr.print(f"following {safe(topic)} from {start}; Ctrl-C ends", style="dim")
     write = _writer()
     registry = Registry(settings.registry_url, settings.registry_ca)
     try:
         decoder = ValueDecoder(registry)
-        for sighting in sightings(kafka, request):
+        for sighting in sightings(settings.client, request):
             write(shown(sighting, decoder))
     except KeyboardInterrupt as error:
         raise typer.Exit(ExitStatus.INTERRUPTED) from error

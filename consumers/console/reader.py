@@ -55,7 +55,6 @@ class Reader:
         self._held: set[int] = set()
         self._trouble = Trouble()
         settings = {
-            "log_level": 2,  # what goes wrong is said in our own words
             **kafka,
             "group.id": GROUP,
             "isolation.level": isolation_level,

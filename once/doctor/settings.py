@@ -6,12 +6,10 @@ looks at all of them.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field, SecretStr
 
 from once.doctor.kafka import Role
-from once.settings import KafkaSettings
+from once.settings import KafkaAndRegistrySettings
 
 _SCHEMAS = {
     Role.LOG: "avro/transfer.avsc",
@@ -20,13 +18,9 @@ _SCHEMAS = {
 }
 
 
-class DoctorSettings(KafkaSettings):
+class DoctorSettings(KafkaAndRegistrySettings):
     """What the whole platform uses."""
 
-    registry_url: str = Field(
-        min_length=1, description="Confluent-compatible API of the registry"
-    )
-    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     doctor_conninfo: SecretStr | None = Field(None, description="of the primary")
     migrator_conninfo: SecretStr | None = Field(None, description="else this one")
 

@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry.trace import Span
 
 from once import logs, names, resources
-from once.backoff import pauses
+from once.backoff import pauses, retry
 from once.columns import ColumnWriter
 from once.errors import Abortable, Fenced, Indeterminate, Refused, Retriable
 from once.metrics import EmitMetrics
@@ -134,14 +134,11 @@ class Emitter:
             ) from error
 
     def _recycle(self) -> None:
-        delays = pauses()
-        while True:
-            try:
-                self._producer.recycle()
-                break
-            except (Retriable, Fenced) as error:
-                log.warning("brokers are away, trying again", error=str(error))
-                self._pause(next(delays))
+        retry(
+            self._producer.recycle,
+            lambda seconds, why: self._pause(seconds),
+            on=(Retriable, Fenced),
+        )
         self._sequences = [0] * self._partition_count
         if self._producer.recycles:
             self.metrics.recycle()

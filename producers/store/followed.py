@@ -43,7 +43,6 @@ class Followed:
             "enable.partition.eof": True,
             "fetch.min.bytes": 100_000,
             "fetch.wait.max.ms": 100,
-            "log_level": 2,
         }
         if statistics is not None:
             settings |= {"statistics.interval.ms": 5_000, "stats_cb": statistics}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from once import logs
-from once.backoff import pauses
-from once.errors import Defect, Retriable
+from once.backoff import retry
+from once.errors import Defect
 from once.health import Check, HealthServer, Progress
 from once.kafka import Trouble
 from once.producer import TransactionalProducer
@@ -19,17 +18,10 @@ from producers.store.receipts import ReceiptsCodec
 from producers.store.settings import StoreSettings
 from producers.store.topics import Topics
 
-log = logs.get(__name__)
-
-
-def kafka_settings(settings: StoreSettings) -> dict[str, str]:
-    """librdkafka's settings."""
-    return {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
-
 
 def producer_settings(settings: StoreSettings, trouble: Trouble) -> dict[str, Any]:
-    """The same for a producer whose trouble is heard."""
-    return {**kafka_settings(settings), "error_cb": trouble.note}
+    """The client's settings, for a producer whose trouble is heard."""
+    return {**settings.client, "error_cb": trouble.note}
 
 
 def serve_health(
@@ -61,23 +53,21 @@ def open_emitters(
     They share what they remember of accounts, so one thread drives them all. `pause` is
     called between attempts, here and in the emitters; it may raise. Raises Defect.
     """
-    topics = Topics(kafka_settings(settings), trouble)
-    for seconds in pauses():
-        try:
-            places = Places(topics.describe(settings.topic).partition_count)
-            return [
-                Emitter(
-                    producer,
-                    settings.topic,
-                    places,
-                    registry,
-                    telemetry,
-                    pause,
-                    ReceiptsCodec(registry, receipts_topic) if receipts_topic else None,
-                )
-                for producer in producers
-            ]
-        except Retriable as error:
-            log.warning("waiting", error=str(error))
-            pause(seconds)
-    raise AssertionError("pauses never end")
+    topics = Topics(settings.client, trouble)
+
+    def attempt() -> list[Emitter]:
+        places = Places(topics.describe(settings.topic).partition_count)
+        return [
+            Emitter(
+                producer,
+                settings.topic,
+                places,
+                registry,
+                telemetry,
+                pause,
+                ReceiptsCodec(registry, receipts_topic) if receipts_topic else None,
+            )
+            for producer in producers
+        ]
+
+    return retry(attempt, lambda seconds, why: pause(seconds))

@@ -43,7 +43,6 @@ from producers.store.index import Index
 from producers.store.intake import Intake
 from producers.store.journal import Journal
 from producers.store.opening import (
-    kafka_settings,
     open_emitters,
     producer_settings,
     serve_health,
@@ -201,7 +200,7 @@ class Service:
         registry = Registry(settings.registry_url, settings.registry_ca)
         self._resources.callback(registry.close)
         followed = Followed(
-            kafka=kafka_settings(settings),
+            kafka=settings.client,
             registry=registry,
             receipts_topic=settings.receipts_topic,
             results_topic=settings.results_topic,

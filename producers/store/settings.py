@@ -9,15 +9,14 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from once.settings import KafkaAndRegistrySettings
 
-class StoreSettings(BaseSettings):
+
+class StoreSettings(KafkaAndRegistrySettings):
     """One Store's settings."""
 
     model_config = SettingsConfigDict(env_prefix="STORE_", extra="ignore")
 
-    bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
-    registry_url: str = Field(description="Confluent-compatible API of the registry")
-    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     instance: str = Field("0", description="stable name; fences its predecessor")
     topic: str = "transfers"
 
@@ -32,8 +31,6 @@ class StoreSettings(BaseSettings):
         None, description="where spans go; none: no spans"
     )
     log_level: str = "warning"
-
-    kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")
 
 
 class ServeSettings(StoreSettings):

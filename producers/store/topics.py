@@ -28,7 +28,7 @@ class Topics:
     def __init__(self, kafka: Mapping[str, str], trouble: Trouble) -> None:
         """Raises Defect for a setting that is wrong."""
         self._trouble = trouble
-        self._admin = client(AdminClient, {**kafka, "log_level": 2}, trouble)
+        self._admin = client(AdminClient, kafka, trouble)
 
     def describe(self, name: str) -> Topic:
         """The topic of this name. Raises Retriable (away), Defect (none for us)."""

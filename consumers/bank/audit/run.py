@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from consumers.bank.audit import acknowledged, balances, results
 from consumers.bank.audit.ledger import Snapshot
@@ -24,21 +24,18 @@ from consumers.bank.audit.trace import (
 from consumers.bank.codec import TransferCodec
 from once.postgres import from_postgres
 from once.registry import Registry
+from once.settings import KafkaAndRegistrySettings
 
 
-class AuditSettings(BaseSettings):
+class AuditSettings(KafkaAndRegistrySettings):
     """Where to look (AUDIT_...)."""
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", extra="ignore")
 
-    bootstrap_servers: str = Field(description="Kafka brokers, host:port,...")
-    registry_url: str = Field(description="Confluent-compatible API of the registry")
-    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
     conninfo: SecretStr = Field(description="libpq conninfo of the primary, role audit")
     topic: str = "transfers"
     results_topic: str = "transfer-results"
     group: str = Field("bank", description="whose offsets say what is published")
-    kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")
 
 
 def audit(
@@ -53,8 +50,7 @@ def audit(
     began = time.monotonic()
     registry = Registry(settings.registry_url, settings.registry_ca)
     codec = TransferCodec(registry, f"{settings.topic}-value")
-    kafka = {"bootstrap.servers": settings.bootstrap_servers, **settings.kafka}
-    topics = Topics(kafka, settings.group)
+    topics = Topics(settings.client, settings.group)
     # Offsets before the snapshot: results are published after the ledger's COMMIT, so
     # everything below these offsets is in the snapshot and in the results topic.
     published = topics.group_offsets(settings.topic)

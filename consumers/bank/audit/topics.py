@@ -30,7 +30,7 @@ class Topics:
 
     def __init__(self, kafka: dict[str, str], group: str) -> None:
         self._trouble = Trouble()
-        self._admin = client(AdminClient, {**kafka, "log_level": 2})
+        self._admin = client(AdminClient, kafka)
         self._consumer = onlooker(
             {**kafka, "queued.max.messages.kbytes": 65_536},
             group,
