@@ -7,7 +7,7 @@ the next one meanwhile; `finish` waits for it and settles what became of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -15,21 +15,25 @@ from functools import partial
 from typing import TypeVar
 
 import psycopg
-import structlog
 
-from consumers.bank.batch import Slice
+from consumers.bank import recall
+from consumers.bank.batch import Records, Slice
 from consumers.bank.care import Owed
+from consumers.bank.codec import Fault
 from consumers.bank.database import hang_up, server_of
-from consumers.bank.ledger import Ledger
+from consumers.bank.observe import Point
+from consumers.bank.position import Position
 from consumers.bank.posted import Opened, Posting
 from consumers.bank.posting import Poster
-from once import names
+from consumers.bank.recall import Recalled
+from consumers.bank.trials import Trials
+from once import logs, names
 from once.backoff import pauses
 from once.errors import Conflict, Indeterminate, OnceError, Retriable
 from once.metrics import ApplyMetrics, Laps
 from once.postgres import from_postgres
 
-log = structlog.stdlib.get_logger(__name__)
+log = logs.get(__name__)
 T = TypeVar("T")
 
 PROBE_SECONDS = 5.0  # how often a server that keeps us waiting is asked for life
@@ -51,30 +55,30 @@ class Applier:
         self,
         connect: Callable[[], psycopg.Connection],
         topic: str,
+        *,
         wait: Callable[[float, str], None],
         beat: Callable[[], None],
         metrics: ApplyMetrics,
+        reached: Callable[[Point], None],
     ) -> None:
         """`wait(seconds, why)` is called while the database is away; it may raise.
 
-        `beat()` is called while a COMMIT waits, perhaps long, for the standby.
+        `beat()` is called while a COMMIT waits, perhaps long, for the standby;
+        `reached(point)` between the steps of the protocol.
         """
         self._connect = connect
         self._topic = topic
         self._wait = wait
         self._beat = beat
         self._metrics = metrics
+        self._reached = reached
+        self.positions: dict[int, Position] = {}  # of the partitions that are ours
         self._asked_at, self._answered = time.monotonic(), True
-        self.poster = self._new_poster()
+        self._poster = self._new_poster()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer")
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="waiter")
         self._in_flight: _InFlight | None = None
         self._told: Sequence[Sequence[int]] | None = None  # of the batch in flight
-
-    @property
-    def ledger(self) -> Ledger:
-        """The statements, on the connection of now."""
-        return self.poster.ledger
 
     @property
     def idle(self) -> bool:
@@ -85,7 +89,37 @@ class Applier:
         self, partitions: Sequence[int], topic_id: str, owed: Mapping[int, Owed]
     ) -> Opened:
         """Open positions, however long the standby takes. Raises OnceError."""
-        return self._patiently(lambda: self.poster.open(partitions, topic_id, owed))
+        return self._patiently(lambda: self._poster.open(partitions, topic_id, owed))
+
+    def own(self, positions: Mapping[int, Position]) -> None:
+        """These partitions are ours from now on, and applied so far."""
+        self.positions.update(positions)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """These partitions belong to somebody else now."""
+        for partition in partitions:
+            self.positions.pop(partition, None)
+        self._poster.forget()
+
+    def hash_of(self, partition: int, batch_number: int, end: int) -> bytes | None:
+        """The chain's hash after a batch that ends there, if any. Raises OnceError."""
+        return self._poster.hash_of(partition, batch_number, end)
+
+    def on_trial(self, change: Callable[[Trials], T]) -> T:
+        """Change what is noted of batches. Raises OnceError."""
+        return self._poster.on_trial(change)
+
+    def note_seen(self, seen: Mapping[int, int]) -> None:
+        """Remember how far the log was read. Raises Retriable or Defect."""
+        self._poster.note_seen(seen)
+
+    def unread(self, parts: Sequence[Records]) -> dict[int, dict[int, Fault]]:
+        """What must not be decoded again of records that were applied before."""
+        return self.retry(lambda: recall.unread(self._poster.ledger, parts))
+
+    def recall(self, slices: Sequence[Slice]) -> Recalled:
+        """The verdicts on records that were applied before. Raises Refused."""
+        return self.retry(lambda: recall.recall(self._poster.ledger, slices))
 
     def begin(
         self,
@@ -99,9 +133,11 @@ class Applier:
         """
         assert self._in_flight is None, "finish() comes first"
         self._told = told
-        posting = self.retry(lambda: self.poster.write(slices, laps, told))
+        self._reached(Point.DECODED)
+        posting = self.retry(lambda: self._poster.write(slices, laps, told))
         laps.lap(names.POST)
-        committing = self._committer.submit(self._commit, self.poster, posting)
+        self._reached(Point.WRITTEN)
+        committing = self._committer.submit(self._commit, self._poster, posting)
         self._in_flight = _InFlight(posting, committing, laps)
 
     def finish(self) -> tuple[Posting, Laps] | None:
@@ -136,14 +172,18 @@ class Applier:
                     self._wait(next(delays), str(error))
             except (Retriable, Indeterminate) as error:
                 log.warning("database is away, trying again", error=str(error))
-                self.ledger.connection.close()
+                self._connection.close()
                 self._wait(next(delays), str(error))
 
     def close(self) -> None:
         """Close the connection, after the COMMIT in flight if there is one."""
         self._committer.shutdown()
         self._waiter.shutdown()
-        self.ledger.connection.close()
+        self._connection.close()
+
+    @property
+    def _connection(self) -> psycopg.Connection:
+        return self._poster.ledger.connection
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """A call that ends with a COMMIT, which may wait long for the standby."""
@@ -177,7 +217,7 @@ class Applier:
                 log.info("waiting for Postgres: COMMIT waits for the standby")
             else:
                 log.warning("there is another primary now, leaving the old one")
-                hang_up(self.ledger.connection)
+                hang_up(self._connection)
             return True
         except psycopg.Error:
             return False
@@ -192,14 +232,14 @@ class Applier:
     def _resolve(self, posting: Posting, laps: Laps) -> Posting:
         """Find out whether `posting` took effect, and redo it until one has."""
         while not self.retry(
-            lambda: self._patiently(lambda: self.poster.committed(posting))
+            lambda: self._patiently(lambda: self._poster.committed(posting))
         ):
             self._metrics.redo()
             again = self.retry(
-                lambda: self.poster.write(posting.slices, laps, self._told)
+                lambda: self._poster.write(posting.slices, laps, self._told)
             )
             try:
-                self._patiently(partial(self.poster.commit, again))
+                self._patiently(partial(self._poster.commit, again))
                 return again
             except Indeterminate as error:
                 log.warning("commit outcome unknown again", error=str(error))
@@ -208,10 +248,8 @@ class Applier:
         return posting
 
     def _reconnect(self) -> None:
-        if self.ledger.connection.closed or self.ledger.connection.broken:
-            positions = self.poster.positions
-            self.poster = self._new_poster()
-            self.poster.positions = positions
+        if self._connection.closed or self._connection.broken:
+            self._poster = self._new_poster()
 
     def _new_poster(self) -> Poster:
         connection = self._connect()
@@ -220,4 +258,4 @@ class Applier:
         except psycopg.Error as error:
             connection.close()
             raise from_postgres(error, "asking Postgres who it is") from error
-        return Poster(connection, self._topic)
+        return Poster(connection, self._topic, self.positions)

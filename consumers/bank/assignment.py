@@ -15,10 +15,8 @@ from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
     KafkaException,
-    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from consumers.bank import log_tail
 from consumers.bank.group_offset import Origin, metadata, origin_of
@@ -26,7 +24,6 @@ from consumers.bank.position import Position
 from consumers.bank.posted import Opened
 from once import logs
 from once.errors import Refused, Retriable
-from once.kafka import Trouble
 
 log = logs.get(__name__)
 
@@ -49,13 +46,6 @@ class Start:
         return max(min(self.group_offset, self.position.next_offset), self.log_begins)
 
 
-class Topic(NamedTuple):
-    """What a topic is now: the id that it keeps for life, and how many partitions."""
-
-    topic_id: str
-    partitions: int
-
-
 class GroupOffset(NamedTuple):
     """What the group has committed in one partition."""
 
@@ -63,22 +53,7 @@ class GroupOffset(NamedTuple):
     origin: Origin | None
 
 
-def describe(admin: AdminClient, topic: str, trouble: Trouble) -> Topic:
-    """The topic as it is now. Raises Retriable when it is not there."""
-    try:
-        described = admin.describe_topics(
-            TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS
-        )
-        found = described[topic].result()
-        return Topic(str(found.topic_id), len(found.partitions))
-    except KafkaException as error:
-        admin.poll(0)  # serves what is said of the connection
-        raise Retriable(
-            f"topic {topic} cannot be described: {error}{trouble}"
-        ) from error
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """Opens partitions that were just assigned: each starts, or is refused."""
 

@@ -109,7 +109,7 @@ class Caution:
         if not owed or not self._applier.idle:
             return
         try:
-            self._applier.poster.on_trial(lambda trials: trials.leave(owed))
+            self._applier.on_trial(lambda trials: trials.leave(owed))
             self._care.settled()
         except OnceError as error:
             log.info("trials are taken back later", error=str(error))
@@ -125,4 +125,4 @@ class Caution:
             )
 
     def _on_trial(self, change: Callable[[Trials], T]) -> T:
-        return self._applier.retry(lambda: self._applier.poster.on_trial(change))
+        return self._applier.retry(lambda: self._applier.on_trial(change))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import StrEnum, auto
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -34,6 +35,15 @@ NAMES = {int(verdict): verdict.name for verdict in Verdict}
 MARKERS_MAX = 100
 
 SPANS_PER_BATCH_MAX = 50  # foreign producers may mark every record as sampled
+
+
+class Point(StrEnum):
+    """The points between the steps of the protocol (docs/architecture.md)."""
+
+    DECODED = auto()  # nothing of the batch is written
+    WRITTEN = auto()  # all statements are answered, COMMIT is not sent
+    COMMITTED = auto()  # COMMIT is answered, no result is sent
+    PUBLISHED = auto()  # results and group offset are committed
 
 
 class Stopping(Exception):
@@ -75,6 +85,9 @@ class Observer:
     def traces_enabled(self) -> bool:
         """Whether headers are worth reading."""
         return self._telemetry.traces_enabled
+
+    def reached(self, point: Point) -> None:
+        """The session is at this point. Nothing follows; a test may end it here."""
 
     def check_stop(self) -> None:
         """Raise Stopping when the worker was asked to leave."""
@@ -177,6 +190,7 @@ class Observer:
 
     def published(self, spans: Sequence[Span], seconds: float) -> None:
         """A batch's results are committed to Kafka."""
+        self.reached(Point.PUBLISHED)
         self.metrics.stages({names.PUBLISH: seconds})
         topic, tracer = self._settings.results_topic, self._telemetry.tracer
         start = time.time_ns() - int(seconds * 1e9)

@@ -13,7 +13,7 @@ raises the epoch (docs/adr/0002-accounts-epoch.md). After any failure all is for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -70,10 +70,16 @@ class Poster:
     cancel a COMMIT.
     """
 
-    def __init__(self, connection: psycopg.Connection, topic: str) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        topic: str,
+        positions: dict[int, Position] | None = None,
+    ) -> None:
+        """`positions` outlive the connection: whoever makes posters owns them."""
         self.ledger = Ledger(connection, topic)
         self.trials = Trials(connection, topic)
-        self.positions: dict[int, Position] = {}
+        self.positions = {} if positions is None else positions
         self._connection = connection
         self._accounts: dict[int, Account] = {}
         # Those that the last two batches named.
@@ -234,12 +240,6 @@ class Poster:
         """Drop what is remembered between batches, except the positions."""
         self._accounts.clear()
         self._marks.forget()
-
-    def drop(self, partitions: Iterable[int]) -> None:
-        """These partitions belong to somebody else now."""
-        for partition in partitions:
-            self.positions.pop(partition, None)
-        self.forget()
 
     def _write(
         self,

@@ -19,7 +19,7 @@ from confluent_kafka import (
 )
 
 from consumers.bank import batch
-from consumers.bank.batch import Records
+from consumers.bank.batch import Records, Slice
 from consumers.bank.observe import Observer
 from consumers.bank.position import Position
 from consumers.bank.settings import BankSettings
@@ -61,9 +61,7 @@ class Phase(Enum):
 class Reading:
     """A consumer, and how far each of its partitions was read."""
 
-    def __init__(
-        self, settings: BankSettings, config: Mapping[str, Any], observer: Observer
-    ) -> None:
+    def __init__(self, settings: BankSettings, observer: Observer) -> None:
         """Raises Defect when the settings of the client are wrong."""
         self._topic = settings.topic
         self._linger_seconds = settings.batch_linger_ms / 1000
@@ -72,7 +70,7 @@ class Reading:
         self._changed = False
         self._owner: Owner | None = None
         self.consumer = kafka.client(
-            Consumer, consumer_settings(settings, config), observer.trouble
+            Consumer, consumer_settings(settings), observer.trouble
         )
         self.next: dict[int, int] = {}  # the next offset to read
         self.ends: dict[int, int] = {}  # the end of the log, where it was reached
@@ -195,6 +193,12 @@ class Reading:
             if self.next.get(partition) == position.next_offset
         ]
 
+    def mark_ends(self, slices: Sequence[Slice]) -> None:
+        """Tell each slice behind which the log was read how far."""
+        for piece in slices:
+            if self.next.get(piece.partition) == piece.next_offset:
+                piece.seen_until = self.ends.get(piece.partition, 0)
+
     def ahead(self, positions: Mapping[int, Position]) -> dict[int, int]:
         """Ends of the log that were reached, where the ledger does not know it yet."""
         return {
@@ -301,11 +305,10 @@ class Reading:
             raise Fenced("this worker is not a member of its group any more")
 
 
-def consumer_settings(
-    settings: BankSettings, config: Mapping[str, Any]
-) -> dict[str, Any]:
+def consumer_settings(settings: BankSettings) -> dict[str, Any]:
     """What the Bank's consumer must be told, over what the user wants."""
     # A static member's id must differ between the workers of one command.
+    config = settings.client
     named = config.get("group.instance.id")
     static = {"group.instance.id": f"{named}-{settings.instance}"} if named else {}
     return {

@@ -29,31 +29,42 @@ SILENCE_SECONDS_MAX = 60.0
 RECORDS_PER_READ = 1_000
 
 
-def told_of(
-    starts: Mapping[int, Start],
-    settings: BankSettings,
-    config: Mapping[str, Any],
-    registry: Registry,
-    beat: Callable[[], None],
-) -> Told:
-    """What was told beyond the positions of these partitions; nothing, mostly.
+class Restore(Told):
+    """What was told beyond the positions of partitions of ours; nothing, mostly."""
 
-    Raises Retriable.
-    """
-    told = Told(settings.topic)
-    for partition, start in starts.items():
-        if start.group_offset > start.position.next_offset:
-            told.expect(partition, start.group_offset)
-    if told.until:
-        log.warning("restoring: results are read first", up_to=told.until)
-        reader = AvroReader(registry, "avro/transfer-results.avsc")
+    def __init__(
+        self, settings: BankSettings, registry: Registry, beat: Callable[[], None]
+    ) -> None:
+        super().__init__(settings.topic)
+        self._settings = settings
+        self._registry = registry
+        self._beat = beat
+
+    def begin(self, starts: Mapping[int, Start]) -> None:
+        """Read what was told of partitions that are ours now. Raises Retriable."""
+        due = {
+            partition: start.group_offset
+            for partition, start in starts.items()
+            if start.group_offset > start.position.next_offset
+        }
+        if not due:
+            return
+        log.warning("restoring: results are read first", up_to=due)
+        for partition, until in due.items():
+            self.expect(partition, until)
 
         def take(partition: int, results: Sequence[Any]) -> None:
-            if partition in told.until:
-                told.take(partition, starts[partition].position.next_offset, results)
+            if partition in due:
+                self.take(partition, starts[partition].position.next_offset, results)
 
-        read_results(config, settings.group, settings.results_topic, reader, take, beat)
-    return told
+        read_results(
+            self._settings.client,
+            self._settings.group,
+            self._settings.results_topic,
+            AvroReader(self._registry, "avro/transfer-results.avsc"),
+            take,
+            self._beat,
+        )
 
 
 def read_results(

@@ -32,6 +32,11 @@ class Told:
         self._held: dict[int, Records] = {}  # by partition, which is paused
         self.until: dict[int, int] = {}  # group offset by partition: told below it
 
+    @property
+    def active(self) -> bool:
+        """Whether anything told is left to apply."""
+        return bool(self.until)
+
     def expect(self, partition: int, until: int) -> None:
         """Verdicts of this partition are told up to an offset."""
         self.until[partition] = until
@@ -110,11 +115,6 @@ class Told:
         held, self._held = self._held, {}
         resume(list(held))
         return [held[partition] for partition in sorted(held)]
-
-    def merge(self, other: Told) -> None:
-        """What is told of more partitions."""
-        self.until |= other.until
-        self._verdicts |= other._verdicts
 
     def _verdict(self, piece: Slice, offset: int) -> int:
         verdict = self._verdicts[piece.partition].get(offset)

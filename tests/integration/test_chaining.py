@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from consumers.bank import chaining
+from consumers.bank.observe import Point
 from local.platform import Platform
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
@@ -18,7 +19,6 @@ from tests.integration.spoilt import broken
 from tests.integration.test_crash_points import (
     Cut,
     a_session,
-    after_commit_before_publishing,
 )
 
 pytestmark = pytest.mark.stack
@@ -75,10 +75,10 @@ def test_a_worker_that_dies_with_a_batch_open_has_an_heir(
     log = tmp_path / "acknowledged"
     with a_store(platform) as store, AcknowledgementLog(log) as acknowledged:
         store.emit([generator.chunk(600)], acknowledged)
-    with a_session(platform, batch_records_max=20) as session:
+    with a_session(platform, batch_records_max=20) as (session, observer):
         while platform.applied() < 300:
             session.step()
-        after_commit_before_publishing(session)
+        observer.dies_at = Point.COMMITTED
         with pytest.raises(Cut):
             for _ in range(1_000):
                 session.step()

@@ -6,13 +6,13 @@ what it had in flight is abandoned as a killed process would leave it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from consumers.bank.observe import Observer
+from consumers.bank.observe import Observer, Point
 from consumers.bank.session import Session
 from consumers.bank.settings import BankSettings
 from local.platform import Platform
@@ -31,35 +31,18 @@ class Cut(Exception):
     """The worker is dead from here on."""
 
 
-def cut(*_: object, **__: object) -> None:
-    raise Cut
+class Mortal(Observer):
+    """Ends the worker at the point that it is given."""
+
+    dies_at: Point | None = None
+
+    def reached(self, point: Point) -> None:
+        if point is self.dies_at:
+            raise Cut
 
 
-def before_the_first_statement(session: Session) -> None:
-    session._applier.begin = cut  # type: ignore[method-assign]
-
-
-def before_commit(session: Session) -> None:
-    session._applier._committer.submit = cut  # type: ignore[method-assign, assignment]
-
-
-def after_commit_before_publishing(session: Session) -> None:
-    session._publish = cut  # type: ignore[method-assign]
-
-
-def after_publishing(session: Session) -> None:
-    submit = session._publisher.submit
-
-    def publish_and_cut(publication: object) -> None:
-        submit(publication)  # type: ignore[arg-type]
-        assert session._publisher.drain(30)
-        raise Cut
-
-    session._publisher.submit = publish_and_cut  # type: ignore[method-assign]
-
-
-def with_results_sent_and_not_committed(session: Session) -> None:
-    """The producer dies with its transaction open."""
+def die_with_results_sent_and_not_committed(session: Session) -> None:
+    """Let the producer die with its transaction open."""
     producer = session._publisher._producer
     assert producer._producer is not None
     real = producer._producer
@@ -77,17 +60,10 @@ def with_results_sent_and_not_committed(session: Session) -> None:
     producer._producer = Dying()  # type: ignore[assignment]
 
 
-POINTS: list[Callable[[Session], None]] = [
-    before_the_first_statement,
-    before_commit,
-    after_commit_before_publishing,
-    after_publishing,
-    with_results_sent_and_not_committed,
-]
-
-
 @contextmanager
-def a_session(platform: Platform, batch_records_max: int = CHUNK) -> Iterator[Session]:
+def a_session(
+    platform: Platform, batch_records_max: int = CHUNK
+) -> Iterator[tuple[Session, Mortal]]:
     found = {name.lower(): value for name, value in platform.environment().items()}
     mine = {n.removeprefix("bank_"): v for n, v in found.items() if n[:5] == "bank_"}
     settings = BankSettings.model_validate(
@@ -99,27 +75,30 @@ def a_session(platform: Platform, batch_records_max: int = CHUNK) -> Iterator[Se
         }
     )
     telemetry = Telemetry.start("bank", "victim")
-    session = Session(settings, Observer(settings, telemetry))
+    observer = Mortal(settings, telemetry)
+    session = Session(settings, observer)
     try:
-        yield session
+        yield session, observer
     finally:
         session.abandon()
         telemetry.shutdown()
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: str(point.__name__))
+@pytest.mark.parametrize("point", [*Point, None], ids=str)
 def test_dying_there_loses_and_repeats_nothing(
-    platform: Platform, tmp_path: Path, point: Callable[[Session], None]
+    platform: Platform, tmp_path: Path, point: Point | None
 ) -> None:
     log = tmp_path / "acknowledged"
     generator = Generator(Population(PAYERS, MERCHANTS, amount_max=100), 1)
     with a_store(platform) as store, AcknowledgementLog(log) as acknowledged:
         chunks = [generator.chunk(CHUNK) for _ in range(RECORDS // CHUNK)]
         store.emit(chunks, acknowledged)
-    with a_session(platform) as session:
+    with a_session(platform) as (session, observer):
         while platform.applied() < CHUNK:
             session.step()
-        point(session)
+        observer.dies_at = point
+        if point is None:
+            die_with_results_sent_and_not_committed(session)
         with pytest.raises((Cut, OnceError)):
             for _ in range(1_000):
                 session.step()
