@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-GENESIS = bytes(32)
+HASH_BYTES = 32
+GENESIS = bytes(HASH_BYTES)
 
 
 def link(

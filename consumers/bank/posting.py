@@ -20,7 +20,7 @@ from typing import TypeVar
 import psycopg
 from psycopg.errors import Diagnostic, LockNotAvailable, UniqueViolation
 
-from consumers.bank import shards
+from consumers.bank import must_hold, shards
 from consumers.bank.batch import Slice, ranges
 from consumers.bank.blockers import end_frozen, lock_holders
 from consumers.bank.care import Owed
@@ -248,6 +248,7 @@ class Poster:
         told: Sequence[Sequence[int]] | None,
     ) -> Posting:
         ledger = self.ledger
+        must_hold.before_writing(slices, self.positions)
         expected = {p: tail.next_offset for p, tail in self.positions.items()}
         left = [p.partition for p in slices if self.positions[p.partition].left_open]
         if left:
@@ -264,6 +265,7 @@ class Poster:
         else:
             decision = replayed(slices, self._accounts, told)
         laps.lap(names.DECIDE)
+        must_hold.after_deciding(slices, decision)
         verdicts = [
             piece.all_verdicts(mine)
             for piece, mine in zip(slices, decision.verdicts, strict=True)
@@ -278,6 +280,7 @@ class Poster:
         if any(piece.faults for piece in slices):
             ledger.insert_quarantine(slices)
         tails = self._link(slices, verdicts)
+        must_hold.after_linking(slices, verdicts, self.positions, tails)
         marks, gaps = self._marks.follow(slices)
         for number in fresh:
             self._accounts[number].fresh = False

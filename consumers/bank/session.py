@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from opentelemetry.trace import Span
 
-from consumers.bank import batch, wiring
+from consumers.bank import batch, must_hold, wiring
 from consumers.bank.assignment import offsets_to_commit
 from consumers.bank.batch import Records, Slice
 from consumers.bank.codec import Fault
@@ -47,6 +47,7 @@ class Session:
         self._settings = settings
         self._observer = observer
         self._read_at = time.monotonic()
+        self._published: dict[int, int] = {}  # group offset by partition
         self._doubts = Doubts(settings.doubtful_in_a_row_max)
         self._resources = ExitStack()
         try:
@@ -153,6 +154,7 @@ class Session:
     def _recall(self, parts: Sequence[Records]) -> None:
         """Publish the results of records that were applied before."""
         slices = self._decode(parts, self._applier.unread(parts))
+        must_hold.before_recalling(slices, self._applier.positions)
         recalled = self._applier.recall(slices)
         tails = {
             piece.partition: start.position
@@ -170,6 +172,7 @@ class Session:
         firsts: Sequence[Mapping[int, int]],
         tails: Mapping[int, Position],
     ) -> None:
+        must_hold.one_verdict_each(slices, verdicts)
         first = {p: start.group_offset for p, start in self._ownership.starts.items()}
 
         def encode() -> list[Record]:
@@ -181,14 +184,17 @@ class Session:
                 )
             ]
 
+        ends = {
+            piece.partition: piece.next_offset
+            for piece in slices
+            if piece.next_offset > first[piece.partition]
+        }
+        must_hold.before_publishing(slices, self._published, ends)
+        self._published.update(ends)
         offsets = offsets_to_commit(
             self._settings.topic,
             self._ownership.ledger_id,
-            {
-                p.partition: (p.next_offset, tails.get(p.partition))
-                for p in slices
-                if p.next_offset > first[p.partition]
-            },
+            {partition: (end, tails.get(partition)) for partition, end in ends.items()},
         )
         done = partial(self._observer.published, spans)
         self._publisher.submit(Publication(encode, offsets, done))

@@ -15,6 +15,7 @@ from consumers.bank.audit.ledger import Entry, Snapshot
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
 from consumers.bank.codec import UNJUDGED, Columns, Fault, Reason, TransferCodec
+from once.chain import GENESIS
 
 POSTED, DECIDED_MAX, EXISTS, DIFFERENT, QUARANTINED, MISSING = 1, 8, 9, 10, 11, 0
 CONTENT = (
@@ -250,7 +251,7 @@ class Chain:
         self._low = low
         self._batches = trace.snapshot.batches(trace.topic, partition)
         self._batch = next(self._batches, None)
-        self._previous: tuple[int, int, bytes] = (0, -1, bytes(32))
+        self._previous: tuple[int, int, bytes] = (0, -1, GENESIS)
         self._records: list[tuple[int, bytes | None, int]] = []
 
     def add(self, judged: Judged) -> None:
