@@ -48,6 +48,7 @@ class TransactionalProducer:
         self,
         settings: Mapping[str, Any],
         transactional_id: str,
+        *,
         name: str = "",
         make_incarnation: Callable[[], bytes] = lambda: uuid.uuid4().bytes,
         within: Within = unwatched,

@@ -66,6 +66,7 @@ class Telemetry:
         instance: str,
         trace_ratio: float = 0.01,
         otlp_endpoint: str | None = None,
+        *,
         span_exporter: SpanExporter | None = None,
         metrics: bool = True,
     ) -> Self:

@@ -127,6 +127,7 @@ def send_span(
 def process_span(
     tracer: Tracer,
     parent: Context,
+    *,
     topic: str,
     group: str,
     partition: int,

@@ -62,23 +62,23 @@ def join(
     declined = sum(map(DECIDED_MAX.__ge__, now.verdicts)) - posted
     closed = number <= FIRST_BATCHES or _is_full(now)
     batch = Batch(
-        piece.partition,
-        number,
-        now.offsets[0],
-        now.offsets[-1],
-        len(now.offsets),
-        posted,
-        declined,
-        digest,
-        closed,
+        partition=piece.partition,
+        batch_number=number,
+        first_offset=now.offsets[0],
+        last_offset=now.offsets[-1],
+        records=len(now.offsets),
+        posted=posted,
+        declined=declined,
+        hash=digest,
+        closed=closed,
     )
     position = Position(
-        piece.next_offset,
-        number,
-        digest,
-        max(tail.seen_until, piece.seen_until),
-        digest_of(records.values[-1]),
-        tail.with_this_end(),
+        next_offset=piece.next_offset,
+        batch_number=number,
+        hash=digest,
+        seen_until=max(tail.seen_until, piece.seen_until),
+        last_digest=digest_of(records.values[-1]),
+        recent=tail.with_this_end(),
         open=None if closed else now,
     )
     return position, batch

@@ -213,10 +213,10 @@ class Observer:
         span = process_span(
             self._telemetry.tracer,
             parent,
-            self._settings.topic,
-            self._settings.group,
-            piece.partition,
-            piece.records.offsets[row],
+            topic=self._settings.topic,
+            group=self._settings.group,
+            partition=piece.partition,
+            offset=piece.records.offsets[row],
         )
         span.set_attribute(names.SPAN_VERDICT, NAMES[verdict])
         return [span]

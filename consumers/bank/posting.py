@@ -285,7 +285,15 @@ class Poster:
         for number in fresh:
             self._accounts[number].fresh = False
         firsts = first_verdicts(slices, verdicts, known)
-        return Posting(slices, verdicts, tails, marks, gaps, decision.short, firsts)
+        return Posting(
+            slices=slices,
+            verdicts=verdicts,
+            positions=tails,
+            marks=marks,
+            gaps=gaps,
+            short=decision.short,
+            firsts=firsts,
+        )
 
     def _hold_accounts(self) -> None:
         epoch = self.ledger.hold_accounts()

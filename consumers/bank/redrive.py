@@ -18,7 +18,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import psycopg
@@ -38,6 +38,15 @@ from once.registry import Registry, frame, load_schema
 REDRIVE_OF = "once-redrive-of"  # topic/partition/offset of the record set aside
 REDRIVE_TOKEN = "once-redrive-token"  # says which row of `redrives` it belongs to
 SECONDS_MAX = 30.0
+
+
+class _Attempt(NamedTuple):
+    """Where a record is put back: the new one has `token`, and `offset` when found."""
+
+    partition: int
+    sent_after: int  # it is at this offset of the partition, or behind it
+    token: UUID
+    offset: int | None = None
 
 
 class Redriver:
@@ -75,21 +84,21 @@ class Redriver:
         here = f"{self._topic}[{partition}]@{offset}"
         key, value, transfer_id = self._mended(partition, offset, here)
         begun = self._begun(partition, offset)
-        if begun is not None and begun[2] is not None:
-            return f"{here} was put back before, as [{begun[0]}]@{begun[2]}"
+        if begun is not None and begun.offset is not None:
+            return f"{here} was put back before, as [{begun.partition}]@{begun.offset}"
         reader = _Reader(self._kafka, self._group, self._topic)
         try:
-            target = partition_for(key, reader.partition_count())
-            token, sent_after, again = uuid4(), reader.end(target), begun is not None
-            if begun is None:
-                self._begin(partition, offset, transfer_id, token, target, sent_after)
-            else:
-                target, sent_after, _, token = begun
+            attempt = begun
+            if attempt is None:
+                target = partition_for(key, reader.partition_count())
+                attempt = _Attempt(target, reader.end(target), uuid4())
+                self._begin(partition, offset, transfer_id, attempt)
+            target, sent_after, token, _ = attempt
             name = f"bank-redrive-{self._topic}-{partition}-{offset}"
             producer = TransactionalProducer(self._kafka, name)
             try:
                 producer.recycle()
-                found = reader.find(target, sent_after, token) if again else None
+                found = reader.find(target, sent_after, token) if begun else None
                 if found is None:
                     record = {"key": key, "value": value}
                     headers = [
@@ -133,33 +142,31 @@ class Redriver:
         (account,) = columns["debit_account"]
         return b"%d" % account, value, UUID(bytes=columns["transfer_id"][0])
 
-    def _begun(
-        self, partition: int, offset: int
-    ) -> tuple[int, int, int | None, UUID] | None:
+    def _begun(self, partition: int, offset: int) -> _Attempt | None:
         row = self._connection.execute(
-            "SELECT new_partition, sent_after, new_offset, token FROM redrives"
+            "SELECT new_partition, sent_after, token, new_offset FROM redrives"
             " WHERE topic = %s AND partition = %s AND record_offset = %s",
             (self._topic, partition, offset),
         ).fetchone()
         self._connection.commit()
-        return None if row is None else (row[0], row[1], row[2], row[3])
+        return None if row is None else _Attempt(*row)
 
     def _begin(
-        self,
-        partition: int,
-        offset: int,
-        transfer_id: UUID,
-        token: UUID,
-        target: int,
-        sent_after: int,
+        self, partition: int, offset: int, transfer_id: UUID, attempt: _Attempt
     ) -> None:
         self._connection.execute(
             "INSERT INTO redrives (topic, partition, record_offset, transfer_id, token,"
             " new_partition, sent_after, redriven_by)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             (
-                *(self._topic, partition, offset, transfer_id, token),
-                *(target, sent_after, getpass.getuser()),
+                self._topic,
+                partition,
+                offset,
+                transfer_id,
+                attempt.token,
+                attempt.partition,
+                attempt.sent_after,
+                getpass.getuser(),
             ),
         )
         self._connection.commit()

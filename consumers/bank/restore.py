@@ -59,16 +59,17 @@ class Restore(Told):
 
         read_results(
             self._settings.client,
-            self._settings.group,
-            self._settings.results_topic,
-            AvroReader(self._registry, "avro/transfer-results.avsc"),
-            take,
-            self._beat,
+            group=self._settings.group,
+            topic=self._settings.results_topic,
+            reader=AvroReader(self._registry, "avro/transfer-results.avsc"),
+            take=take,
+            beat=self._beat,
         )
 
 
 def read_results(
     config: Mapping[str, Any],
+    *,
     group: str,
     topic: str,
     reader: AvroReader,

@@ -218,7 +218,7 @@ def _decide_partition(
             credits[payee] = credits.get(payee, 0) + amount
             verdicts.append(POSTED)
         else:
-            verdict = _decline(debit, credit, payer, payee, amount, currency)
+            verdict = _decline(debit, credit, amount, currency, payer == payee)
             if verdict == Verdict.DECLINED_INSUFFICIENT_FUNDS:
                 decision.short.add(payer)
             verdicts.append(int(verdict))
@@ -230,13 +230,12 @@ def _decide_partition(
 def _decline(
     debit: Account | None,
     credit: Account | None,
-    payer: int,
-    payee: int,
     amount: int,
     currency: bytes,
+    same: bool,
 ) -> Verdict:
     """Why a transfer is not posted: the first reason in this order."""
-    if payer == payee:
+    if same:
         return Verdict.DECLINED_SAME_ACCOUNT
     if not 0 < amount <= AMOUNT_MAX:
         return Verdict.DECLINED_AMOUNT_OUT_OF_RANGE

@@ -85,7 +85,13 @@ def test_send_process_and_result_are_one_trace() -> None:
     assert context is not None
     polled_ns = time.time_ns()
     processed = tracing.process_span(
-        tracer, context, "orders", "appliers", 3, offset=42, start_ns=polled_ns
+        tracer,
+        context,
+        topic="orders",
+        group="appliers",
+        partition=3,
+        offset=42,
+        start_ns=polled_ns,
     )
     result = tracing.result_span(tracer, processed, "results")
     tracing.end_all([result, processed, sent])

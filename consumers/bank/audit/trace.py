@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from consumers.bank.audit.ledger import Entry, Snapshot
+from consumers.bank.audit.ledger import Snapshot
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
 from consumers.bank.codec import UNJUDGED, Columns, Fault, Reason, TransferCodec
@@ -106,7 +106,15 @@ class Trace:
                 verdict = MISSING
                 evidence.broken("I1", _missing(where, ids[row], faults.get(row)))
             else:
-                verdict = _verdict(entry, is_own, columns, row, where, evidence)
+                content = _content(columns, row)
+                if not is_own:
+                    same = entry.content[:PAYLOAD_FIELDS] == content[:PAYLOAD_FIELDS]
+                    verdict = EXISTS if same else DIFFERENT
+                else:
+                    verdict = entry.verdict
+                    if entry.content != content:
+                        written = f"ledger has {entry.content}, log {content}"
+                        evidence.broken("I3", f"{where}: {written}")
             own += is_own
             verdicts.append(verdict)
         evidence.saw("I1", len(offsets))
@@ -117,18 +125,16 @@ class Trace:
             for row, offset in enumerate(offsets)
             if offset in aside and aside[offset] not in READ
         }
+        if unread:
+            ids = [UNREAD if row in unread else id_ for row, id_ in enumerate(ids)]
         return Judged(
-            offsets,
-            values,
-            (
-                [UNREAD if row in unread else ids[row] for row in range(len(ids))]
-                if unread
-                else ids
-            ),
-            verdicts,
-            _emitters(columns, offsets, unread),
-            [offset for offset in offsets if aside.get(offset) in UNJUDGED],
-            own,
+            offsets=offsets,
+            values=values,
+            ids=ids,
+            verdicts=verdicts,
+            emitters=_emitters(columns, offsets, unread),
+            unjudged=[offset for offset in offsets if aside.get(offset) in UNJUDGED],
+            own=own,
         )
 
     def _strays(self, partition: int, low: int, until: int, own: int) -> None:
@@ -164,19 +170,11 @@ def _missing(where: str, transfer_id: bytes, fault: Fault | None) -> str:
     return f"{where}, transfer {UUID(bytes=transfer_id)}, is in no ledger row"
 
 
-def _verdict(
-    entry: Entry, own: bool, columns: Columns, row: int, where: str, evidence: Evidence
-) -> int:
-    content = tuple(
+def _content(columns: Columns, row: int) -> tuple[Any, ...]:
+    return tuple(
         value.decode() if isinstance(value := columns[name][row], bytes) else value
         for name in CONTENT
     )
-    if own:
-        if entry.content != content:
-            evidence.broken("I3", f"{where}: ledger has {entry.content}, log {content}")
-        return entry.verdict
-    same = entry.content[:PAYLOAD_FIELDS] == content[:PAYLOAD_FIELDS]
-    return EXISTS if same else DIFFERENT
 
 
 def _unread(faults: dict[int, Fault]) -> set[int]:
