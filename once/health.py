@@ -42,7 +42,7 @@ class Progress:
         self._last = self._clock()
 
     def stalled(self) -> str | None:
-        """Return one sentence when the last beat is too old, else None."""
+        """One sentence when the last beat is too old, else None."""
         age = self._clock() - self._last
         if age <= self.stall_seconds_max:
             return None
@@ -108,14 +108,14 @@ class HealthServer:
         self.close()
 
     def live(self) -> tuple[HTTPStatus, dict[str, Any]]:
-        """Return status and body of /livez."""
+        """Status and body of /livez."""
         reason = self._progress.stalled()
         if reason is not None:
             return _failing(reason)
         return HTTPStatus.OK, {"status": "ok", "message": "the main loop is moving"}
 
     def ready(self) -> tuple[HTTPStatus, dict[str, Any]]:
-        """Return status and body of /readyz, every check by name."""
+        """Status and body of /readyz, every check by name."""
         failed: dict[str, str] = {}
         for name, check in self._checks.items():
             reason = _ask(check)
@@ -130,7 +130,7 @@ class HealthServer:
         return HTTPStatus.OK, body
 
     def metrics(self) -> bytes:
-        """Return the Prometheus page."""
+        """The Prometheus page."""
         return self._scrape()
 
 

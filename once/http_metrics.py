@@ -11,7 +11,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from prometheus_client import CollectorRegistry, Histogram
 
 from once import names
-from once.metrics import DURATION_BUCKETS_S
+from once.metrics import DURATION_BUCKETS_SECONDS
 
 _LABELS = (names.HTTP_METHOD, names.HTTP_ROUTE, names.HTTP_STATUS)
 METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"))
@@ -31,7 +31,7 @@ class HttpMetrics:
             "time per request",
             [n.replace(".", "_") for n in _LABELS],
             unit="seconds",
-            buckets=DURATION_BUCKETS_S,
+            buckets=DURATION_BUCKETS_SECONDS,
             registry=registry,
         )
         self._made: dict[tuple[str, str, int], Histogram] = {}

@@ -69,7 +69,7 @@ def configure(
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """Return the logger of a module: ``log = logs.get(__name__)``; free of set-up."""
+    """The logger of a module: ``log = logs.get(__name__)``; free of set-up."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 

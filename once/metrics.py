@@ -22,7 +22,7 @@ from opentelemetry.metrics import (
 from once import names
 
 # 1 ms to 30 s: below, clocks and Python are the noise; above, an alarm has rung.
-DURATION_BUCKETS_S = (
+DURATION_BUCKETS_SECONDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0),
 )
@@ -287,7 +287,7 @@ class EmitMetrics:
 
 
 def _from_zero(meter: Meter, name: str, description: str) -> Counter:
-    """Make a counter that is exported from the start.
+    """A counter that is exported from the start.
 
     An alert on an increase misses the first event of a series that appears with it.
     """
@@ -301,7 +301,7 @@ def _durations(meter: Meter, name: str, description: str) -> Histogram:
         name,
         "s",
         description,
-        explicit_bucket_boundaries_advisory=DURATION_BUCKETS_S,
+        explicit_bucket_boundaries_advisory=DURATION_BUCKETS_SECONDS,
     )
 
 

@@ -113,5 +113,5 @@ PROCESS: Final = "process"
 
 
 def span_name(operation: str, destination: str) -> str:
-    """Return the conventional name of a messaging span, e.g. ``send orders``."""
+    """The conventional name of a messaging span, e.g. ``send orders``."""
     return f"{operation} {destination}"

@@ -10,7 +10,6 @@ One call, one Kafka transaction; the cost is per transaction, not per record.
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +18,12 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
-from once import kafka
+from once import kafka, logs
 from once.errors import Abortable, Fenced, Indeterminate, OnceError, Retriable, Rival
 from once.kafka import from_kafka
 from once.watchdog import Within, unwatched
 
-log = logging.getLogger(__name__)
+log = logs.get(__name__)
 
 TRANSACTION_TIMEOUT_MS = 10_000  # an open transaction blocks every committed reader
 INIT_TIMEOUT_SECONDS = 30.0
@@ -164,7 +163,7 @@ class TransactionalProducer:
                 return error
             except KafkaException as again:
                 error = Indeterminate(f"aborting after {error}: {again}")
-        log.info("producer %s ends its incarnation: %s", self.name, error)
+        log.info("producer ends its incarnation", producer=self.name, error=str(error))
         self.close()
         return error
 
@@ -207,7 +206,7 @@ def _discard(producer: Producer) -> None:
     except (KafkaException, SystemError) as error:
         # One that ended fatally raises here again (the binding: as a SystemError). The
         # next incarnation's init_transactions aborts what it left open.
-        log.info("producer did not close cleanly: %s", error)
+        log.info("producer did not close cleanly", error=str(error))
 
 
 def _as_retriable(raised: KafkaException, doing: str) -> OnceError:

@@ -108,7 +108,7 @@ class Telemetry:
         return self._registry
 
     def scrape(self) -> bytes:
-        """Return all metrics as Prometheus text. Safe from any thread."""
+        """All metrics as Prometheus text. Safe from any thread."""
         return generate_latest(self._registry)
 
     def shutdown(self) -> None:

@@ -52,7 +52,7 @@ class Sampler:
         return True
 
     def pick(self, count: int) -> list[int]:
-        """Return which of the next `count` records are sampled, as ascending indexes.
+        """Which of the next `count` records are sampled, as ascending indexes.
 
         The cheap form for a batch: no work at all for the records in between.
         """
@@ -75,7 +75,7 @@ class Sampler:
 
 
 def inject(span: Span) -> list[tuple[str, bytes]]:
-    """Return the Kafka headers that carry `span` to whoever reads the record.
+    """The Kafka headers that carry `span` to whoever reads the record.
 
     An empty list for a span that records nothing: no header is cheaper than one that
     says "not sampled".
@@ -89,7 +89,7 @@ def inject(span: Span) -> list[tuple[str, bytes]]:
 
 
 def extract(headers: Headers | None) -> Context | None:
-    """Return the sender's trace context, or None if there is none that makes sense.
+    """The sender's trace context, or None if there is none that makes sense.
 
     Headers come from outside: one that is malformed, not ASCII or null is ignored and
     the record simply has no trace.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from consumers.bank.codec import Columns, Fault, Reason, TransferCodec
 from consumers.bank.rules import Transfers
@@ -56,6 +56,14 @@ class Records:
         )
 
 
+class Numbered(NamedTuple):
+    """Which emitter sent each record, and its how many-th it is in this partition."""
+
+    emitters: Sequence[bytes | None]
+    sequences: Sequence[int]
+    offsets: Sequence[int]
+
+
 @dataclass(slots=True)
 class Slice:
     """Decoded records of one partition, in offset order.
@@ -63,7 +71,7 @@ class Slice:
     `records`, `ids` and `emitters` have every row, and `faults` says by row why one is
     no transfer (its id is all zero and its emitter None where they were not read).
     `transfers`, `offsets` and `created_at_ms` have the well-formed rows; `numbered` has
-    (emitters, sequence numbers, offsets) of the rows that could be read.
+    those that could be read.
     """
 
     records: Records
@@ -73,7 +81,7 @@ class Slice:
     transfers: Transfers
     offsets: Sequence[int]
     created_at_ms: Sequence[int]
-    numbered: tuple[Sequence[bytes | None], Sequence[int], Sequence[int]]
+    numbered: Numbered
     seen_until: int = 0  # the log was read up to here, if beyond the last record
 
     @property
@@ -179,7 +187,7 @@ def _slice(records: Records, columns: Columns, faults: dict[int, Fault]) -> Slic
         ),
         offsets=offsets,
         created_at_ms=good["created_at_ms"],
-        numbered=(read["emitter"], read["emitter_sequence"], read_offsets),
+        numbered=Numbered(read["emitter"], read["emitter_sequence"], read_offsets),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from consumers.bank.database import IDLE_IN_TRANSACTION_MAX_S
+from consumers.bank.database import IDLE_IN_TRANSACTION_SECONDS_MAX
 
 # Others may not see what a session of another role does, only that it is there.
 _HOLDERS = """
@@ -56,6 +56,8 @@ def end_frozen(connection: psycopg.Connection) -> list[str]:
 
     Raises psycopg.Error.
     """
-    rows = connection.execute(_END_FROZEN, (IDLE_IN_TRANSACTION_MAX_S,)).fetchall()
+    rows = connection.execute(
+        _END_FROZEN, (IDLE_IN_TRANSACTION_SECONDS_MAX,)
+    ).fetchall()
     connection.commit()
     return [f"{name} (pid {pid})" for pid, name, ended in rows if ended]

@@ -32,16 +32,16 @@ _FORCED = {"client_encoding": "UTF8"}
 
 # A worker that hangs inside its transaction would block its heir by its row locks. This
 # never touches a COMMIT: a backend that commits is not idle.
-IDLE_IN_TRANSACTION_MAX_S = 15
+IDLE_IN_TRANSACTION_SECONDS_MAX = 15
 # Nobody waits for a lock without end and without a word: see blockers.py. A COMMIT that
 # waits for the standby waits for no lock.
-LOCK_WAIT_MAX_S = 5
+LOCK_WAIT_SECONDS_MAX = 5
 
 # From the first statement on: a timeout that a role has could end the second one.
 _OPTIONS = {
     "statement_timeout": "0",  # could cancel a COMMIT
-    "lock_timeout": f"{LOCK_WAIT_MAX_S}s",
-    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_MAX_S}s",
+    "lock_timeout": f"{LOCK_WAIT_SECONDS_MAX}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS_MAX}s",
 }
 
 # What a server does not know (an older one) is passed over.

@@ -13,7 +13,11 @@ import psycopg
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from consumers.bank.database import IDLE_IN_TRANSACTION_MAX_S, LOCK_WAIT_MAX_S, connect
+from consumers.bank.database import (
+    IDLE_IN_TRANSACTION_SECONDS_MAX,
+    LOCK_WAIT_SECONDS_MAX,
+    connect,
+)
 from consumers.bank.posting import Poster
 from local.deadline import Patience
 from local.platform import Platform, Program
@@ -130,7 +134,9 @@ def test_a_lock_is_not_waited_for_longer_than_said(platform: Platform) -> None:
         began = monotonic()
         with pytest.raises(Retriable, match="a lock is held by"):
             poster.write([batches.slice(0, 0, encoder.transfer())], Laps())
-        assert LOCK_WAIT_MAX_S - 1 < monotonic() - began < LOCK_WAIT_MAX_S + 10
+        assert (
+            LOCK_WAIT_SECONDS_MAX - 1 < monotonic() - began < LOCK_WAIT_SECONDS_MAX + 10
+        )
 
 
 def test_a_worker_that_froze_while_it_sent_is_ended_by_its_heir(
@@ -158,9 +164,9 @@ def test_a_worker_that_froze_while_it_sent_is_ended_by_its_heir(
 
             began = monotonic()
             Patience().wait_until(
-                opened, what="the heir", timeout_s=IDLE_IN_TRANSACTION_MAX_S + 30
+                opened, what="the heir", timeout_s=IDLE_IN_TRANSACTION_SECONDS_MAX + 30
             )
-            assert monotonic() - began > IDLE_IN_TRANSACTION_MAX_S - 5
+            assert monotonic() - began > IDLE_IN_TRANSACTION_SECONDS_MAX - 5
             heir.ledger.connection.close()
             copy.write(b"1\t1\t1\n" * 100_000)
 

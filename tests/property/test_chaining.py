@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consumers.bank import chaining
 from consumers.bank.audit.trace import _link
-from consumers.bank.batch import Records, Slice
+from consumers.bank.batch import Numbered, Records, Slice
 from consumers.bank.position import Position
 from consumers.bank.rules import Transfers
 from once.chain import GENESIS
@@ -27,7 +27,7 @@ def a_slice(first: int, count: int, size: int) -> Slice:
         transfers=Transfers(0, [], [], [], [], [], []),
         offsets=[],
         created_at_ms=[],
-        numbered=([], [], []),
+        numbered=Numbered([], [], []),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consumers.bank import must_hold
-from consumers.bank.batch import Records, Slice
+from consumers.bank.batch import Numbered, Records, Slice
 from consumers.bank.chaining import join
 from consumers.bank.position import Position
 from consumers.bank.rules import Decision, Transfers
@@ -35,7 +35,7 @@ def a_slice(partition: int, offsets: list[int]) -> Slice:
         ),
         offsets=offsets,
         created_at_ms=[0] * rows,
-        numbered=([], [], []),
+        numbered=Numbered([], [], []),
     )
 
 
