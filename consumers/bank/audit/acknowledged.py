@@ -7,21 +7,28 @@ from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
+from consumers.bank.audit.ledger import Snapshot
+from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.trace import Trace
 
 IDS_PER_LOOKUP = 10_000
 
 
-def check(log: Path, trace: Trace, positions: dict[int, int]) -> None:
-    """Every id in the log must be in the ledger, or in Kafka beyond the positions.
-
-    Ids whose record went to quarantine are found there by their record in the log.
-    """
+def absent(log: Path, snapshot: Snapshot, evidence: Evidence) -> set[bytes]:
+    """Ids in the log that no row of the ledger has."""
     missing: set[bytes] = set()
     with log.open() as lines:
         for ids in _chunks(lines):
-            missing |= trace.snapshot.absent(ids)
-            trace.evidence.saw("I1", len(ids))
+            missing |= snapshot.absent(ids)
+            evidence.saw("I1", len(ids))
+    return missing
+
+
+def check(missing: set[bytes], trace: Trace, positions: dict[int, int]) -> None:
+    """Those must be in Kafka beyond the positions, or set aside.
+
+    Ids whose record went to quarantine are found there by their record in the log.
+    """
     if missing:
         _look_for(missing, trace, positions)
     for transfer_id in sorted(missing):
@@ -33,7 +40,7 @@ def check(log: Path, trace: Trace, positions: dict[int, int]) -> None:
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[bytes]]:
-    ids = (UUID(line.strip()).bytes for line in lines if line.strip())
+    ids = (bytes.fromhex(line.replace("-", "")) for line in lines if line.strip())
     while chunk := list(islice(ids, IDS_PER_LOOKUP)):
         yield chunk
 

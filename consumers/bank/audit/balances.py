@@ -147,6 +147,7 @@ def check(connection: psycopg.Connection, evidence: Evidence) -> None:
         evidence.saw(invariant, row[0] if row else 0)
     for rule in RULES:
         _check(connection, rule, evidence)
+    _check_gaps(connection, evidence)
 
 
 def _check(connection: psycopg.Connection, rule: Rule, evidence: Evidence) -> None:
@@ -156,3 +157,16 @@ def _check(connection: psycopg.Connection, rule: Rule, evidence: Evidence) -> No
         for number, row in enumerate(cursor):
             text = rule.wrong.format(*row) if number < SHOWN_MAX else ""
             evidence.broken(rule.invariant, text)
+
+
+def _check_gaps(connection: psycopg.Connection, evidence: Evidence) -> None:
+    """Gaps that the Bank noticed count also when retention took the evidence."""
+    for row in connection.execute(
+        "SELECT emitter, partition, record_offset, expected_sequence, found_sequence"
+        " FROM emitter_gaps ORDER BY detected_at"
+    ):
+        evidence.broken(
+            "I10",
+            f"the Bank noticed: emitter {row[0]}, partition {row[1]}, offset {row[2]}: "
+            f"expected number {row[3]}, found {row[4]}",
+        )

@@ -22,11 +22,45 @@ class Entry:
     content: tuple[Any, ...]  # debit, credit, amount, currency, memo, created_at_ms
 
 
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The rows of some ids by the column; partition -1 where there is none."""
+
+    partitions: list[int]
+    offsets: list[int]
+    verdicts: list[int]
+    debit_accounts: list[int]
+    credit_accounts: list[int]
+    amounts: list[int]
+    currencies: list[bytes]
+    memos: list[str]
+    created_at_ms: list[int]
+
+    def entry(self, row: int) -> Entry | None:
+        """One of the rows, None where there is none."""
+        if self.partitions[row] < 0:
+            return None
+        content = (
+            self.debit_accounts[row],
+            self.credit_accounts[row],
+            self.amounts[row],
+            self.currencies[row].decode(),
+            self.memos[row],
+            self.created_at_ms[row],
+        )
+        return Entry(
+            self.partitions[row], self.offsets[row], self.verdicts[row], content
+        )
+
+
 class Snapshot:
     """Everything read here is of one moment. Raises psycopg.Error."""
 
-    def __init__(self, conninfo: str) -> None:
-        """Raises Retriable when the primary is away."""
+    def __init__(self, conninfo: str, of: str | None = None) -> None:
+        """`of` is the name of another Snapshot, to see the same moment.
+
+        Raises Retriable when the primary is away.
+        """
         try:
             self.connection = psycopg.connect(
                 conninfo, application_name="audit", autocommit=False
@@ -34,7 +68,11 @@ class Snapshot:
             self.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             self.connection.read_only = True
             self.connection.adapters.register_dumper(UuidArray, UuidArrayDumper)
-            self.connection.execute("SELECT 1")  # the snapshot is taken here
+            if of is not None:
+                self.connection.execute(f"SET TRANSACTION SNAPSHOT '{of}'".encode())
+            row = self.connection.execute("SELECT pg_export_snapshot()").fetchone()
+            assert row is not None, "a SELECT without FROM has one row"
+            self.name: str = row[0]  # the snapshot is taken
         except psycopg.Error as error:
             raise from_postgres(error, "opening the audit's snapshot") from error
         self._cursor = self.connection.cursor(binary=True)
@@ -63,26 +101,33 @@ class Snapshot:
             )
             yield from cursor
 
-    def entries(self, transfer_ids: Sequence[bytes]) -> dict[bytes, Entry]:
-        """The rows of these ids."""
+    def entries(self, transfer_ids: Sequence[bytes]) -> Entries:
+        """The rows of these ids, in this order."""
         self._cursor.execute(
-            "SELECT transfer_id, partition, record_offset, verdict, debit_account,"
-            " credit_account, amount, currency, memo, created_at_ms"
-            " FROM transfers WHERE transfer_id = ANY (%b)",
+            "SELECT array_agg(coalesce(partition, -1)),"
+            " array_agg(coalesce(record_offset, -1)), array_agg(coalesce(verdict, 0)),"
+            " array_agg(coalesce(debit_account, 0)),"
+            " array_agg(coalesce(credit_account, 0)), array_agg(coalesce(amount, 0)),"
+            " array_agg(convert_to(coalesce(currency, ''), 'UTF8')),"
+            " array_agg(coalesce(memo, '')), array_agg(coalesce(created_at_ms, 0))"
+            " FROM (SELECT t.* FROM unnest(%b) WITH ORDINALITY AS u (id, row)"
+            "  LEFT JOIN LATERAL"
+            "   (SELECT * FROM transfers WHERE transfer_id = u.id LIMIT 1) AS t ON true"
+            "  ORDER BY row) AS t",
             (UuidArray(transfer_ids),),
         )
-        return {
-            row[0].bytes: Entry(row[1], row[2], row[3], row[4:])
-            for row in self._cursor.fetchall()  # quicker than one after the other
-        }
+        found = self._cursor.fetchone()
+        assert found is not None, "an aggregate has one row"
+        return Entries(*found)
 
     def absent(self, transfer_ids: Sequence[bytes]) -> set[bytes]:
         """Those of these ids that are in no row."""
         self._cursor.execute(
-            "SELECT transfer_id FROM transfers WHERE transfer_id = ANY (%b)",
+            "SELECT id FROM unnest(%b) AS u (id) WHERE NOT EXISTS"
+            " (SELECT FROM transfers WHERE transfer_id = id)",
             (UuidArray(transfer_ids),),
         )
-        return set(transfer_ids) - {row[0].bytes for row in self._cursor.fetchall()}
+        return {row[0].bytes for row in self._cursor.fetchall()}
 
     def quarantined(
         self, topic: str, partition: int, first: int, last: int

@@ -46,6 +46,15 @@ class Evidence:
         if len(self.findings[invariant]) < FINDINGS_MAX:
             self.findings[invariant].append(finding)
 
+    def add(self, other: Evidence) -> None:
+        """What was found at the same time by another."""
+        for name in INVARIANTS:
+            self.checked[name] += other.checked[name]
+            self.violations[name] += other.violations[name]
+            found = self.findings[name] + other.findings[name]
+            self.findings[name] = found[:FINDINGS_MAX]
+        self.notes += other.notes
+
 
 class InvariantReport(BaseModel):
     """One line of the report."""

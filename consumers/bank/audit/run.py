@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
-from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from consumers.bank.audit import acknowledged, balances, results
+from consumers.bank.audit import acknowledged, results
+from consumers.bank.audit.beside import Beside
 from consumers.bank.audit.ledger import Snapshot
 from consumers.bank.audit.report import AuditReport, Evidence, invariant_reports
+from consumers.bank.audit.results import Fold, Results
+from consumers.bank.audit.settings import AuditSettings
 from consumers.bank.audit.topics import Topics
 from consumers.bank.audit.trace import (
     DECIDED_MAX,
+    DIFFERENT,
     EXISTS,
     POSTED,
     QUARANTINED,
@@ -24,18 +27,8 @@ from consumers.bank.audit.trace import (
 from consumers.bank.codec import TransferCodec
 from once.postgres import from_postgres
 from once.registry import Registry
-from once.settings import KafkaAndRegistrySettings
 
-
-class AuditSettings(KafkaAndRegistrySettings):
-    """Where to look (AUDIT_...)."""
-
-    model_config = SettingsConfigDict(env_prefix="AUDIT_", extra="ignore")
-
-    conninfo: SecretStr = Field(description="libpq conninfo of the primary, role audit")
-    topic: str = "transfers"
-    results_topic: str = "transfer-results"
-    group: str = Field("bank", description="whose offsets say what is published")
+__all__ = ["AuditSettings", "audit"]
 
 
 def audit(
@@ -48,51 +41,66 @@ def audit(
     Raises Retriable while something cannot be read, Defect for a wrong deployment.
     """
     began = time.monotonic()
-    registry = Registry(settings.registry_url, settings.registry_ca)
-    codec = TransferCodec(registry, f"{settings.topic}-value")
-    topics = Topics(settings.client, settings.group)
-    # Offsets before the snapshot: results are published after the ledger's COMMIT, so
-    # everything below these offsets is in the snapshot and in the results topic.
-    published = topics.group_offsets(settings.topic)
-    snapshot = Snapshot(settings.conninfo.get_secret_value())
-    try:
-        evidence = Evidence()
-        trace = Trace(topics, snapshot, codec, settings.topic, evidence)
-        reader = results.Results(topics, settings.results_topic, registry)
-        positions = snapshot.positions(settings.topic)
-        begins = {p: topics.ends(settings.topic, p)[0] for p in positions}
-        comparison = results.Comparison(begins, published)
+    with ExitStack() as resources:
+        registry = Registry(settings.registry_url, settings.registry_ca)
+        resources.callback(registry.close)
+        topics = Topics(settings.client, settings.group)
+        resources.callback(topics.close)
+        # Offsets before the snapshot: results are published after the ledger's COMMIT,
+        # so everything below these offsets is in the snapshot and in the results topic.
+        due = topics.group_offsets(settings.topic)
+        snapshot = Snapshot(settings.conninfo.get_secret_value())
+        resources.callback(snapshot.close)
+        codec = TransferCodec(registry, f"{settings.topic}-value")
+        trace = Trace(topics, snapshot, codec, settings.topic, Evidence())
+        try:
+            _check_all(settings, trace, registry, due, ack_log, shown)
+        except psycopg.Error as error:
+            raise from_postgres(error, "auditing the ledger") from error
+        return _report(trace, time.monotonic() - began)
+
+
+def _check_all(
+    settings: AuditSettings,
+    trace: Trace,
+    registry: Registry,
+    due: Mapping[int, int],
+    ack_log: Path | None,
+    shown: Callable[[str], None],
+) -> None:
+    positions = trace.snapshot.positions(settings.topic)
+    begins = {p: trace.topics.ends(settings.topic, p)[0] for p in positions}
+    expected, published = Fold(begins, due), Fold(begins, due)
+    with Beside(settings, trace.snapshot, published, ack_log) as beside:
         for partition, (until, number) in positions.items():
-            if number and partition not in published:
-                evidence.broken(
-                    "I8",
-                    f"group {settings.group} has no offset in {settings.topic}"
-                    f"[{partition}]: which results are due is unknown",
-                )
+            if number and partition not in due:
+                trace.evidence.broken("I8", _unknown(settings, partition))
             shown(f"following {settings.topic}[{partition}] to offset {until}")
             for judged in trace.partition(partition, begins[partition], until, number):
-                comparison.expect(partition, judged)
-        for row in snapshot.other_partitions(list(positions)):
-            evidence.broken("I3", f"ledger row {row[0]} claims partition {row[1]}")
+                expected.add(
+                    partition,
+                    zip(judged.offsets, judged.ids, judged.verdicts, strict=True),
+                )
         shown(f"comparing {settings.results_topic}")
-        results.check(comparison, reader, trace)
-        for partition, offset in published.items():
-            if offset > positions.get(partition, (0, 0))[0]:
-                evidence.broken("I8", _ahead(settings, partition, offset))
+        trace.evidence.add(beside.results.result())
+        reader = Results(trace.topics, settings.results_topic, registry)
+        results.compare(expected, published, reader, trace)
         shown("folding the ledger")
-        balances.check(snapshot.connection, evidence)
-        _check_gaps(snapshot.connection, evidence)
-        if ack_log is not None:
-            shown("looking for what was acknowledged")
-            due = {partition: until for partition, (until, _) in positions.items()}
-            acknowledged.check(ack_log, trace, due)
-        return _report(trace, time.monotonic() - began)
-    except psycopg.Error as error:
-        raise from_postgres(error, "auditing the ledger") from error
-    finally:
-        snapshot.close()
-        topics.close()
-        registry.close()
+        evidence, absent = beside.rules.result()
+        trace.evidence.add(evidence)
+    acknowledged.check(absent, trace, {p: until for p, (until, _) in positions.items()})
+    for row in trace.snapshot.other_partitions(list(positions)):
+        trace.evidence.broken("I3", f"ledger row {row[0]} claims partition {row[1]}")
+    for partition, offset in due.items():
+        if offset > positions.get(partition, (0, 0))[0]:
+            trace.evidence.broken("I8", _ahead(settings, partition, offset))
+
+
+def _unknown(settings: AuditSettings, partition: int) -> str:
+    return (
+        f"group {settings.group} has no offset in {settings.topic}[{partition}]: which "
+        "results are due is unknown"
+    )
 
 
 def _ahead(settings: AuditSettings, partition: int, offset: int) -> str:
@@ -100,19 +108,6 @@ def _ahead(settings: AuditSettings, partition: int, offset: int) -> str:
         f"{settings.topic}[{partition}]: group {settings.group} says that results are "
         f"published up to {offset}, which is beyond the position"
     )
-
-
-def _check_gaps(connection: psycopg.Connection, evidence: Evidence) -> None:
-    """Gaps that the Bank noticed count also when retention took the evidence."""
-    for row in connection.execute(
-        "SELECT emitter, partition, record_offset, expected_sequence, found_sequence"
-        " FROM emitter_gaps ORDER BY detected_at"
-    ):
-        evidence.broken(
-            "I10",
-            f"the Bank noticed: emitter {row[0]}, partition {row[1]}, offset {row[2]}: "
-            f"expected number {row[3]}, found {row[4]}",
-        )
 
 
 def _report(trace: Trace, seconds: float) -> AuditReport:
@@ -123,7 +118,7 @@ def _report(trace: Trace, seconds: float) -> AuditReport:
         records=verdicts.total(),
         posted=verdicts[POSTED],
         declined=sum(verdicts[v] for v in range(POSTED + 1, DECIDED_MAX + 1)),
-        repeats=verdicts[EXISTS] + verdicts[EXISTS + 1],
+        repeats=verdicts[EXISTS] + verdicts[DIFFERENT],
         quarantined=verdicts[QUARANTINED],
         lost=evidence.violations["I1"],
         duplicated=evidence.violations["I2"],

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from consumers.bank.audit.ledger import Snapshot
+import numpy as np
+import numpy.typing as npt
+
+from consumers.bank.audit.gaps import Gaps
+from consumers.bank.audit.judged import Judged
+from consumers.bank.audit.ledger import Entries, Entry, Snapshot
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
 from consumers.bank.codec import UNJUDGED, Columns, Fault, Reason, TransferCodec
 from once.chain import GENESIS
+
+Mask = npt.NDArray[np.bool_]
 
 POSTED, DECIDED_MAX, EXISTS, DIFFERENT, QUARANTINED, MISSING = 1, 8, 9, 10, 11, 0
 CONTENT = (
@@ -27,17 +34,15 @@ UNREAD = bytes(16)
 READ = (Reason.BAD_FORM, Reason.KEY_MISMATCH)  # their ids and emitters were read
 
 
-@dataclass(slots=True)
-class Judged:
-    """Records of one partition in offset order, with the verdict that each has."""
+class _Read(NamedTuple):
+    """Records of one partition, and what the ledger has of them."""
 
     offsets: list[int]
     values: list[bytes | None]
-    ids: list[bytes]
-    verdicts: list[int]
-    emitters: list[tuple[bytes, int, int]]  # emitter, sequence, offset
-    unjudged: list[int]  # offsets of records of which nobody knows whose they are
-    own: int  # records that have a ledger row of their own
+    aside: dict[int, str]  # reasons by offset
+    columns: Columns
+    faults: dict[int, Fault]
+    entries: Entries
 
 
 @dataclass(slots=True)
@@ -56,7 +61,7 @@ class Trace:
     ) -> Iterator[Judged]:
         """Check one partition from where its log begins up to its position, giving out
         what was judged."""
-        chain = Chain(self, partition, low)
+        chain = Chain(self.evidence, self.snapshot, self.topic, partition, low)
         gaps = Gaps(self.evidence, partition, complete=low == 0)
         own = 0
         for judged in self.judged(partition, low, until, self.evidence):
@@ -71,13 +76,21 @@ class Trace:
     def judged(
         self, partition: int, start: int, until: int, evidence: Evidence
     ) -> Iterator[Judged]:
-        """Every committed record in the range with its verdict, worked out again."""
-        for messages in self.topics.read(self.topic, partition, start, until):
-            yield self._judge(partition, messages, evidence)
+        """Every committed record in the range with its verdict, worked out again.
 
-    def _judge(
-        self, partition: int, messages: Sequence[Any], evidence: Evidence
-    ) -> Judged:
+        Postgres looks up the ids of some records while those before are judged.
+        """
+        waiting: Future[_Read] | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="ledger") as ledger:
+            for messages in self.topics.read(self.topic, partition, start, until):
+                reading = ledger.submit(self._read, partition, messages)
+                if waiting is not None:
+                    yield self._judge(partition, waiting.result(), evidence)
+                waiting = reading
+            if waiting is not None:
+                yield self._judge(partition, waiting.result(), evidence)
+
+    def _read(self, partition: int, messages: Sequence[Any]) -> _Read:
         offsets = [message.offset() for message in messages]
         values = [message.value() for message in messages]
         keys = [message.key() for message in messages]
@@ -89,34 +102,34 @@ class Trace:
             for offset, value in zip(offsets, values, strict=True)
         ]
         columns, faults = self.codec.decode(readable, keys)
+        entries = self.snapshot.entries(columns["transfer_id"])
+        return _Read(offsets, values, aside, columns, faults, entries)
+
+    def _judge(self, partition: int, read: _Read, evidence: Evidence) -> Judged:
+        offsets, values, aside, columns, faults, entries = read
         ids = columns["transfer_id"]
-        entries = self.snapshot.entries(ids)
-        verdicts, own = [], 0
-        for row, offset in enumerate(offsets):
-            entry = entries.get(ids[row])
-            is_own = entry is not None and (entry.partition, entry.offset) == (
-                partition,
-                offset,
+        is_own = _where_own(entries, partition, offsets)
+        plain = is_own & _where_same(entries, columns)
+        plain[list(faults)] = False
+        verdicts, own = list(entries.verdicts), int(is_own.sum())
+        if aside:
+            plain[[row for row, offset in enumerate(offsets) if offset in aside]] = (
+                False
             )
-            where = f"{self.topic}[{partition}]@{offset}"
-            if offset in aside:
-                verdict = QUARANTINED
-                _check_aside(where, aside[offset], row in faults, is_own, evidence)
+        for row in np.flatnonzero(~plain).tolist():
+            entry, mine = entries.entry(row), bool(is_own[row])
+            where = f"{self.topic}[{partition}]@{offsets[row]}"
+            if offsets[row] in aside:
+                verdicts[row] = QUARANTINED
+                reason = aside[offsets[row]]
+                _check_aside(where, reason, row in faults, mine, evidence)
             elif row in faults or entry is None:
-                verdict = MISSING
+                verdicts[row] = MISSING
                 evidence.broken("I1", _missing(where, ids[row], faults.get(row)))
             else:
-                content = _content(columns, row)
-                if not is_own:
-                    same = entry.content[:PAYLOAD_FIELDS] == content[:PAYLOAD_FIELDS]
-                    verdict = EXISTS if same else DIFFERENT
-                else:
-                    verdict = entry.verdict
-                    if entry.content != content:
-                        written = f"ledger has {entry.content}, log {content}"
-                        evidence.broken("I3", f"{where}: {written}")
-            own += is_own
-            verdicts.append(verdict)
+                verdicts[row] = _verdict(
+                    where, entry, mine, _content(columns, row), evidence
+                )
         evidence.saw("I1", len(offsets))
         evidence.saw("I2", len(offsets))
         evidence.saw("I3", own)
@@ -170,6 +183,40 @@ def _missing(where: str, transfer_id: bytes, fault: Fault | None) -> str:
     return f"{where}, transfer {UUID(bytes=transfer_id)}, is in no ledger row"
 
 
+def _where_own(entries: Entries, partition: int, offsets: list[int]) -> Mask:
+    """Where the ledger's row comes from this very record."""
+    own: Mask = np.array(entries.partitions) == partition
+    own &= np.array(entries.offsets) == np.array(offsets)
+    return own
+
+
+def _where_same(entries: Entries, columns: Columns) -> Mask:
+    """Where the ledger's row says what the record says."""
+    same = np.ones(len(entries.offsets), bool)
+    for mine, name in (
+        (entries.debit_accounts, "debit_account"),
+        (entries.credit_accounts, "credit_account"),
+        (entries.amounts, "amount"),
+        (entries.created_at_ms, "created_at_ms"),
+        (entries.currencies, "currency"),
+        (entries.memos, "memo"),
+    ):
+        if mine != columns[name]:
+            same &= [a == b for a, b in zip(mine, columns[name], strict=True)]
+    return same
+
+
+def _verdict(
+    where: str, entry: Entry, own: bool, content: tuple[Any, ...], evidence: Evidence
+) -> int:
+    if not own:
+        same = entry.content[:PAYLOAD_FIELDS] == content[:PAYLOAD_FIELDS]
+        return EXISTS if same else DIFFERENT
+    if entry.content != content:
+        evidence.broken("I3", f"{where}: ledger has {entry.content}, log {content}")
+    return entry.verdict
+
+
 def _content(columns: Columns, row: int) -> tuple[Any, ...]:
     return tuple(
         value.decode() if isinstance(value := columns[name][row], bytes) else value
@@ -205,49 +252,22 @@ def _emitters(
     ]
 
 
-class Gaps:
-    """Follows every emitter's numbers in one partition (I10)."""
-
-    def __init__(self, evidence: Evidence, partition: int, complete: bool) -> None:
-        """`complete`: the log is there from its beginning, so numbers start at 0."""
-        self._evidence = evidence
-        self._partition = partition
-        self._complete = complete
-        self._due: dict[bytes, tuple[int, int]] = {}  # number due, last offset
-        self._unjudged: list[int] = []
-
-    def add(self, judged: Judged) -> None:
-        """Follow some more records."""
-        due = self._due
-        self._unjudged += judged.unjudged
-        for emitter, found, offset in judged.emitters:
-            expected, last = due.get(emitter, (0 if self._complete else found, -1))
-            if found - expected > self._unjudged_between(last, offset):
-                self._evidence.broken(
-                    "I10",
-                    f"emitter {UUID(bytes=emitter)}, partition {self._partition}: "
-                    f"{found - expected} records missing before offset {offset} "
-                    f"(expected number {expected}, found {found})",
-                )
-            due[emitter] = (max(expected, found + 1), offset)
-        self._evidence.saw("I10", len(judged.emitters))
-
-    def _unjudged_between(self, after: int, before: int) -> int:
-        """How many records in between were set aside without being read: they may be
-        the ones that are missing."""
-        if not self._unjudged:
-            return 0
-        return bisect_left(self._unjudged, before) - bisect_right(self._unjudged, after)
-
-
 class Chain:
     """Recomputes the hash chain of one partition from the log (I6)."""
 
-    def __init__(self, trace: Trace, partition: int, low: int) -> None:
-        self._evidence = trace.evidence
-        self._where = f"{trace.topic}[{partition}]"
+    def __init__(
+        self,
+        evidence: Evidence,
+        snapshot: Snapshot,
+        topic: str,
+        partition: int,
+        low: int,
+    ) -> None:
+        """`low` is where the log of the partition begins."""
+        self._evidence = evidence
+        self._where = f"{topic}[{partition}]"
         self._low = low
-        self._batches = trace.snapshot.batches(trace.topic, partition)
+        self._batches = snapshot.batches(topic, partition)
         self._batch = next(self._batches, None)
         self._previous: tuple[int, int, bytes] = (0, -1, GENESIS)
         self._records: list[tuple[int, bytes | None, int]] = []

@@ -1,0 +1,79 @@
+"""What is checked while the log is followed: the results, and the rules in SQL.
+
+Both wait for Kafka or Postgres most of the time, so each has a thread, with clients of
+its own; the connection sees the snapshot of the one that follows the log.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from consumers.bank.audit import acknowledged, balances
+from consumers.bank.audit.ledger import Snapshot
+from consumers.bank.audit.report import Evidence
+from consumers.bank.audit.results import Fold, Results
+from consumers.bank.audit.settings import AuditSettings
+from consumers.bank.audit.topics import Topics
+from once.registry import Registry
+
+
+class Beside:
+    """Two threads: `results` and `rules` have what they found."""
+
+    def __init__(
+        self,
+        settings: AuditSettings,
+        snapshot: Snapshot,
+        published: Fold,
+        ack_log: Path | None,
+    ) -> None:
+        """`published` becomes what the results topic has."""
+        self._settings = settings
+        self._published = published
+        self._ack_log = ack_log
+        self._stopped = False
+        with ExitStack() as opened:
+            conninfo = settings.conninfo.get_secret_value()
+            self._snapshot = Snapshot(conninfo, of=snapshot.name)
+            opened.callback(self._snapshot.close)
+            self._registry = Registry(settings.registry_url, settings.registry_ca)
+            opened.callback(self._registry.close)
+            self._topics = Topics(settings.client, settings.group)
+            opened.callback(self._topics.close)
+            self._resources = opened.pop_all()
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="beside")
+        self.results = self._pool.submit(self._read_results)
+        self.rules = self._pool.submit(self._check_rules)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = True
+        if not self.rules.done():  # we were interrupted: nobody waits for the rest
+            self._snapshot.connection.cancel()
+        self._pool.shutdown(cancel_futures=True)
+        self._resources.close()
+
+    def _read_results(self) -> Evidence:
+        evidence, topic = Evidence(), self._settings.topic
+        results = Results(self._topics, self._settings.results_topic, self._registry)
+        for partition, found in results.read(evidence):
+            if self._stopped:
+                break
+            self._published.add(partition, found)
+            evidence.saw("I8", len(found))
+            if partition not in self._published.due:
+                evidence.broken("I8", f"{found}: {topic} has no partition {partition}")
+        return evidence
+
+    def _check_rules(self) -> tuple[Evidence, set[bytes]]:
+        """What breaks the rules, and ids that were acknowledged and have no row."""
+        evidence = Evidence()
+        balances.check(self._snapshot.connection, evidence)
+        if self._ack_log is None:
+            return evidence, set()
+        return evidence, acknowledged.absent(self._ack_log, self._snapshot, evidence)

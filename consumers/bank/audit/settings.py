@@ -1,0 +1,19 @@
+"""Every setting of the audit, from the environment (AUDIT_...)."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from once.settings import KafkaAndRegistrySettings
+
+
+class AuditSettings(KafkaAndRegistrySettings):
+    """Where to look."""
+
+    model_config = SettingsConfigDict(env_prefix="AUDIT_", extra="ignore")
+
+    conninfo: SecretStr = Field(description="libpq conninfo of the primary, role audit")
+    topic: str = "transfers"
+    results_topic: str = "transfer-results"
+    group: str = Field("bank", description="whose offsets say what is published")
