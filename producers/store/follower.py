@@ -33,7 +33,7 @@ from producers.store.topics import REQUEST_SECONDS
 
 log = logs.get(__name__)
 
-RELIST_SECONDS = 30.0
+RELIST_SECONDS = 10.0
 FORGET_SECONDS = 10.0
 
 Changed = Callable[[Collection[bytes]], None]

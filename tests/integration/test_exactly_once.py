@@ -92,7 +92,8 @@ def test_two_workers_share_the_partitions_and_take_over_from_each_other(
             )
             emit_many(platform, 10_000, log, seed=2)
             one.kill()
-            platform.wait_applied(30_000)
+            # If it died at its very beginning, the other one goes on with care.
+            platform.wait_applied(30_000, timeout_s=150)
     report = platform.audit(log)
     assert report.invariants_ok, report.model_dump_json(indent=2)
 

@@ -93,6 +93,7 @@ def test_a_journal_keeps_accepting_and_drains_in_order_across_a_crash(
     settings: Settings = {
         "journal": tmp_path / "journal.db",
         "journal_transfers_max": 60,
+        "queued_after_ms": 50,  # each of them waits so long for Kafka
     }
     sent = [transfer(payer=1, amount=1) for _ in range(50)]
     with serving(platform, **settings) as (store, url):
