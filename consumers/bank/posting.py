@@ -13,7 +13,8 @@ raises the epoch (docs/adr/0002-accounts-epoch.md). After any failure all is for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -105,7 +106,7 @@ class Poster:
         Retriable, Indeterminate, Defect.
         """
         self.forget()
-        try:
+        with self._transaction("reading the positions"):
             for frozen in end_frozen(self._connection):
                 log.warning("ended a worker that was frozen", worker=frozen)
             self.ledger.touch(partitions)
@@ -114,39 +115,27 @@ class Poster:
             opened = Opened(
                 self.ledger.identity(), positions, self.trials.open(partitions)
             )
-        except psycopg.Error as error:
-            self._rollback()
-            doing = "reading the positions"
-            if isinstance(error, LockNotAvailable):
-                doing = f"{doing} (a lock is {lock_holders(self._connection)})"
-            raise from_postgres(error, doing) from error
         self._commit_lookup()
         return opened
 
     def hash_of(self, partition: int, batch_number: int, end: int) -> bytes | None:
         """The chain's hash after the batch that ends before an offset, None when there
         is none. Raises OnceError."""
-        try:
+        with self._transaction("reading a batch"):
             found = self._chains.hash_after(partition, batch_number, end)
             self._connection.commit()
             return found
-        except psycopg.Error as error:
-            self._rollback()
-            raise from_postgres(error, "reading a batch") from error
 
     def on_trial(self, change: Callable[[Trials], T]) -> T:
         """Change what is noted of batches or the log, and commit. Raises OnceError.
 
         It must outlive this process, not the server: no standby is waited for.
         """
-        try:
+        with self._transaction("taking a note"):
             self._connection.execute("SET LOCAL synchronous_commit = off")
             answer = change(self.trials)
             self._connection.commit()
             return answer
-        except psycopg.Error as error:
-            self._rollback()
-            raise from_postgres(error, "taking a note") from error
 
     def note_seen(self, seen: Mapping[int, int]) -> None:
         """Remember how far the log was read: a hint, which may be lost.
@@ -166,39 +155,8 @@ class Poster:
         `told` are verdicts to take instead of deciding, one per transfer. Stumbled is
         raised for what the records of this batch alone have provoked.
         """
-        try:
+        with self._transaction(f"posting {ranges(slices)}", slices):
             return self._write(slices, laps, told)
-        except psycopg.Error as error:
-            self.forget()
-            self._rollback()
-            raise self._meaning(error, slices) from error
-        except OnceError:
-            self.forget()
-            self._rollback()
-            raise
-        except Exception as error:
-            self.forget()
-            self._rollback()
-            raise Stumbled(f"while posting {ranges(slices)}: {error!r}") from error
-
-    def _meaning(self, error: psycopg.Error, slices: Sequence[Slice]) -> OnceError:
-        """What Postgres' answer to a batch means."""
-        doing = f"posting {ranges(slices)}"
-        if isinstance(error, LockNotAvailable):
-            doing = f"{doing} (a lock is {lock_holders(self._connection)})"
-        if isinstance(error, UniqueViolation):
-            if error.diag.constraint_name != HEALED_BY_REDO:
-                return Refused(
-                    f"{error.diag.constraint_name} has what {doing} would write: was a "
-                    "position moved by hand, or a part of the ledger restored? See "
-                    "docs/runbooks/ledger-behind.md",
-                    slices[0].partition if len(slices) == 1 else None,
-                )
-            self._look_ups_left = BATCHES_LOOKED_UP
-        found = from_postgres(error, doing)
-        if isinstance(found, Defect) and (error.sqlstate or "")[:2] in OF_THE_RECORDS:
-            return Stumbled(str(found))
-        return found
 
     def commit(self, posting: Posting) -> None:
         """Step 5. Raises Indeterminate when it is not sure that it is replicated."""
@@ -223,11 +181,8 @@ class Poster:
         """
         before = {p: self.positions[p].next_offset for p in posting.positions}
         after = {p: tail.next_offset for p, tail in posting.positions.items()}
-        try:
+        with self._transaction("looking up the positions"):
             now = self.ledger.touch(list(after))
-        except psycopg.Error as error:
-            self._rollback()
-            raise from_postgres(error, "looking up the positions") from error
         self._commit_lookup()
         if now == after:
             self._remember(posting)
@@ -381,11 +336,55 @@ class Poster:
         if self._warnings:
             raise Indeterminate(f"while looking up the positions: {self._warnings[0]}")
 
-    def _rollback(self) -> None:
+    @contextmanager
+    def _transaction(self, doing: str, slices: Sequence[Slice] = ()) -> Iterator[None]:
+        """What raises within is rolled back, and nothing is remembered over it.
+
+        With `slices` it is about their records: what nobody foresaw is Stumbled.
+        """
+        try:
+            yield
+        except psycopg.Error as error:
+            self._undo()
+            raise self._meaning(error, doing, slices) from error
+        except OnceError:
+            self._undo()
+            raise
+        except Exception as error:
+            self._undo()
+            if not slices:
+                raise
+            raise Stumbled(f"while {doing}: {error!r}") from error
+
+    def _undo(self) -> None:
+        self.forget()
         try:
             self._connection.rollback()
         except psycopg.Error:
             self._connection.close()  # it was lost; the server rolls back by itself
+
+    def _meaning(
+        self, error: psycopg.Error, doing: str, slices: Sequence[Slice]
+    ) -> OnceError:
+        """What Postgres' answer means, to a batch of these slices if there are any."""
+        if isinstance(error, LockNotAvailable):
+            doing = f"{doing} (a lock is {lock_holders(self._connection)})"
+        if isinstance(error, UniqueViolation) and slices:
+            if error.diag.constraint_name != HEALED_BY_REDO:
+                return Refused(
+                    f"{error.diag.constraint_name} has what {doing} would write: was a "
+                    "position moved by hand, or a part of the ledger restored? See "
+                    "docs/runbooks/ledger-behind.md",
+                    slices[0].partition if len(slices) == 1 else None,
+                )
+            self._look_ups_left = BATCHES_LOOKED_UP
+        found = from_postgres(error, doing)
+        of_the_records = slices and (error.sqlstate or "")[:2] in OF_THE_RECORDS
+        return (
+            Stumbled(str(found))
+            if of_the_records and isinstance(found, Defect)
+            else found
+        )
 
     def _note(self, notice: Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
