@@ -72,20 +72,12 @@ MESSAGING_GROUP: Final = "messaging.consumer.group.name"
 MESSAGING_OFFSET: Final = "messaging.kafka.offset"
 MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
 MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
-MESSAGING_BATCH_COUNT: Final = "messaging.batch.message_count"
 HTTP_METHOD: Final = "http.request.method"
 HTTP_ROUTE: Final = "http.route"
 HTTP_STATUS: Final = "http.response.status_code"
-DB_SYSTEM: Final = "db.system.name"
-DB_OPERATION: Final = "db.operation.name"
-DB_BATCH_SIZE: Final = "db.operation.batch.size"
-ERROR_TYPE: Final = "error.type"
 
 # -- attributes of spans that are ours ------------------------------------------------
 SPAN_VERDICT: Final = "once.verdict"
-SPAN_REASON: Final = "once.reason"
-SPAN_BATCH: Final = "once.batch"
-SPAN_EMITTER: Final = "once.emitter"
 
 # -- values ---------------------------------------------------------------------------
 KAFKA: Final = "kafka"

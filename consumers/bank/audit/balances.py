@@ -123,7 +123,7 @@ RULES = (
         "SELECT rolname, privilege, name FROM pg_roles,"
         " unnest(ARRAY['transfers', 'batches', 'quarantine']) AS name,"
         " unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS privilege"
-        " WHERE NOT rolsuper AND rolname NOT LIKE 'pg\\_%%'"
+        " WHERE NOT rolsuper AND rolname NOT LIKE 'pg\\_%'"
         " AND NOT pg_has_role(pg_roles.oid, (SELECT relowner FROM pg_class"
         "  WHERE oid = name::regclass), 'USAGE')"
         " AND (has_table_privilege(pg_roles.oid, name::regclass, privilege)"
@@ -153,7 +153,7 @@ def check(connection: psycopg.Connection, evidence: Evidence) -> None:
 def _check(connection: psycopg.Connection, rule: Rule, evidence: Evidence) -> None:
     name = f"rule_{RULES.index(rule)}"
     with connection.cursor(name) as cursor:
-        cursor.execute(rule.query.replace("%%", "%").encode())
+        cursor.execute(rule.query.encode())
         for number, row in enumerate(cursor):
             text = rule.wrong.format(*row) if number < SHOWN_MAX else ""
             evidence.broken(rule.invariant, text)
