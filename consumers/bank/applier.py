@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -46,10 +47,14 @@ class _InFlight:
     posting: Posting
     committing: Future[float]
     laps: Laps
+    told: Sequence[Sequence[int]] | None
 
 
 class Applier:
-    """Posts batches one after the other, each exactly once."""
+    """Posts batches one after the other, each exactly once.
+
+    Between `begin` and `finish` the connection is not free: nothing else is called.
+    """
 
     def __init__(
         self,
@@ -72,13 +77,14 @@ class Applier:
         self._beat = beat
         self._metrics = metrics
         self._reached = reached
-        self.positions: dict[int, Position] = {}  # of the partitions that are ours
+        # Of the partitions that are ours. A poster moves them after its COMMIT, in the
+        # thread of that: they are read while nothing is in flight.
+        self.positions: dict[int, Position] = {}
         self._asked_at, self._answered = time.monotonic(), True
         self._poster = self._new_poster()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="committer")
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="waiter")
         self._in_flight: _InFlight | None = None
-        self._told: Sequence[Sequence[int]] | None = None  # of the batch in flight
 
     @property
     def idle(self) -> bool:
@@ -107,10 +113,12 @@ class Applier:
 
     def on_trial(self, change: Callable[[Trials], T]) -> T:
         """Change what is noted of batches. Raises OnceError."""
+        assert self.idle, "finish() comes first"
         return self._poster.on_trial(change)
 
     def note_seen(self, seen: Mapping[int, int]) -> None:
         """Remember how far the log was read. Raises Retriable or Defect."""
+        assert self.idle, "finish() comes first"
         self._poster.note_seen(seen)
 
     def unread(self, parts: Sequence[Records]) -> dict[int, dict[int, Fault]]:
@@ -127,23 +135,23 @@ class Applier:
         laps: Laps,
         told: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        """Write a batch and send its COMMIT. Raises Fenced or Defect.
+        """Write a batch, and send its COMMIT in the background.
 
-        `told` are verdicts to take instead of deciding, one per transfer.
+        `told` are verdicts to take instead of deciding, one per transfer. Raises what
+        is neither Retriable nor unknown, and what `wait` raises.
         """
         assert self._in_flight is None, "finish() comes first"
-        self._told = told
         self._reached(Point.DECODED)
         posting = self.retry(lambda: self._poster.write(slices, laps, told))
         laps.lap(names.POST)
         self._reached(Point.WRITTEN)
         committing = self._committer.submit(self._commit, self._poster, posting)
-        self._in_flight = _InFlight(posting, committing, laps)
+        self._in_flight = _InFlight(posting, committing, laps, told)
 
     def finish(self) -> tuple[Posting, Laps] | None:
         """Wait for the COMMIT; the posting that took effect, or None if none is due.
 
-        Raises Fenced or Defect.
+        Raises as `begin` does: it may have to be written again.
         """
         flying, self._in_flight = self._in_flight, None
         if flying is None:
@@ -154,11 +162,16 @@ class Applier:
         except Indeterminate as error:
             log.warning("commit outcome unknown, looking it up", error=str(error))
             self._metrics.indeterminate(names.POSTGRESQL)
-            posting = self._resolve(posting, laps)
+            posting = self._resolve(flying)
         return posting, laps
 
     def retry(self, call: Callable[[], T]) -> T:
-        """Call until it succeeds. Raises what is neither Retriable nor unknown."""
+        """Call until it succeeds.
+
+        Raises what is neither Retriable nor unknown, and whatever `wait` raises: that
+        may be Retriable, and ends the session. Unknown are only look-ups here: `write`
+        sends no COMMIT.
+        """
         delays, conflicts = pauses(), 0
         while True:
             try:
@@ -177,6 +190,9 @@ class Applier:
 
     def close(self) -> None:
         """Close the connection, after the COMMIT in flight if there is one."""
+        if self._in_flight is not None:
+            with suppress(OnceError):  # whoever is next finds out what became of it
+                self._result(self._in_flight.committing)
         self._committer.shutdown()
         self._waiter.shutdown()
         self._connection.close()
@@ -229,15 +245,14 @@ class Applier:
         poster.commit(posting)
         return laps.lap(names.COMMIT)
 
-    def _resolve(self, posting: Posting, laps: Laps) -> Posting:
-        """Find out whether `posting` took effect, and redo it until one has."""
+    def _resolve(self, flying: _InFlight) -> Posting:
+        """Find out whether a posting took effect, and redo it until one has."""
+        posting, laps, told = flying.posting, flying.laps, flying.told
         while not self.retry(
             lambda: self._patiently(lambda: self._poster.committed(posting))
         ):
             self._metrics.redo()
-            again = self.retry(
-                lambda: self._poster.write(posting.slices, laps, self._told)
-            )
+            again = self.retry(lambda: self._poster.write(posting.slices, laps, told))
             try:
                 self._patiently(partial(self._poster.commit, again))
                 return again

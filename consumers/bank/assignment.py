@@ -64,10 +64,12 @@ class Assignment:
     topic_id: str
     restoring: bool
 
-    def begin(
+    def starts(
         self, opened: Opened, hash_of: HashOf, refuse: Callable[[int, str], None]
     ) -> dict[int, Start]:
         """Where to start in each partition; `refuse(partition, why)` where not.
+
+        The group's offset of a new one is committed, and of one that is restored.
 
         `hash_of(partition, batch_number, end)` is the ledger's after a batch, or None
         when it has no such batch that ends there.
@@ -132,7 +134,7 @@ class Assignment:
         self.consumer.commit(offsets=[offset], asynchronous=False)
         return GroupOffset(position.next_offset, origin_of(text))
 
-    def rename(self, ledger_id: str, partition: int, position: Position) -> None:
+    def claim(self, ledger_id: str, partition: int, position: Position) -> None:
         """Commit the same offset as this ledger's own. Raises Retriable."""
         try:
             self.commit(ledger_id, partition, position)
@@ -176,7 +178,7 @@ class Assignment:
                 "copy, or the group's offset was set by hand; "
                 "see docs/runbooks/ledger-behind.md"
             )
-        if origin is None or origin.batch_number is None or not origin.batch_number:
+        if origin is None or not origin.batch_number:
             return
         known = position.hash_at(offset.offset) or hash_of(
             partition, origin.batch_number, offset.offset

@@ -49,7 +49,7 @@ class Caution:
         """What the next opening takes back."""
         return self._care.owed
 
-    def settled(self) -> None:
+    def repaid(self) -> None:
         """An opening has taken back what was owed."""
         self._care.settled()
 
@@ -64,10 +64,8 @@ class Caution:
                 trials={p: asdict(trial) for p, trial in trials.items()},
             )
 
-    def taken(
-        self, parts: Sequence[Records]
-    ) -> tuple[Sequence[Records], dict[int, dict[int, Fault]]]:
-        """Before records are decoded: they are noted, and what must not be decoded.
+    def noted(self, parts: Sequence[Records]) -> dict[int, dict[int, Fault]]:
+        """Before records are decoded: they are noted; what must not be decoded of them.
 
         Nothing may be in flight. Raises Refused for a partition in which too many
         records would be set aside.
@@ -86,7 +84,7 @@ class Caution:
                     offset=part.offsets[0],
                 )
                 aside[part.partition] = {part.offsets[0]: _WHY}
-        return parts, aside
+        return aside
 
     def posted(
         self, slices: Sequence[Slice], positions: Mapping[int, Position]

@@ -109,13 +109,17 @@ class Chains:
         return None if row is None else bytes(row[0])
 
     def close_left(self, partitions: Sequence[int]) -> None:
-        """Give the batches that another worker left open their rows."""
+        """Give the batches that another worker left open their rows.
+
+        Where a third one has done so, and gone on, it is `advance` that finds out.
+        """
         self._cursor.execute(
             "INSERT INTO batches (topic, partition, batch_number, first_offset,"
             " last_offset, records, posted, declined, hash, committed_at)"
             " SELECT topic, partition, batch_number, open_first, hash_offset - 1,"
             "  open_records, open_posted, open_declined, hash, applied_at"
-            " FROM positions WHERE topic = %b AND partition = ANY (%b)",
+            " FROM positions WHERE topic = %b AND partition = ANY (%b)"
+            "  AND open_records > 0 ON CONFLICT DO NOTHING",
             (self._topic, Int8Array(partitions)),
         )
 

@@ -2,7 +2,8 @@
 
 Asked where something is written and again where it is read, once per batch and
 partition, never per record. Where it does not hold, this program is wrong: the batch
-is named, nothing of it takes effect, and the process stops before more is built on it.
+is named, the step that was next is not taken (a COMMIT before it stands), and the
+process stops before more is built on it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def require(holds: bool, otherwise: str, pieces: Sequence[Records | Slice]) -> N
     if not holds:
         raise Defect(
             f"{otherwise}, in batch {ranges(pieces)}; this is a mistake in the program,"
-            " and nothing of the batch took effect: keep the log, run the audit (make"
+            " which stops before its next step: keep the log, run the audit (make"
             " audit), and go back to the release before"
         )
 

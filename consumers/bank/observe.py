@@ -87,7 +87,7 @@ class Observer:
         return self._telemetry.traces_enabled
 
     def reached(self, point: Point) -> None:
-        """The session is at this point. Nothing follows; a test may end it here."""
+        """The session, or its publisher, is at this point: a test may end it here."""
 
     def check_stop(self) -> None:
         """Raise Stopping when the worker was asked to leave."""
@@ -120,7 +120,7 @@ class Observer:
             "refused": self.refusals.check,
         }
 
-    def polled(
+    def stepped(
         self, consumer: Consumer, due: Mapping[int, int], messages: Sequence[Any]
     ) -> None:
         """A step is done: the worker is alive, nothing is away, lag is known anew."""

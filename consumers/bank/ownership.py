@@ -2,7 +2,9 @@
 
 Called back from within poll when the group gives or takes partitions. Whatever is in
 flight is settled first: a partition goes only after all that was applied of it is
-published, and comes with a position that a standby has, too.
+published, and comes with a position that a standby has, too. Where that is not possible
+any more (the group went on without us, or the session ends over something) nothing is
+waited for: whoever is next publishes it from the ledger.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from collections.abc import Callable, Sequence
 from consumers.bank.assignment import Start
 from consumers.bank.observe import Observer
 from consumers.bank.wiring import Parts
+from once import logs
 from once.errors import Fenced, Refused, Retriable
+
+log = logs.get(__name__)
 
 
 class Ownership:
@@ -27,7 +32,9 @@ class Ownership:
         drain_seconds_max: float,
     ) -> None:
         """`settle()` waits for the COMMIT in flight and hands over its results."""
-        self.starts: dict[int, Start] = {}  # where the work in each of them began
+        # Where the work in each of them began. It is never updated: what is applied by
+        # now is in Applier.positions.
+        self.starts: dict[int, Start] = {}
         self.ledger_id = ""
         self._owned: set[int] = set()  # the refused ones, too
         self._parts = parts
@@ -47,10 +54,10 @@ class Ownership:
     def taken(self, partitions: Sequence[int]) -> None:
         """Publish all that was applied, and let these partitions go."""
         self._settle()
-        self.note_ends()
         if not self._parts.publisher.drain(self._drain_seconds_max):
             raise Fenced("results could not be published before the partitions went")
         self._parts.publisher.check()
+        self.note_ends()
         self._parts.caution.leave(partitions)
         self._refusals.accept(partitions)
         self._owned.difference_update(partitions)
@@ -73,10 +80,16 @@ class Ownership:
                 raise Retriable(f"partitions {sorted(mended)} are mended: begin anew")
 
     def note_ends(self) -> None:
-        """What lies behind the last record of a partition are markers: no loss."""
+        """Write down how far the log was read, where nothing more is to be applied.
+
+        Behind the last record lie only markers then, whose loss is none. It is a hint.
+        """
         ahead = self._parts.reading.ahead(self._parts.applier.positions)
         if ahead:
-            self._parts.applier.note_seen(ahead)
+            try:
+                self._parts.applier.note_seen(ahead)
+            except Retriable as error:
+                log.info("ends of the log are noted later", error=str(error))
 
     def _open(self, partitions: Sequence[int]) -> dict[int, Start]:
         """Open partitions; those that a person must decide about are left out."""
@@ -85,9 +98,9 @@ class Ownership:
         opened = parts.applier.open(
             wanted, parts.log_topic.topic_id, parts.caution.owed
         )
-        parts.caution.settled()
+        parts.caution.repaid()
         self.ledger_id = opened.ledger_id
-        starts = parts.assignment.begin(opened, parts.applier.hash_of, refusals.refuse)
+        starts = parts.assignment.starts(opened, parts.applier.hash_of, refusals.refuse)
         parts.caution.opened(opened.trials, starts)
         refusals.accept(starts)
         self.starts.update(starts)
@@ -95,7 +108,7 @@ class Ownership:
         self._observer.owned(self.starts)
         parts.restore.begin(starts)
         if len(refusals) == parts.log_topic.partitions:
-            raise Refused(refusals.check() or "all partitions are refused")
+            raise Refused(refusals.check() or "")
         return starts
 
     def _forget(self, partitions: Sequence[int]) -> None:

@@ -1,6 +1,7 @@
 """One batch, one Postgres transaction: position, money, proof.
 
-    write   1  compare-and-set the positions      fewer rows than partitions => Fenced
+    write   0  close what another worker has left open of the chain
+            1  compare-and-set the positions      fewer rows than partitions => Fenced
             2  hold the accounts, look up ids if some may be repeats, load accounts
             3  decide                             pure (rules.py)
             4  COPY transfers, add debits and credits, quarantine, batches with hashes
@@ -327,7 +328,7 @@ class Poster:
             self._accounts.pop(number, None)
 
     def _commit_lookup(self) -> None:
-        """COMMIT of `committed`'s own transaction."""
+        """COMMIT of `open` and `committed`, which must be replicated, too."""
         self._warnings.clear()
         try:
             self._connection.commit()
@@ -340,7 +341,8 @@ class Poster:
     def _transaction(self, doing: str, slices: Sequence[Slice] = ()) -> Iterator[None]:
         """What raises within is rolled back, and nothing is remembered over it.
 
-        With `slices` it is about their records: what nobody foresaw is Stumbled.
+        It commits nothing: the block does, or `commit` later. With `slices` it is about
+        their records: what nobody foresaw is Stumbled.
         """
         try:
             yield

@@ -52,7 +52,7 @@ class Owner(Protocol):
 class Phase(Enum):
     """What the thread that polls is doing."""
 
-    READING = auto()
+    READING = auto()  # and whatever follows from what was read
     WAITING = auto()  # for something that is away: nothing new is started
     REBALANCING = auto()  # inside a callback: it must not poll again
     CLOSED = auto()
@@ -223,7 +223,9 @@ class Reading:
                 self._observer.progress.beat()
                 came = self.consumer.consume(1, left)
                 if self._changed or not all(map(self._is_end, came)):
-                    raise Retriable("the assignment changed while waiting")
+                    raise Retriable(
+                        "the assignment changed, or a record came, while waiting"
+                    )
                 self._observer.check_stop()
             self.consumer.resume(owned)
         except KafkaException as error:
@@ -252,7 +254,10 @@ class Reading:
         self.resume(read)  # a pause outlives the assignment that it was made in
         self.next.update(read)
 
-    # -- rebalances (called from within consume) --------------------------------------
+    # -- rebalances (called from within consume, which raises what they raise) --------
+    #
+    # While the session waits for something, they only note that the assignment changed:
+    # `wait` ends the session then, and the next one is given the partitions anew.
 
     def _on_assign(self, consumer: Consumer, given: list[TopicPartition]) -> None:
         if self._phase is not Phase.READING or self._owner is None:
@@ -287,7 +292,7 @@ class Reading:
 
     def _on_lost(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
         self._changed = True
-        if self._phase is Phase.READING:
+        if self._phase is Phase.READING:  # settling is of no use: others own them
             raise Fenced("the group went on without this worker")
 
     def _note_membership(self) -> None:

@@ -34,7 +34,7 @@ class Refusals:
         self._owned: set[int] = set()
 
     def refuse(self, partition: int, sentence: str, final: bool = False) -> None:
-        """A person must decide; `final`: not looked at again by this process."""
+        """A person must decide; `final`: not looked at again while it is ours."""
         log.error("partition refused", partition=partition, error=sentence)
         self._owned.add(partition)
         self._refused[partition] = _Refusal(sentence, final, self._clock())

@@ -3,9 +3,12 @@
     poll -> decode -> settle -> recall -> begin
 
 COMMIT of batch N runs beside poll and decode of N+1 (`begin`, then `settle`), and its
-results are published beside the posting of N+1. Whatever is in doubt raises and ends
-the session; the next one starts from what Postgres and Kafka say (see assignment.py).
-There is no other way of recovering, so that one is well trodden.
+results are published beside the posting of N+1. So at most one COMMIT is in flight, and
+of three batches the results: one is sent, one waits, one is handed over.
+
+Whatever is in doubt raises and ends the session; the next one starts from what Postgres
+and Kafka say (see assignment.py). There is no other way of recovering, so that one is
+well trodden.
 """
 
 from __future__ import annotations
@@ -28,11 +31,13 @@ from consumers.bank.ownership import Ownership
 from consumers.bank.position import Position
 from consumers.bank.publisher import Publication
 from consumers.bank.settings import BankSettings
-from once import names
+from once import logs, names
 from once.backoff import retry
 from once.errors import OnceError, Stumbled
 from once.metrics import Laps
 from once.producer import Record
+
+log = logs.get(__name__)
 
 IDLE_SECONDS = 2.0  # then it is noted how far the log was read
 
@@ -43,11 +48,11 @@ class Session:
     """Applies the partitions assigned to it until something is in doubt."""
 
     def __init__(self, settings: BankSettings, observer: Observer) -> None:
-        """Raises Retriable while a dependency is away."""
+        """Raises Retriable while a dependency is away, Refused, Defect."""
         self._settings = settings
         self._observer = observer
         self._read_at = time.monotonic()
-        self._published: dict[int, int] = {}  # group offset by partition
+        self._submitted: dict[int, int] = {}  # group offset by partition
         self._doubts = Doubts(settings.doubtful_in_a_row_max)
         self._resources = ExitStack()
         try:
@@ -88,16 +93,17 @@ class Session:
         if slices:
             self._doubts.check(self._settings.topic, slices)
             self._applier.begin(slices, laps)
-        self._rest(bool(messages))
+        self._idle(not messages and not slices)
         self._ownership.look_at_refused()
-        self._observer.polled(self._reading.consumer, self._reading.next, messages)
+        self._observer.stepped(self._reading.consumer, self._reading.next, messages)
 
     def close(self) -> None:
         """Leave cleanly: finish what is in flight, publish, hand partitions over."""
         try:
             self._settle()
+            if not self._publisher.drain(self._settings.drain_seconds_max):
+                log.warning("results are left to be published by the next session")
             self._ownership.note_ends()
-            self._publisher.drain(self._settings.drain_seconds_max)
         finally:
             self.abandon()
 
@@ -116,8 +122,7 @@ class Session:
             return []
         if self._caution.needed:
             self._settle()  # the connection must be free
-            parts, aside = self._caution.taken(parts)
-            return self._decode(parts, aside)
+            return self._decode(parts, self._caution.noted(parts))
         return self._decode(parts)
 
     def _decode(
@@ -156,11 +161,11 @@ class Session:
         slices = self._decode(parts, self._applier.unread(parts))
         must_hold.before_recalling(slices, self._applier.positions)
         recalled = self._applier.recall(slices)
+        begun_at = {p: start.position for p, start in self._ownership.starts.items()}
         tails = {
-            piece.partition: start.position
+            piece.partition: begun_at[piece.partition]
             for piece in slices
-            for start in (self._ownership.starts[piece.partition],)
-            if piece.next_offset == start.position.next_offset
+            if piece.next_offset == begun_at[piece.partition].next_offset
         }
         self._publish(slices, recalled.verdicts, [], recalled.firsts, tails)
 
@@ -173,24 +178,25 @@ class Session:
         tails: Mapping[int, Position],
     ) -> None:
         must_hold.one_verdict_each(slices, verdicts)
-        first = {p: start.group_offset for p, start in self._ownership.starts.items()}
+        starts = self._ownership.starts
+        from_offset = {p: start.group_offset for p, start in starts.items()}
 
         def encode() -> list[Record]:
             return [
                 record
                 for piece, mine, earlier in zip(slices, verdicts, firsts, strict=True)
                 for record in self._results.encode(
-                    piece, mine, first[piece.partition], earlier
+                    piece, mine, from_offset[piece.partition], earlier
                 )
             ]
 
         ends = {
             piece.partition: piece.next_offset
             for piece in slices
-            if piece.next_offset > first[piece.partition]
+            if piece.next_offset > from_offset[piece.partition]
         }
-        must_hold.before_publishing(slices, self._published, ends)
-        self._published.update(ends)
+        must_hold.before_publishing(slices, self._submitted, ends)
+        self._submitted.update(ends)
         offsets = offsets_to_commit(
             self._settings.topic,
             self._ownership.ledger_id,
@@ -215,15 +221,15 @@ class Session:
             {p: tail.next_offset for p, tail in positions.items()}, rest
         ):
             # From now on it is this ledger's batches that the group's offset names.
-            self._assignment.rename(
+            self._assignment.claim(
                 self._ownership.ledger_id, partition, positions[partition]
             )
         return self._restore.held(rest, self._reading.pause, self._reading.resume)
 
-    def _rest(self, busy: bool) -> None:
+    def _idle(self, idle: bool) -> None:
         """When nothing comes, remember how far the log was read."""
         now = time.monotonic()
-        if busy:
+        if not idle:
             self._read_at = now
         elif now - self._read_at > IDLE_SECONDS:
             self._read_at = now

@@ -38,9 +38,7 @@ class BankSettings(KafkaAndRegistry):
     batch_linger_ms: int = Field(100, ge=1, description="wait to fill a batch")
     fetch_queue_kib: int = Field(8_192, description="records fetched ahead, in bytes")
     session_timeout_ms: int = Field(10_000, description="a dead worker's partitions")
-    drain_seconds_max: float = Field(
-        8.0, description="publish before giving up a slice"
-    )
+    drain_seconds_max: float = Field(8.0, description="publish before partitions go")
 
     unknown_schema_seconds: float = Field(
         10.0, ge=0, description="an unknown schema id is asked for again so long"

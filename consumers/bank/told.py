@@ -34,8 +34,8 @@ class Told:
 
     @property
     def active(self) -> bool:
-        """Whether anything told is left to apply."""
-        return bool(self.until)
+        """Whether anything told is left to apply, or anything held to be given out."""
+        return bool(self.until or self._held)
 
     def expect(self, partition: int, until: int) -> None:
         """Verdicts of this partition are told up to an offset."""

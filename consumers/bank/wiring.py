@@ -1,4 +1,4 @@
-"""What one session is made of: every client of it, made and closed in one place."""
+"""What one session is made of: its parts, made in one place and closed in turn."""
 
 from __future__ import annotations
 
@@ -59,12 +59,14 @@ def connect_all(
         within=observer.within,
         trouble=observer.trouble,
     )
-    producer.recycle()
+    producer.recycle()  # the first start: it aborts what our predecessor left open
     closing(producer.close)
     applier = Applier(
         lambda: _connect(settings, observer),
         settings.topic,
-        wait=lambda seconds, why: reading.wait(seconds, why),
+        wait=lambda seconds, why: reading.wait(
+            seconds, why
+        ),  # made below: closed first
         beat=beat,
         metrics=observer.metrics,
         reached=observer.reached,

@@ -92,14 +92,14 @@ def _sessions(settings: BankSettings, observer: Observer) -> None:
         except Stopping:
             return
         except Exception as error:
-            _note(error, observer)
+            _judge(error, observer)
             rivals.note(error)
         if time.monotonic() - began > HEALTHY_SECONDS:
             delays = pauses()
         _pause(next(delays), observer)
 
 
-def _note(error: Exception, observer: Observer) -> None:
+def _judge(error: Exception, observer: Observer) -> None:
     """A session that ended is no news; how often they do is.
 
     Raises what a person must act upon: Refused (of more than a partition) and Defect.

@@ -10,6 +10,7 @@ import pytest
 from consumers.bank import chaining
 from consumers.bank.observe import Point
 from local.platform import Platform
+from once.errors import Fenced
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from tests.fix_platform import MERCHANTS, PAYERS, a_store
@@ -64,6 +65,24 @@ def test_polls_of_one_record_make_a_row_of_many(platform: Platform) -> None:
     with psycopg.connect(platform.conninfo("postgres")) as connection:
         connection.execute("UPDATE positions SET hash = sha256(hash)")
     assert wrong(platform) == {"I6"}
+
+
+def test_a_woken_worker_that_would_close_what_its_heir_has_closed_is_fenced(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both were given a partition whose batch was open; one has gone on."""
+    monkeypatch.setattr(chaining, "FIRST_BATCHES", 0)
+    with Foreign(platform) as foreign:
+        records = [foreign.transfer(amount=1) for _ in range(2)]
+        foreign.send(*records, partition=0)
+    batches = Batches(platform)
+    with a_poster(platform, [0]) as first:
+        post(first, batches.slice(0, 0, records[0]))
+    with a_poster(platform, [0]) as frozen, a_poster(platform, [0]) as heir:
+        post(heir, batches.slice(0, 1, records[1]))
+        with pytest.raises(Fenced):
+            post(frozen, batches.slice(0, 1, records[1]))
+    assert wrong(platform) == set()
 
 
 def test_a_worker_that_dies_with_a_batch_open_has_an_heir(
