@@ -14,8 +14,8 @@ import pytest
 from local.platform import Platform
 from local.stack import Stack
 from producers.store.acknowledgements import AcknowledgementLog
-from producers.store.service import Store, open_store
 from producers.store.settings import StoreSettings
+from producers.store.stream import Store, open_store
 from producers.store.transfers import Chunk, TransferLine
 
 PAYERS, MERCHANTS, CREDIT_LIMIT = 100, 10, 1_000_000

@@ -26,8 +26,8 @@ from once.settings import load
 from producers.store import lines
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
-from producers.store.service import Store, Tally, open_store, paced
 from producers.store.settings import ServeSettings, SmokeSettings, StoreSettings
+from producers.store.stream import Store, Tally, open_store, paced
 from producers.store.transfers import Chunk
 
 OPEN_FILES = 128  # brokers, logs, index and journal
@@ -109,7 +109,7 @@ def serve() -> None:
     # Imported here: it takes half a second that `emit` need not spend.
     import uvloop
 
-    from producers.store.serve import Service
+    from producers.store.service import Service
 
     uvloop.run(Service(settings).run())
 

@@ -20,7 +20,7 @@ from local.platform import Platform, Program
 from local.stack import Stack
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
-from producers.store.service import Tally
+from producers.store.stream import Tally
 from producers.store.transfers import Chunk
 from tests.fix_platform import MERCHANTS, PAYERS, a_store, health_url, verdict
 from tests.integration.kafka_admin import group_coordinator, group_members

@@ -16,7 +16,7 @@ from local.platform import Platform, Program
 from once import names, resources
 from once.registry import Registry, load_schema
 from producers.store.acknowledgements import AcknowledgementLog
-from producers.store.service import Store, open_store
+from producers.store.stream import Store, open_store
 from producers.store.transfers import Chunk, TransferLine
 from tests.fix_platform import (
     PARTITIONS,

@@ -17,7 +17,7 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import FENCES_MAX, Emitter
 from producers.store.places import ACCOUNTS_REMEMBERED_MAX, Places
-from producers.store.service import Store, Tally
+from producers.store.stream import Store, Tally
 from producers.store.transfers import Chunk
 from tests.contract.golden import AVRO
 from tests.contract.registry_server import serving

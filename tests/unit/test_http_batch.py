@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from producers.store.api.lines import LINE_BYTES_MAX, Line, read_lines
+from producers.store.api.ndjson import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.routes import BATCHES_MAX
 from producers.store.desk import Answer as DeskAnswer
 from producers.store.transfers import TransferLine

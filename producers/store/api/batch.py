@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 
 from producers.store.api.clients import Client
 from producers.store.api.limits import BATCH_PATH, RateLimit
-from producers.store.api.lines import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.models import parse_line, status_fields
+from producers.store.api.ndjson import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.problem_response import mistake
 from producers.store.desk import Answer, Desk
 from producers.store.problems import Kind, Problem

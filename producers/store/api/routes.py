@@ -20,7 +20,6 @@ from producers.store.api.auth import Doorman
 from producers.store.api.batch import Batch
 from producers.store.api.clients import READ, WRITE, Client
 from producers.store.api.limits import RateLimit
-from producers.store.api.lines import LinesResponse, Stream
 from producers.store.api.models import (
     BatchAnswer,
     ProblemDetails,
@@ -29,6 +28,7 @@ from producers.store.api.models import (
     parse_line,
     status_json,
 )
+from producers.store.api.ndjson import LinesResponse, Stream
 from producers.store.api.places import Places
 from producers.store.api.problem_response import mistake
 from producers.store.api.waiting import unless_gone
