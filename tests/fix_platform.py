@@ -15,7 +15,7 @@ from local.platform import Platform
 from local.stack import Stack
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.settings import StoreSettings
-from producers.store.stream import Store, open_store
+from producers.store.stream import Stream, open_stream
 from producers.store.transfers import Chunk, TransferLine
 
 PAYERS, MERCHANTS, CREDIT_LIMIT = 100, 10, 1_000_000
@@ -53,9 +53,9 @@ def store_settings(platform: Platform, instance: str = "test") -> StoreSettings:
 
 
 @contextmanager
-def a_store(platform: Platform, instance: str = "test") -> Iterator[Store]:
+def a_store(platform: Platform, instance: str = "test") -> Iterator[Stream]:
     """A Store in this process."""
-    with open_store(store_settings(platform, instance)) as store:
+    with open_stream(store_settings(platform, instance)) as store:
         yield store
 
 

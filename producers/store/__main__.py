@@ -27,7 +27,7 @@ from producers.store import lines
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from producers.store.settings import ServeSettings, SmokeSettings, StoreSettings
-from producers.store.stream import Store, Tally, open_store, paced
+from producers.store.stream import Stream, Tally, open_stream, paced
 from producers.store.transfers import Chunk
 
 OPEN_FILES = 128  # brokers, logs, index and journal
@@ -72,25 +72,25 @@ def emit(
 
     def reject(number: int, reason: str) -> None:
         rejected.append(number)
-        said = printable(f"line {number}: {reason}")  # it may quote the line
-        stderr.print(said, markup=False, highlight=False)
+        sentence = printable(f"line {number}: {reason}")  # it may quote the line
+        stderr.print(sentence, markup=False, highlight=False)
 
     population = Population(accounts, merchants, hot_share, amount_max)
     with ExitStack() as stack:
         # Before anything is waited for.
-        stream = None if source is None else stack.enter_context(_opened(source))
+        file = None if source is None else stack.enter_context(_opened(source))
         acknowledged = stack.enter_context(_acknowledgements(ack_log))
-        store = stack.enter_context(open_store(settings))
-        if stream is not None:
+        stream = stack.enter_context(open_stream(settings))
+        if file is not None:
             largest = settings.transaction_records_max
             linger_s = settings.transaction_linger_ms / 1000
-            chunks = lines.chunks(stream, largest, linger_s, reject)
+            chunks = lines.chunks(file, largest, linger_s, reject)
         else:
             made_up = paced(Generator(population, seed), settings, count, rate)
             chunks = _until(made_up, seconds)
         began = time.monotonic()
-        tally = _shown(store, chunks, count, acknowledged)
-        store.emitter.metrics.rejected(len(rejected))
+        tally = _emit_with_bar(stream, chunks, count, acknowledged)
+        stream.emitter.metrics.rejected(len(rejected))
     took = time.monotonic() - began
     print(
         f"acknowledged {tally.acknowledged} transfers in {tally.transactions} Kafka"
@@ -146,12 +146,13 @@ def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk | N
             return
 
 
-def _shown(
-    store: Store,
+def _emit_with_bar(
+    stream: Stream,
     chunks: Iterator[Chunk | None],
     total: int | None,
-    log: AcknowledgementLog,
+    acknowledged: AcknowledgementLog,
 ) -> Tally:
+    """Emit all chunks; on a terminal, a bar says how far it is."""
     columns = (
         TextColumn("acknowledged"),
         BarColumn(),
@@ -160,8 +161,10 @@ def _shown(
     )
     with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
         task = bar.add_task("", total=total)
-        return store.emit(
-            chunks, log, lambda tally: bar.update(task, completed=tally.acknowledged)
+        return stream.emit(
+            chunks,
+            acknowledged,
+            lambda tally: bar.update(task, completed=tally.acknowledged),
         )
 
 

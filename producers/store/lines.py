@@ -1,7 +1,7 @@
 """Reads transfers from lines of JSON; a line that is none is reported, not fatal.
 
-A stream that always has more, such as a file, is cut by size alone. One that lets us
-wait, such as a pipe, is cut by time as well: what has come is not kept back.
+A file, which always has more, is cut by size alone. A pipe, which lets us wait, is cut
+by time as well: what has come is not kept back.
 """
 
 from __future__ import annotations
@@ -63,22 +63,22 @@ class _Splitter:
 
 
 def chunks(
-    stream: BinaryIO, records_max: int, linger_s: float, reject: Reject
+    file: BinaryIO, records_max: int, linger_s: float, reject: Reject
 ) -> Iterator[Chunk | None]:
     """Chunks of the good lines; `reject(line number, what is wrong)` for each other.
 
-    None says that nothing has come for a while. Nobody may have read from `stream`.
+    None says that nothing has come for a while. Nobody may have read from `file`.
     """
     splitter = _Splitter(reject)
     good: list[TransferLine] = []
     due = 0.0
     while True:
         wait_s = max(0.0, due - time.monotonic()) if good else IDLE_SECONDS
-        if not select.select([stream], [], [], wait_s)[0]:
+        if not select.select([file], [], [], wait_s)[0]:
             yield Chunk.of(good) if good else None
             good = []
             continue
-        read = os.read(stream.fileno(), READ_BYTES)
+        read = os.read(file.fileno(), READ_BYTES)
         for line in splitter.good(read or b"\n"):
             if not good:
                 due = time.monotonic() + linger_s

@@ -1,4 +1,4 @@
-"""Puts a Store together and runs chunks through it: made in front, sent behind."""
+"""Chunks of transfers on their way to Kafka: one is sent while the next one is made."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Store:
-    """An emitter and what it reports to."""
+class Stream:
+    """Chunks in, acknowledgements out, through one emitter."""
 
     emitter: Emitter
     progress: Progress
@@ -51,7 +51,7 @@ class Store:
         self,
         chunks: Iterable[Chunk | None],
         acknowledged: AcknowledgementLog,
-        shown: Callable[[Tally], None] = lambda tally: None,
+        report: Callable[[Tally], None] = lambda tally: None,
     ) -> Tally:
         """Send every chunk; while one is being sent, the next one is made.
 
@@ -62,20 +62,20 @@ class Store:
             for chunk in chunks:
                 if chunk is None:
                     if sending is None or sending[1].done():
-                        self._settle(sending, acknowledged, shown)
+                        self._settle(sending, acknowledged, report)
                         self.progress.beat()
                         sending = None
                     continue
-                self._settle(sending, acknowledged, shown)
+                self._settle(sending, acknowledged, report)
                 sending = (chunk, sender.submit(self.emitter.emit, chunk))
-            self._settle(sending, acknowledged, shown)
+            self._settle(sending, acknowledged, report)
         return self.tally
 
     def _settle(
         self,
         sending: tuple[Chunk, Future[None]] | None,
         acknowledged: AcknowledgementLog,
-        shown: Callable[[Tally], None],
+        report: Callable[[Tally], None],
     ) -> None:
         if sending is None:
             return
@@ -85,12 +85,12 @@ class Store:
         self.tally.acknowledged += len(chunk)
         self.tally.transactions += 1
         self.progress.beat()
-        shown(self.tally)
+        report(self.tally)
 
 
 @contextmanager
-def open_store(settings: StoreSettings) -> Iterator[Store]:
-    """A Store that can send; waits while something is away. Raises Defect."""
+def open_stream(settings: StoreSettings) -> Iterator[Stream]:
+    """A stream that can send; waits while something is away. Raises Defect."""
     telemetry = Telemetry.start(
         "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
     )
@@ -119,7 +119,7 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
         (emitter,) = open_emitters(
             settings, [producer], registry, telemetry, pause=pause, trouble=trouble
         )
-        yield Store(emitter, progress, Tally())
+        yield Stream(emitter, progress, Tally())
 
 
 def _pause(progress: Progress, seconds: float) -> None:

@@ -32,7 +32,7 @@ CONTROLS = (
 _CONTROLS = re.compile(f"[{CONTROLS}]")
 
 
-def _shown(memo: str) -> str:
+def _without_controls(memo: str) -> str:
     if _CONTROLS.search(memo):
         raise ValueError("must not hold control characters")
     return memo
@@ -82,7 +82,7 @@ class ClientLine(TransferLine):
 
     memo: Annotated[
         str,
-        AfterValidator(_shown),
+        AfterValidator(_without_controls),
         Field(json_schema_extra={"pattern": f"^[^{CONTROLS}]*$", "maxLength": 140}),
     ] = ""
 

@@ -17,7 +17,7 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import FENCES_MAX, Emitter
 from producers.store.places import ACCOUNTS_REMEMBERED_MAX, Places
-from producers.store.stream import Store, Tally
+from producers.store.stream import Stream, Tally
 from producers.store.transfers import Chunk
 from tests.contract.golden import AVRO
 from tests.contract.registry_server import serving
@@ -89,7 +89,7 @@ def test_what_was_sent_is_acknowledged_while_the_next_line_is_waited_for(
     clock: Clock, registry: Registry, tmp_path: Path
 ) -> None:
     producer = PlayedProducer(clock, [], took_s=0.0)
-    store = Store(emitter(registry, producer), Progress(60.0), Tally())
+    stream = Stream(emitter(registry, producer), Progress(60.0), Tally())
     log = tmp_path / "acknowledged"
 
     def waits() -> Iterator[Chunk | None]:
@@ -101,7 +101,7 @@ def test_what_was_sent_is_acknowledged_while_the_next_line_is_waited_for(
             yield None
 
     with AcknowledgementLog(log) as acknowledged, pytest.raises(NoMore):
-        store.emit(waits(), acknowledged)
+        stream.emit(waits(), acknowledged)
 
 
 def fences(count: int) -> list[OnceError]:

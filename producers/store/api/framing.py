@@ -108,7 +108,7 @@ def _fault(version: str, name: bytes, value: bytes) -> Problem | None:
         return Problem(Kind.BAD_REQUEST, "The header host is no host.")
     if name == b"content-encoding" and value.lower() != b"identity":
         detail = "No Content-Encoding: nothing is unpacked here."
-        return Problem(Kind.NOT_ACCEPTABLE, detail)
+        return Problem(Kind.UNSUPPORTED_MEDIA_TYPE, detail)
     if name == b"transfer-encoding" and version == "1.0":  # RFC 9112, 6.1
         return Problem(Kind.BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding.")
     if name == b"transfer-encoding" and value.strip().lower() != b"chunked":

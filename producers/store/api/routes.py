@@ -28,9 +28,9 @@ from producers.store.api.models import (
     parse_line,
     status_json,
 )
-from producers.store.api.ndjson import LinesResponse, Stream
 from producers.store.api.places import Places
 from producers.store.api.problem_response import mistake
+from producers.store.api.streaming import EventsResponse, LinesResponse
 from producers.store.api.waiting import unless_gone
 from producers.store.desk import Desk
 from producers.store.ids import NewTransferId, TransferId, uuid7s, uuid8
@@ -225,7 +225,7 @@ class TransferRoutes:
         client = await self._client(request, READ)
         self._desk.status(client.name, transfer_id)  # raises before the stream starts
         request.scope["held"].change(self._waiting, client.name)
-        return Stream(self._stream(client.name, transfer_id))
+        return EventsResponse(self._events(client.name, transfer_id))
 
     async def _client(self, request: Request, scope: str) -> Client:
         client = await self._doorman(request.headers.get("authorization", ""))
@@ -274,7 +274,7 @@ class TransferRoutes:
         # A tenth is left for the answer's way back.
         return min(0.9 * (asked or math.inf), self._settings.answer_seconds_max)
 
-    async def _stream(self, client: str, transfer_id: UUID) -> AsyncGenerator[bytes]:
+    async def _events(self, client: str, transfer_id: UUID) -> AsyncGenerator[bytes]:
         longest = self._settings.events_seconds_max
         clock = asyncio.get_running_loop().time
         end = clock() + longest
@@ -325,7 +325,7 @@ async def _json(request: Request) -> bytes:
 def _check_media_type(request: Request, wanted: str) -> None:
     found = request.headers.get("content-type", "none").partition(";")[0].strip()
     if found.lower() != wanted:
-        raise Problem(Kind.NOT_ACCEPTABLE, f"Content-Type must be {wanted}.")
+        raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, f"Content-Type must be {wanted}.")
 
 
 def _respond(code: int, transfer_id: UUID, status: Status) -> Response:
