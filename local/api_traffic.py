@@ -14,7 +14,7 @@ from local.run import ACCOUNTS, MERCHANTS
 from once.errors import OnceError
 from producers.store.client import StoreClient
 from producers.store.ids import uuid7s
-from producers.store.transfers import TransferLine, now_ms
+from producers.store.transfers import Transfer, now_ms
 
 PAUSE_SECONDS = 0.2  # it shows that payments live; the load is made elsewhere
 WAIT_SECONDS = 10.0
@@ -67,9 +67,9 @@ class ApiTraffic:
         except (OnceError, AssertionError) as error:
             self.failure = str(error)
 
-    def _transfer(self) -> TransferLine:
+    def _transfer(self) -> Transfer:
         (new,) = uuid7s(1, now_ms(), self._ids)
-        return TransferLine(
+        return Transfer(
             transfer_id=UUID(bytes=new),
             debit_account=self._random.randint(1, ACCOUNTS),
             credit_account=ACCOUNTS + self._random.randint(1, MERCHANTS),

@@ -23,7 +23,7 @@ from local.kube.stand_in import NAMESPACE
 from once.errors import OnceError
 from producers.store.client import StoreClient
 from producers.store.ids import uuid7s
-from producers.store.transfers import TransferLine, now_ms
+from producers.store.transfers import Transfer, now_ms
 
 # As opened by the Job of consumers/bank/k8s/overlays/kind.
 PAYERS, MERCHANTS = 100_000, 100
@@ -111,9 +111,9 @@ def traffic(cluster: Cluster, state: Path, acknowledged: Path) -> Iterator[Traff
         yield running
 
 
-def _transfers(chosen: random.Random, ids: np.random.Generator) -> list[TransferLine]:
+def _transfers(chosen: random.Random, ids: np.random.Generator) -> list[Transfer]:
     return [
-        TransferLine(
+        Transfer(
             transfer_id=UUID(bytes=new),
             debit_account=chosen.randint(3, PAYERS),  # 1 and 2 are the smoke test's
             credit_account=PAYERS + chosen.randint(1, MERCHANTS),

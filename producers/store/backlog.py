@@ -14,20 +14,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from producers.store.receipts import Receipt, digest_of
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One accepted transfer and whose it is."""
 
-    line: TransferLine
+    transfer: Transfer
     receipt: Receipt
 
     @classmethod
-    def of(cls, line: TransferLine, client: str) -> Entry:
-        """The entry of a line that `client` sent."""
-        return cls(line, Receipt(line.transfer_id.bytes, client, digest_of(line)))
+    def of(cls, transfer: Transfer, client: str) -> Entry:
+        """The entry of a transfer that `client` sent."""
+        receipt = Receipt(transfer.transfer_id.bytes, client, digest_of(transfer))
+        return cls(transfer, receipt)
 
 
 class Full(Exception):

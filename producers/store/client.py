@@ -28,7 +28,7 @@ from once.backoff import MAX_SECONDS, pauses
 from once.errors import Defect, Indeterminate, OnceError
 from producers.store.api.models import BatchAnswer, ProblemDetails, TransferStatus
 from producers.store.settings import is_loopback
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 DEADLINE_SECONDS = 60.0
 ANSWER_SECONDS_MAX = 10.0  # of one attempt, beside what is waited for a verdict
@@ -104,7 +104,7 @@ class StoreClient:
         """Close the connection."""
         self._http.close()
 
-    def send(self, transfer: TransferLine, wait_s: float = 0.0) -> TransferStatus:
+    def send(self, transfer: Transfer, wait_s: float = 0.0) -> TransferStatus:
         """The status once the transfer is promised, or decided within `wait_s`.
 
         Raises StoreRefused, DeadlineExceeded.
@@ -119,7 +119,7 @@ class StoreClient:
         )
         return TransferStatus.model_validate_json(answer.content)
 
-    def send_all(self, transfers: Sequence[TransferLine]) -> list[BatchAnswer]:
+    def send_all(self, transfers: Sequence[Transfer]) -> list[BatchAnswer]:
         """One answer per transfer, in order: a status, or the final problem of it.
 
         Raises StoreRefused (the whole batch), DeadlineExceeded.

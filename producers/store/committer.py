@@ -144,7 +144,7 @@ class Committer:
 
     def _commit(self, emitter: Emitter, entries: list[Entry]) -> None:
         receipts = by_client(entry.receipt for entry in entries)
-        chunk = Chunk.of([entry.line for entry in entries])
+        chunk = Chunk.of([entry.transfer for entry in entries])
         emitter.emit(chunk, receipts)
         self._note(Facts({emitter.incarnation: receipts}))
         ids = [entry.receipt.transfer_id for entry in entries]

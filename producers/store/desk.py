@@ -21,7 +21,7 @@ from producers.store.intake import RETRY_AFTER_SECONDS, Intake, Ticket
 from producers.store.problems import Kind, Problem
 from producers.store.receipts import Receipt
 from producers.store.states import Sent, State, Status
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 from producers.store.watchers import Watchers
 
 Answer = Status | Problem
@@ -61,20 +61,20 @@ class Desk:
         self._behind = behind
         self._queued_after_s = queued_after_s
 
-    async def send(self, client: str, line: TransferLine, within_s: float) -> Status:
+    async def send(self, client: str, transfer: Transfer, within_s: float) -> Status:
         """The status of one transfer, once it is promised. Raises Problem."""
-        (answer,) = await self.send_all(client, [line], within_s)
+        (answer,) = await self.send_all(client, [transfer], within_s)
         if isinstance(answer, Problem):
             raise answer
         return answer
 
     async def send_all(
-        self, client: str, lines: Sequence[TransferLine], within_s: float
+        self, client: str, transfers: Sequence[Transfer], within_s: float
     ) -> list[Answer]:
-        """One answer per line, in order; those that are new share one ticket."""
+        """One answer per transfer, in order; those that are new share one ticket."""
         loop = asyncio.get_running_loop()
         end = loop.time() + within_s
-        entries = [Entry.of(line, client) for line in lines]
+        entries = [Entry.of(transfer, client) for transfer in transfers]
         known = self._known([entry.receipt.transfer_id for entry in entries])
         answers: dict[int, Answer] = {}
         new: list[Entry] = []

@@ -21,7 +21,7 @@ from once.errors import Defect, Refused
 from producers.store.backlog import Entry, Full
 from producers.store.receipts import Receipt
 from producers.store.sqlite import connect, damages
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -260,12 +260,12 @@ def _columns(entries: Sequence[Entry]) -> dict[str, object]:
     rows = [
         (
             entry.receipt.client,
-            entry.line.debit_account,
-            entry.line.credit_account,
-            entry.line.amount,
-            entry.line.currency,
-            entry.line.memo,
-            entry.line.created_at_ms,
+            entry.transfer.debit_account,
+            entry.transfer.credit_account,
+            entry.transfer.amount,
+            entry.transfer.currency,
+            entry.transfer.memo,
+            entry.transfer.created_at_ms,
         )
         for entry in entries
     ]
@@ -278,7 +278,7 @@ def _columns(entries: Sequence[Entry]) -> dict[str, object]:
 
 def _entry(row: list[Any]) -> Entry:
     transfer_id, client, digest, debit, credit, amount, currency, memo, created = row
-    line = TransferLine.model_construct(
+    transfer = Transfer.model_construct(
         transfer_id=UUID(hex=transfer_id),
         debit_account=debit,
         credit_account=credit,
@@ -288,4 +288,4 @@ def _entry(row: list[Any]) -> Entry:
         created_at_ms=created,
     )
     receipt = Receipt(bytes.fromhex(transfer_id), client, bytes.fromhex(digest))
-    return Entry(line, receipt)
+    return Entry(transfer, receipt)

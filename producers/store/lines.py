@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from producers.store.transfers import Chunk, ClientLine, TransferLine, repeated_field
+from producers.store.transfers import Chunk, ClientLine, Transfer, repeated_field
 
 LINE_BYTES_MAX = 4_096
 READ_BYTES = 1 << 16
@@ -32,7 +32,7 @@ class _Splitter:
         self._begun = b""
         self._dropped = 0  # bytes of a line that is too long already
 
-    def good(self, read: bytes) -> Iterator[TransferLine]:
+    def good(self, read: bytes) -> Iterator[Transfer]:
         """The transfers among the lines that are whole now."""
         *whole, begun = read.split(b"\n")
         for line in whole:
@@ -42,7 +42,7 @@ class _Splitter:
             self._dropped += len(self._begun)
             self._begun = b""
 
-    def _line(self, end: bytes) -> Iterator[TransferLine]:
+    def _line(self, end: bytes) -> Iterator[Transfer]:
         line, dropped = self._begun + end, self._dropped
         self._begun, self._dropped = b"", 0
         self._number += 1
@@ -70,7 +70,7 @@ def chunks(
     None says that nothing has come for a while. Nobody may have read from `file`.
     """
     splitter = _Splitter(reject)
-    good: list[TransferLine] = []
+    good: list[Transfer] = []
     due = 0.0
     while True:
         wait_s = max(0.0, due - time.monotonic()) if good else IDLE_SECONDS

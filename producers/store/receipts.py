@@ -22,7 +22,7 @@ from once import resources
 from once.producer import Record
 from once.registry import Registry, frame, load_schema
 from producers.store.ids import uuid8
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 RECEIPTS_PER_RECORD_MAX = 4_000
 UUID_BYTES = 16  # a digest has as many
@@ -70,11 +70,11 @@ def by_client(receipts: Iterable[Receipt]) -> list[ClientReceipts]:
     ]
 
 
-def digest_of(line: TransferLine) -> bytes:
+def digest_of(transfer: Transfer) -> bytes:
     """Of what the Bank compares when an id comes again (ADR 6), 16 bytes."""
     text = (
-        f"{line.debit_account} {line.credit_account} {line.amount} {line.currency} "
-        f"{line.memo}"
+        f"{transfer.debit_account} {transfer.credit_account} {transfer.amount} "
+        f"{transfer.currency} {transfer.memo}"
     )
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 

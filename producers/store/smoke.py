@@ -19,7 +19,7 @@ from producers.store.client import StoreClient, StoreRefused
 from producers.store.ids import uuid7s
 from producers.store.settings import SmokeSettings
 from producers.store.states import State
-from producers.store.transfers import TransferLine, now_ms
+from producers.store.transfers import Transfer, now_ms
 
 
 class SmokeFailed(OnceError):
@@ -60,7 +60,7 @@ class Smoke:
             self._settings.url, token, self._settings.wait_seconds, self._trust
         )
 
-    def _a_stranger_is_sent_away(self, transfer: TransferLine) -> None:
+    def _a_stranger_is_sent_away(self, transfer: Transfer) -> None:
         with self._client(None) as store:
             try:
                 store.send(transfer)
@@ -69,7 +69,7 @@ class Smoke:
                 return
         raise SmokeFailed("a transfer without a token was taken")
 
-    def _posted(self, store: StoreClient, transfer: TransferLine) -> TransferStatus:
+    def _posted(self, store: StoreClient, transfer: Transfer) -> TransferStatus:
         """The Bank must be at work too: a verdict is waited for."""
         status = store.send(transfer, self._settings.wait_seconds)
         if status.state is State.DECLINED:
@@ -81,7 +81,7 @@ class Smoke:
         return status
 
     def _another_payload_is_refused(
-        self, store: StoreClient, transfer: TransferLine
+        self, store: StoreClient, transfer: Transfer
     ) -> None:
         other = transfer.model_copy(update={"amount": transfer.amount + 1})
         try:
@@ -91,9 +91,9 @@ class Smoke:
             return
         raise SmokeFailed("one id was taken for two different transfers")
 
-    def _transfer(self) -> TransferLine:
+    def _transfer(self) -> Transfer:
         (new,) = uuid7s(1, now_ms(), np.random.default_rng())
-        return TransferLine(
+        return Transfer(
             transfer_id=UUID(bytes=new),
             debit_account=self._settings.debit_account,
             credit_account=self._settings.credit_account,

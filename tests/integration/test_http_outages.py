@@ -21,7 +21,7 @@ from local.platform import Platform
 from local.stack import Stack
 from producers.store.client import StoreClient
 from producers.store.states import State
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 from tests.fix_platform import balance, health_url, transfer
 from tests.integration.api import client_of, is_ready, payment, put, serving
 from tests.integration.test_outages import heal
@@ -163,7 +163,7 @@ def test_a_store_that_is_killed_again_and_again_loses_and_repeats_nothing(
         "index": tmp_path / "index",
         "ack_log": acknowledged,
     }
-    stopped, sent = Event(), dict[UUID, TransferLine]()
+    stopped, sent = Event(), dict[UUID, Transfer]()
     store = platform.store_api(**settings)
     port = store.url().rpartition(":")[2]
 

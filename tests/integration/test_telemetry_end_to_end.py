@@ -17,7 +17,7 @@ from once import names, resources
 from once.registry import Registry, load_schema
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.stream import Stream, open_stream
-from producers.store.transfers import Chunk, TransferLine
+from producers.store.transfers import Chunk, Transfer
 from tests.fix_platform import (
     PARTITIONS,
     emit,
@@ -42,7 +42,7 @@ def a_store(platform: Platform, **settings: Any) -> Iterator[Stream]:
         yield store
 
 
-def send(stream: Stream, *lines: TransferLine) -> None:
+def send(stream: Stream, *lines: Transfer) -> None:
     stream.emit([Chunk.of(lines)], AcknowledgementLog(None))
 
 

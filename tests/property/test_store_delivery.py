@@ -29,7 +29,7 @@ from producers.store.index import Index
 from producers.store.journal import Journal
 from producers.store.receipts import ClientReceipts, new_emitter
 from producers.store.states import Verdicts
-from producers.store.transfers import Chunk, TransferLine
+from producers.store.transfers import Chunk, Transfer
 
 VERDICTS = Verdicts()
 ROOM = 12
@@ -254,7 +254,7 @@ def die() -> None:
 
 
 def entry_of(number: int, amount: int) -> Entry:
-    line = TransferLine(
+    transfer = Transfer(
         transfer_id=UUID(int=number),
         debit_account=1,
         credit_account=2,
@@ -262,11 +262,11 @@ def entry_of(number: int, amount: int) -> Entry:
         currency="EUR",
         created_at_ms=0,
     )
-    return Entry.of(line, "ada")
+    return Entry.of(transfer, "ada")
 
 
 def payment_of(entry: Entry) -> Payment:
-    return entry.receipt.transfer_id, entry.line.amount
+    return entry.receipt.transfer_id, entry.transfer.amount
 
 
 # -- the claims ------------------------------------------------------------------------

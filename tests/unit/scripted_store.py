@@ -24,7 +24,7 @@ from producers.store.journal import Journal
 from producers.store.problems import Kind, Problem
 from producers.store.receipts import ClientReceipts, new_emitter
 from producers.store.states import State, Status, Verdicts
-from producers.store.transfers import Chunk, TransferLine
+from producers.store.transfers import Chunk, Transfer
 from producers.store.watchers import Watchers
 
 SECONDS_MAX = 20.0  # for what should take none
@@ -32,9 +32,9 @@ SOON = 0.2  # a deadline that passes
 LONG = 3 * SECONDS_MAX  # and one that does not
 
 
-def line(transfer_id: UUID | None = None, amount: int = 250) -> TransferLine:
+def transfer(transfer_id: UUID | None = None, amount: int = 250) -> Transfer:
     """A payment; the same id and amount are the same payment."""
-    return TransferLine(
+    return Transfer(
         transfer_id=transfer_id or uuid4(),
         debit_account=1,
         credit_account=2,
@@ -180,7 +180,7 @@ def state(answer: Answer) -> State | None:
 
 
 async def send(
-    store: Store, what: TransferLine, client: str = "ada", within_s: float = LONG
+    store: Store, what: Transfer, client: str = "ada", within_s: float = LONG
 ) -> Answer:
     (answer,) = await store.desk.send_all(client, [what], within_s)
     return answer

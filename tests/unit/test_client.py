@@ -23,7 +23,7 @@ from producers.store.client import (
     retry_after_s,
 )
 from producers.store.states import State
-from tests.unit.scripted_store import line
+from tests.unit.scripted_store import transfer
 from tests.unit.serving import serving
 
 ID = UUID("0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c01")
@@ -194,4 +194,4 @@ def test_on_this_machine_no_proxy_is_asked(
     with serving(tmp_path) as served:
         url = "http://{}:{}".format(*served.address)
         with StoreClient(url, token="secret", deadline_s=1.0) as store:
-            assert store.send(line()).state is State.COMMITTED
+            assert store.send(transfer()).state is State.COMMITTED

@@ -89,8 +89,8 @@ def test_every_payment_comes_back_as_it_was(journal: OpenJournal) -> None:
     after = journal()
     found = after.take(100, 0, 0)
     assert found == sent
-    assert [each.line.model_dump() for each in found] == [
-        each.line.model_dump() for each in sent
+    assert [each.transfer.model_dump() for each in found] == [
+        each.transfer.model_dump() for each in sent
     ]
     assert sorted(after.find(ids(sent))) == sorted(each.receipt for each in sent)
 
@@ -136,11 +136,11 @@ import sys
 from pathlib import Path
 from producers.store.backlog import Entry
 from producers.store.journal import Journal
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 journal = Journal(Path(sys.argv[1]), 10)
 for line in sys.argv[2:]:
-    journal.append([Entry.of(TransferLine.model_validate_json(line), "ada")])
+    journal.append([Entry.of(Transfer.model_validate_json(line), "ada")])
 print("appended", flush=True)
 sys.stdin.read()
 """
@@ -150,7 +150,7 @@ def test_what_was_appended_survives_a_kill(
     journal: OpenJournal, tmp_path: Path
 ) -> None:
     sent = entries(3)
-    lines = [each.line.model_dump_json() for each in sent]
+    lines = [each.transfer.model_dump_json() for each in sent]
     path = tmp_path / "store" / "journal.db"
     with subprocess.Popen(
         [sys.executable, "-c", APPEND_AND_STAY, path, *lines],

@@ -37,7 +37,7 @@ from producers.store.ids import NewTransferId, TransferId, uuid7s, uuid8
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.settings import ServeSettings
 from producers.store.states import Status
-from producers.store.transfers import ClientLine, TransferLine, now_ms
+from producers.store.transfers import ClientLine, Transfer, now_ms
 
 TRANSFER_PATH = "/transfers/{transfer_id}"
 HEARTBEAT_SECONDS = 15.0
@@ -243,8 +243,8 @@ class TransferRoutes:
     ) -> Response:
         """Whatever goes wrong, the answer names the id of the transfer to be sent."""
         try:
-            line = parse_line(await _json(request), transfer_id)
-            return await self._send(request, client, line, wait, within)
+            transfer = parse_line(await _json(request), transfer_id)
+            return await self._send(request, client, transfer, wait, within)
         except Problem as problem:
             raise problem.about(transfer_id) from None
         except ClientDisconnect:
@@ -256,19 +256,19 @@ class TransferRoutes:
         self,
         request: Request,
         client: Client,
-        line: TransferLine,
+        transfer: Transfer,
         wait: float,
         within: float | None,
     ) -> Response:
-        client.require_account(line.debit_account)
+        client.require_account(transfer.debit_account)
         self._rates.take(client.name)
-        status = await self._desk.send(client.name, line, self._within(within))
+        status = await self._desk.send(client.name, transfer, self._within(within))
         if wait and not status.final and self._waiting.has_room(client.name):
             request.scope["held"].change(self._waiting, client.name)
             longest = min(wait, self._settings.wait_seconds_max)
-            final = self._desk.final(client.name, line.transfer_id, longest)
+            final = self._desk.final(client.name, transfer.transfer_id, longest)
             status = await unless_gone(request.receive, final)
-        return _respond(200 if status.final else 202, line.transfer_id, status)
+        return _respond(200 if status.final else 202, transfer.transfer_id, status)
 
     def _within(self, asked: float | None) -> float:
         # A tenth is left for the answer's way back.
