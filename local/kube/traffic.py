@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -40,7 +41,15 @@ class Traffic:
     def __init__(
         self, url: str, token: str, trust: ssl.SSLContext, acknowledged: Path
     ) -> None:
-        self._made = (url, token, DEADLINE_S, trust, "store", self._note)
+        self._connect = partial(
+            StoreClient,
+            url,
+            token,
+            deadline_s=DEADLINE_S,
+            trust=trust,
+            name="store",
+            on_repeat=self._note,
+        )
         self._log = acknowledged
         self._lock = threading.Lock()
         self._leaving = threading.Event()
@@ -83,7 +92,7 @@ class Traffic:
     def _run(self, number: int) -> None:
         chosen, ids = random.Random(number), np.random.default_rng()
         try:
-            with StoreClient(*self._made) as store:
+            with self._connect() as store:
                 while not self._leaving.wait(PAUSE_S):
                     answers = store.send_all(_transfers(chosen, ids))
                     with self._lock, self._log.open("a") as log:

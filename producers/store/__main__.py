@@ -46,6 +46,7 @@ def emit(
     source: Annotated[
         Path | None, typer.Argument(help="file of JSON lines; - is standard input")
     ] = None,
+    *,
     count: Annotated[int | None, typer.Option(min=1, help="make up so many")] = None,
     seconds: Annotated[float | None, typer.Option(help="make up for so long")] = None,
     rate: Annotated[
@@ -75,7 +76,12 @@ def emit(
         sentence = printable(f"line {number}: {reason}")  # it may quote the line
         stderr.print(sentence, markup=False, highlight=False)
 
-    population = Population(accounts, merchants, hot_share, amount_max)
+    population = Population(
+        accounts=accounts,
+        merchants=merchants,
+        hot_share=hot_share,
+        amount_max=amount_max,
+    )
     with ExitStack() as stack:
         # Before anything is waited for.
         file = None if source is None else stack.enter_context(_opened(source))
@@ -84,9 +90,10 @@ def emit(
         if file is not None:
             largest = settings.transaction_records_max
             linger_s = settings.transaction_linger_ms / 1000
-            chunks = lines.chunks(file, largest, linger_s, reject)
+            chunks = lines.chunks(file, reject, records_max=largest, linger_s=linger_s)
         else:
-            made_up = paced(Generator(population, seed), settings, count, rate)
+            generator = Generator(population, seed)
+            made_up = paced(generator, settings, count=count, rate=rate)
             chunks = _until(made_up, seconds)
         began = time.monotonic()
         tally = _emit_with_bar(stream, chunks, count, acknowledged)

@@ -63,6 +63,7 @@ class StoreClient:
         self,
         url: str,
         token: str | None = None,
+        *,
         deadline_s: float = DEADLINE_SECONDS,
         trust: ssl.SSLContext | None = None,
         name: str | None = None,
@@ -184,7 +185,11 @@ class StoreClient:
 
     def _batch(self, body: bytes, attempts: _Attempts) -> Iterator[BatchAnswer]:
         answer = self._repeat(
-            *("POST", "/v1/transfers:batch", attempts), content=body, headers=_NDJSON
+            "POST",
+            "/v1/transfers:batch",
+            attempts,
+            content=body,
+            headers=_NDJSON,
         )
         for line in answer.text.splitlines():
             found: dict[str, Any] = json.loads(line)

@@ -43,9 +43,10 @@ class Committer:
 
     def __init__(
         self,
-        open_emitters: Callable[[Pause], Sequence[Emitter]],
         backlog: Backlog,
         index: Index,
+        *,
+        open_emitters: Callable[[Pause], Sequence[Emitter]],
         acknowledged: AcknowledgementLog,
         progress: Progress,
         records_max: int,

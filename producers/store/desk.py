@@ -47,6 +47,7 @@ class Desk:
         self,
         intake: Intake,
         index: Index,
+        *,
         watchers: Watchers,
         behind: Callable[[], str | None],
         queued_after_s: float,

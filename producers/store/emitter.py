@@ -47,6 +47,7 @@ class Emitter:
         self,
         producer: TransactionalProducer,
         topic: str,
+        *,
         places: Places,
         registry: Registry,
         telemetry: Telemetry,

@@ -46,8 +46,9 @@ class Filler:
     def __init__(
         self,
         followed: Followed,
-        follower: Follower,
         index: Index,
+        *,
+        follower: Follower,
         news: News,
         failed: Callable[[OnceError], None],
     ) -> None:

@@ -21,7 +21,7 @@ MESSAGES_MAX = 200
 POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Followed:
     """How to reach the topics. Each thread has a consumer and a reader of its own."""
 
@@ -50,7 +50,9 @@ class Followed:
 
     def reader(self) -> FactReader:
         """What makes facts of records."""
-        return FactReader(self.registry, self.results_topic, self.verdicts)
+        return FactReader(
+            self.registry, results_topic=self.results_topic, verdicts=self.verdicts
+        )
 
     def topics(self) -> Topics:
         """What can be asked about topics."""

@@ -43,7 +43,7 @@ class News:
     """Tells of facts that are new: to the metrics, and to those who wait."""
 
     def __init__(
-        self, metrics: FollowMetrics, wanted: Callable[[], bool], changed: Changed
+        self, metrics: FollowMetrics, *, wanted: Callable[[], bool], changed: Changed
     ) -> None:
         """`changed` is called, in the thread, with ids of which more is known now.
 
@@ -66,6 +66,7 @@ class Follower:
         self,
         followed: Followed,
         index: Index,
+        *,
         news: News,
         progress: Progress,
         failed: Callable[[OnceError], None],

@@ -47,6 +47,7 @@ class Index:
         self,
         folder: Path,
         verdicts: Verdicts,
+        *,
         hours: float = HOURS,
         bytes_max: int = BYTES_MAX,
         kept: bool = True,
@@ -165,7 +166,9 @@ class Index:
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"part-{began_s}-{self._number}.db"
             ids = IdFilter(self._hash)
-            part = Part(path, began_s, self._number, self.verdicts, ids)
+            part = Part(
+                path, self.verdicts, began_s=began_s, number=self._number, ids=ids
+            )
             self._parts = tuple(sorted((*self._parts, part), key=_AGE))
             return part
 
@@ -240,7 +243,9 @@ class Index:
             try:
                 if lost:
                     raise sqlite3.DatabaseError("the machine went down with it open")
-                part = Part(path, began_s, number, self.verdicts, ids=None)
+                part = Part(
+                    path, self.verdicts, began_s=began_s, number=number, ids=None
+                )
                 self._parts = (*self._parts, part)
                 part.ranges()
             except sqlite3.Error as error:

@@ -63,7 +63,7 @@ class _Splitter:
 
 
 def chunks(
-    file: BinaryIO, records_max: int, linger_s: float, reject: Reject
+    file: BinaryIO, reject: Reject, *, records_max: int, linger_s: float
 ) -> Iterator[Chunk | None]:
     """Chunks of the good lines; `reject(line number, what is wrong)` for each other.
 

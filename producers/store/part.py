@@ -94,9 +94,10 @@ class Part:
     def __init__(
         self,
         path: Path,
+        verdicts: Verdicts,
+        *,
         began_s: int,
         number: int,
-        verdicts: Verdicts,
         ids: IdFilter | None,
     ) -> None:
         """Open a file, or make it. `ids`: empty, for a new one; None: always ask.

@@ -65,6 +65,7 @@ class Problem(Exception):
         kind: Kind,
         detail: str,
         retry_after_s: int | None = None,
+        *,
         errors: tuple[FieldError, ...] = (),
         challenge: str | None = None,
     ) -> None:

@@ -24,7 +24,7 @@ class FactReader:
     """Reads the records of Stores that serve HTTP; others are skipped by their key."""
 
     def __init__(
-        self, registry: Registry, results_topic: str, verdicts: Verdicts
+        self, registry: Registry, *, results_topic: str, verdicts: Verdicts
     ) -> None:
         self._receipts = AvroReader(registry, "avro/transfer-receipts.avsc")
         self._results = AvroReader(registry, "avro/transfer-results.avsc")

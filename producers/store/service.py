@@ -115,8 +115,8 @@ class Service:
         index = Index(
             settings.index or self._temporary(),
             Verdicts(),
-            settings.index_hours,
-            settings.index_bytes_max,
+            hours=settings.index_hours,
+            bytes_max=settings.index_bytes_max,
             kept=settings.index is not None,
         )
         closing(index.close)
@@ -126,15 +126,19 @@ class Service:
         committer = self._committer(telemetry, backlog, index, intake)
         follower, filler = self._followers(telemetry, index)
         desk = Desk(
-            *(intake, index, self._watchers),
-            lambda: follower.check() or filler.check(),
-            settings.queued_after_ms / 1000,
+            intake,
+            index,
+            watchers=self._watchers,
+            behind=lambda: follower.check() or filler.check(),
+            queued_after_s=settings.queued_after_ms / 1000,
         )
         metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
         app = create_app(desk, doorman, settings, metrics.request)
         config = server_config(app, settings)
         # Before anything can fail that has to end it.
-        self._server = Server(config, self._watchers.leave, self._listening)
+        self._server = Server(
+            config, leave=self._watchers.leave, listening=self._listening
+        )
         _load(config)
         # Its port may be taken, which need not wait for Kafka.
         self._serve_health(telemetry, backlog, committer, follower)
@@ -178,21 +182,24 @@ class Service:
             self._soon(self._watchers.notify, ids)
 
         return Committer(
-            lambda pause: open_emitters(
+            backlog,
+            index,
+            open_emitters=lambda pause: open_emitters(
                 settings,
                 producers,
-                registry,
-                telemetry,
+                registry=registry,
+                telemetry=telemetry,
                 pause=pause,
                 trouble=self._trouble,
                 receipts_topic=settings.receipts_topic,
             ),
-            *(backlog, index, acknowledged, Progress(settings.stall_seconds_max)),
-            settings.transaction_records_max,
-            settings.transaction_interval_ms / 1000,
-            committed,
-            self._fail,
-            self._trouble,
+            acknowledged=acknowledged,
+            progress=Progress(settings.stall_seconds_max),
+            records_max=settings.transaction_records_max,
+            interval_s=settings.transaction_interval_ms / 1000,
+            committed=committed,
+            failed=self._fail,
+            trouble=self._trouble,
         )
 
     def _followers(self, telemetry: Telemetry, index: Index) -> tuple[Follower, Filler]:
@@ -211,12 +218,17 @@ class Service:
         metrics.watch(index.size_bytes)
         news = News(
             metrics,
-            lambda: len(self._watchers) > 0,
-            lambda ids: self._soon(self._watchers.notify, ids),
+            wanted=lambda: len(self._watchers) > 0,
+            changed=lambda ids: self._soon(self._watchers.notify, ids),
         )
         self._following = Progress(settings.stall_seconds_max)
-        follower = Follower(followed, index, news, self._following, self._fail)
-        return follower, Filler(followed, follower, index, news, self._fail)
+        follower = Follower(
+            followed, index, news=news, progress=self._following, failed=self._fail
+        )
+        filler = Filler(
+            followed, index, follower=follower, news=news, failed=self._fail
+        )
+        return follower, filler
 
     def _serve_health(
         self,
@@ -244,9 +256,9 @@ class Service:
             health = serve_health(
                 settings,
                 settings.health_port,
-                self._progress,
-                checks,
-                telemetry.scrape,
+                progress=self._progress,
+                checks=checks,
+                scrape=telemetry.scrape,
             )
             self._resources.callback(health.close)
             log.info("health", health=health.url)

@@ -57,7 +57,10 @@ class Smoke:
 
     def _client(self, token: str | None) -> StoreClient:
         return StoreClient(
-            self._settings.url, token, self._settings.wait_seconds, self._trust
+            self._settings.url,
+            token,
+            deadline_s=self._settings.wait_seconds,
+            trust=self._trust,
         )
 
     def _a_stranger_is_sent_away(self, transfer: Transfer) -> None:

@@ -111,13 +111,22 @@ def open_stream(settings: StoreSettings) -> Iterator[Stream]:
 
             checks = {"commits": commits}
             health = serve_health(
-                settings, settings.health_port, progress, checks, telemetry.scrape
+                settings,
+                settings.health_port,
+                progress=progress,
+                checks=checks,
+                scrape=telemetry.scrape,
             )
             stack.enter_context(health)
             log.info("health", health=health.url)
         pause = partial(_pause, progress)
         (emitter,) = open_emitters(
-            settings, [producer], registry, telemetry, pause=pause, trouble=trouble
+            settings,
+            [producer],
+            registry=registry,
+            telemetry=telemetry,
+            pause=pause,
+            trouble=trouble,
         )
         yield Stream(emitter, progress, Tally())
 
@@ -128,7 +137,11 @@ def _pause(progress: Progress, seconds: float) -> None:
 
 
 def paced(
-    generator: Generator, settings: StoreSettings, count: int | None, rate: float | None
+    generator: Generator,
+    settings: StoreSettings,
+    *,
+    count: int | None,
+    rate: float | None,
 ) -> Iterator[Chunk]:
     """Made-up chunks: `count` transfers in all, at most `rate` a second.
 

@@ -112,7 +112,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Chunk:
     """Transfers for one Kafka transaction, by the column, in the order of sending."""
 
@@ -131,11 +131,11 @@ class Chunk:
     def of(cls, transfers: Sequence[Transfer]) -> Chunk:
         """The chunk of these transfers."""
         return cls(
-            [transfer.transfer_id.bytes for transfer in transfers],
-            [transfer.debit_account for transfer in transfers],
-            [transfer.credit_account for transfer in transfers],
-            [transfer.amount for transfer in transfers],
-            [transfer.currency.encode() for transfer in transfers],
-            [transfer.memo for transfer in transfers],
-            [transfer.created_at_ms for transfer in transfers],
+            transfer_ids=[transfer.transfer_id.bytes for transfer in transfers],
+            debit_accounts=[transfer.debit_account for transfer in transfers],
+            credit_accounts=[transfer.credit_account for transfer in transfers],
+            amounts=[transfer.amount for transfer in transfers],
+            currencies=[transfer.currency.encode() for transfer in transfers],
+            memos=[transfer.memo for transfer in transfers],
+            created_at_ms=[transfer.created_at_ms for transfer in transfers],
         )

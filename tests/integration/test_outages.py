@@ -99,7 +99,9 @@ class Load:
 
 def made_up(stopped: Event) -> Iterator[Chunk]:
     """Small chunks at an even pace, until told to stop."""
-    generator = Generator(Population(PAYERS, MERCHANTS, amount_max=100), seed=1)
+    generator = Generator(
+        Population(accounts=PAYERS, merchants=MERCHANTS, amount_max=100), seed=1
+    )
     while not stopped.wait(0.05):
         yield generator.chunk(RECORDS_A_SECOND // 20)
 

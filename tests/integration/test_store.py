@@ -30,7 +30,7 @@ from tests.fix_platform import (
 
 pytestmark = pytest.mark.stack
 
-POPULATION = Population(PAYERS, MERCHANTS, amount_max=100)
+POPULATION = Population(accounts=PAYERS, merchants=MERCHANTS, amount_max=100)
 
 
 def test_lines_from_standard_input_are_sent_and_bad_ones_reported(

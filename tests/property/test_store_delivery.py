@@ -142,8 +142,11 @@ class World:
         self.acknowledged = []
         self.after_removal: Callable[[], None] = lambda: None
         self.committer = Committer(
-            lambda _: [cast(Emitter, self.emitter)],
-            *(self.journal, self.index, self.acknowledgements, Progress(60)),
+            self.journal,
+            self.index,
+            open_emitters=lambda _: [cast(Emitter, self.emitter)],
+            acknowledged=self.acknowledgements,
+            progress=Progress(60),
             records_max=1,
             interval_s=0,
             committed=self.committed,

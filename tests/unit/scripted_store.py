@@ -150,14 +150,23 @@ async def _opened(
         raise AssertionError("nothing fails here") from error
 
     committer = Committer(
-        kafka.open_emitters,
-        *(backlog, index, AcknowledgementLog(None), Progress(60)),
+        backlog,
+        index,
+        open_emitters=kafka.open_emitters,
+        acknowledged=AcknowledgementLog(None),
+        progress=Progress(60),
         records_max=1000,
         interval_s=0,
         committed=committed,
         failed=failed,
     )
-    desk = Desk(intake, index, watchers, lambda: store.behind, queued_after_s)
+    desk = Desk(
+        intake,
+        index,
+        watchers=watchers,
+        behind=lambda: store.behind,
+        queued_after_s=queued_after_s,
+    )
     store = Store(backlog, index, intake, watchers, desk, kafka)
     intake.start()
     committer.start()

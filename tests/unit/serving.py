@@ -85,21 +85,28 @@ class Served:
         self._intake = Intake(backlog)
         self.watchers = Watchers()
         self._committer = Committer(
-            lambda pause: [PlayedEmitter(self.kafka)],
-            *(backlog, self._index, AcknowledgementLog(None), Progress(60)),
-            *(settings.transaction_records_max, 0.002),
-            self._committed,
-            lambda error: None,
+            backlog,
+            self._index,
+            open_emitters=lambda pause: [PlayedEmitter(self.kafka)],
+            acknowledged=AcknowledgementLog(None),
+            progress=Progress(60),
+            records_max=settings.transaction_records_max,
+            interval_s=0.002,
+            committed=self._committed,
+            failed=lambda error: None,
         )
         self.desk = Desk(
-            *(self._intake, self._index, self.watchers, lambda: None),
-            settings.queued_after_ms / 1000,
+            self._intake,
+            self._index,
+            watchers=self.watchers,
+            behind=lambda: None,
+            queued_after_s=settings.queued_after_ms / 1000,
         )
         app = create_app(self.desk, doorman, settings, self._observe)
         ports: queue.Queue[int] = queue.Queue()
         config: Any = server_config(app, settings)
         self.connections: Connections = config.http.limits.connections
-        self._server = Server(config, self.watchers.leave, ports.put)
+        self._server = Server(config, leave=self.watchers.leave, listening=ports.put)
         self._thread = ThreadPoolExecutor(1)
         self._done = self._thread.submit(lambda: uvloop.run(self._serve()))
         self.address = ("127.0.0.1", ports.get(timeout=SECONDS_MAX))

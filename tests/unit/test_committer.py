@@ -89,8 +89,11 @@ def committing(
 ) -> Iterator[Committer]:
     index = Index(folder / "index", Verdicts(), kept=False)
     committer = Committer(
-        lambda pause: cast(Sequence[Emitter], [emitter]),
-        *(backlog, index, AcknowledgementLog(None), Progress(60, clock)),
+        backlog,
+        index,
+        open_emitters=lambda pause: cast(Sequence[Emitter], [emitter]),
+        acknowledged=AcknowledgementLog(None),
+        progress=Progress(60, clock),
         records_max=10,
         interval_s=0,
         committed=lambda number, ids: None,

@@ -77,7 +77,12 @@ def registry() -> Iterator[Registry]:
 def emitter(registry: Registry, producer: TransactionalProducer) -> Emitter:
     telemetry = Telemetry.start("store", "test", 0.0, None)
     return Emitter(
-        producer, "transfers", Places(3), registry, telemetry, lambda _: None
+        producer,
+        "transfers",
+        places=Places(3),
+        registry=registry,
+        telemetry=telemetry,
+        pause=lambda _: None,
     )
 
 
@@ -142,7 +147,11 @@ def test_emitters_share_what_is_remembered_of_accounts_and_its_bound(
     places, telemetry = Places(3), Telemetry.start("store", "test", 0.0, None)
     one, two = (
         Emitter(
-            PlayedProducer(clock, [], 0.0), "transfers", places, registry, telemetry
+            PlayedProducer(clock, [], 0.0),
+            "transfers",
+            places=places,
+            registry=registry,
+            telemetry=telemetry,
         )
         for _ in range(2)
     )

@@ -55,7 +55,7 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture
 def reader(registry: Registry) -> FactReader:
-    return FactReader(registry, "results", VERDICTS)
+    return FactReader(registry, results_topic="results", verdicts=VERDICTS)
 
 
 def message(topic: str, value: bytes | None, key: bytes | None = EMITTER) -> Message:
@@ -125,7 +125,7 @@ def test_a_record_that_cannot_be_read_is_skipped_and_the_others_are_told(
 
 def test_a_record_is_not_skipped_because_the_registry_is_away(unused_port: int) -> None:
     away = Registry(f"http://127.0.0.1:{unused_port}")
-    reader = FactReader(away, "results", VERDICTS)
+    reader = FactReader(away, results_topic="results", verdicts=VERDICTS)
     with pytest.raises(Retriable):
         reader.read([message("results", result(uuid4().bytes, "POSTED"))])
     away.close()
@@ -183,12 +183,16 @@ def following(
     failed: Callable[[OnceError], None],
 ) -> Follower:
     followed = Followed(
-        {"bootstrap.servers": f"127.0.0.1:{port}"},
-        *(registry, "receipts", "results", VERDICTS, Trouble()),
+        kafka={"bootstrap.servers": f"127.0.0.1:{port}"},
+        registry=registry,
+        receipts_topic="receipts",
+        results_topic="results",
+        verdicts=VERDICTS,
+        trouble=Trouble(),
     )
     metrics = FollowMetrics(NoOpMeterProvider().get_meter("test"))
-    news = News(metrics, lambda: False, lambda ids: None)
-    return kind(followed, index, news, Progress(60), failed)
+    news = News(metrics, wanted=lambda: False, changed=lambda ids: None)
+    return kind(followed, index, news=news, progress=Progress(60), failed=failed)
 
 
 @pytest.mark.parametrize(

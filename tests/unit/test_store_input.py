@@ -36,7 +36,12 @@ def read(*lines: object) -> tuple[list[Chunk], list[tuple[int, str]]]:
     with TemporaryFile() as file:
         file.write(b"\n".join(raw))
         file.seek(0)
-        found = chunks(file, 2, 0.0, lambda number, why: rejected.append((number, why)))
+        found = chunks(
+            file,
+            lambda number, why: rejected.append((number, why)),
+            records_max=2,
+            linger_s=0.0,
+        )
         return [chunk for chunk in found if chunk is not None], rejected
 
 
@@ -92,7 +97,9 @@ def pipe() -> Iterator[tuple[int, Iterator[Chunk | None]]]:
     """Where to write, and the chunks that come out: of 1,000 lines, or by time."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream:
-        yield writing, chunks(stream, 1_000, LINGER_S, lambda *_: None)
+        yield writing, chunks(
+            stream, lambda *_: None, records_max=1_000, linger_s=LINGER_S
+        )
     try:
         os.close(writing)
     except OSError:  # the test has

@@ -37,7 +37,7 @@ class Batch:
     """One request's lines on their way."""
 
     def __init__(
-        self, desk: Desk, rates: RateLimit, client: Client, within_s: float
+        self, desk: Desk, rates: RateLimit, client: Client, *, within_s: float
     ) -> None:
         self._desk = desk
         self._rates = rates

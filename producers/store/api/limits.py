@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from producers.store.api.places import Held, Places
 from producers.store.api.problem_response import mistake, respond
@@ -130,7 +131,12 @@ class Guard:
             most, per_second = settings.batch_bytes_max, BATCH_BYTES_PER_SECOND_MIN
         else:
             most, per_second = settings.body_bytes_max, settings.body_bytes_max
-        return measured(receive, most, settings.receive_seconds_max, per_second)
+        return measured(
+            receive,
+            most,
+            seconds=settings.receive_seconds_max,
+            per_second=per_second,
+        )
 
 
 def _refuse_repeated(query: bytes) -> None:
@@ -142,7 +148,9 @@ def _refuse_repeated(query: bytes) -> None:
             raise Problem(Kind.INVALID_REQUEST, detail)
 
 
-def measured(receive: Any, most: int, seconds: float, per_second: int) -> Any:
+def measured(
+    receive: Receive, most: int, *, seconds: float, per_second: int
+) -> Receive:
     """A body of so many bytes: no silence is longer than `seconds`, and neither is what
     it lags behind a rate. Waiting for us does not count.
 

@@ -32,7 +32,7 @@ LINGERS_MAX = 3  # times so long that nothing may come
 CHUNK_OVERHEAD = 8  # bytes of framing for each byte of a body
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Limits:
     """What one connection may take, and all of them together."""
 

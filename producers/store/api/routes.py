@@ -175,7 +175,7 @@ class TransferRoutes:
     ) -> Response:
         """Idempotent: the same id again gives its status and has no second effect."""
         client = await self._client(request, WRITE)
-        return await self._take(request, client, transfer_id, wait, within)
+        return await self._take(request, client, transfer_id, wait=wait, within=within)
 
     async def post(
         self,
@@ -195,7 +195,9 @@ class TransferRoutes:
         else:
             transfer_id = id_of_key(client.name, bare(key))
         try:
-            return await self._take(request, client, transfer_id, wait, within)
+            return await self._take(
+                request, client, transfer_id, wait=wait, within=within
+            )
         except Problem as problem:
             if key is None or problem.kind is not Kind.ID_TAKEN:
                 raise
@@ -211,7 +213,7 @@ class TransferRoutes:
         client = await self._client(request, WRITE)
         _check_media_type(request, "application/x-ndjson")
         request.scope["held"].take(self._batches, client.name)
-        batch = Batch(self._desk, self._rates, client, self._within(within))
+        batch = Batch(self._desk, self._rates, client, within_s=self._within(within))
         return LinesResponse(batch.answers(request.stream()))
 
     async def get(self, request: Request, transfer_id: TransferId) -> Response:
@@ -238,13 +240,14 @@ class TransferRoutes:
         request: Request,
         client: Client,
         transfer_id: UUID,
+        *,
         wait: float,
         within: float | None,
     ) -> Response:
         """Whatever goes wrong, the answer names the id of the transfer to be sent."""
         try:
             transfer = parse_line(await _json(request), transfer_id)
-            return await self._send(request, client, transfer, wait, within)
+            return await self._send(request, client, transfer, wait=wait, within=within)
         except Problem as problem:
             raise problem.about(transfer_id) from None
         except ClientDisconnect:
@@ -257,6 +260,7 @@ class TransferRoutes:
         request: Request,
         client: Client,
         transfer: Transfer,
+        *,
         wait: float,
         within: float | None,
     ) -> Response:

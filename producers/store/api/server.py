@@ -24,9 +24,9 @@ RETRY_SECONDS = 1.0
 def server_config(app: Any, settings: ServeSettings) -> uvicorn.Config:
     """Limits, TLS and silence: what uvicorn would say, our own logs do."""
     limits = Limits(
-        settings.header_bytes_max,
-        settings.receive_seconds_max,
-        Connections(settings.connections_max),
+        header_bytes_max=settings.header_bytes_max,
+        seconds_max=settings.receive_seconds_max,
+        connections=Connections(settings.connections_max),
     )
     make: Any = guarded(limits)
     config = uvicorn.Config(
@@ -56,6 +56,7 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
+        *,
         leave: Callable[[], None],
         listening: Callable[[int], None],
     ) -> None:
