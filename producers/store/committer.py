@@ -51,7 +51,7 @@ class Committer:
         progress: Progress,
         records_max: int,
         interval_s: float,
-        committed: Callable[[int, list[bytes]], None],
+        committed: Callable[[int, list[bytes]], object],
         failed: Callable[[OnceError], None],
         trouble: Trouble | None = None,
     ) -> None:
@@ -117,7 +117,7 @@ class Committer:
                 )
                 if entries:
                     began = time.monotonic()
-                    self._commit(next(turns), entries)
+                    self.commit(next(turns), entries)
                     self._away = None
                     self._progress.beat()
                 elif len(self._backlog) == 0:
@@ -143,7 +143,8 @@ class Committer:
             return True
         return self._stop.is_set() and len(self._backlog) == 0
 
-    def _commit(self, emitter: Emitter, entries: list[Entry]) -> None:
+    def commit(self, emitter: Emitter, entries: Sequence[Entry]) -> None:
+        """One transaction with the backlog's first entries, in the calling thread."""
         receipts = by_client(entry.receipt for entry in entries)
         chunk = Chunk.of([entry.transfer for entry in entries])
         emitter.emit(chunk, receipts)

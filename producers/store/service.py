@@ -1,9 +1,9 @@
-"""The Store as a service: its parts put together, started, watched and drained.
+"""The Store as a process: its parts started, watched and drained.
 
-    request -> desk -> intake -> backlog -> committer -> emitter -> Kafka
-    answer  <- desk <- index  <- follower <- receipts and results <- Kafka
+What accepts and commits is put together by assembly.py; here are HTTP before it, the
+followers of the log behind it, and what every process needs around it.
 
-HTTP lives in the event loop; the intake's disk, the committer and the follower have a
+HTTP lives in the event loop; the intake's disk, the committer and the followers have a
 thread each. Everything else that they share is the backlog and the index.
 """
 
@@ -33,14 +33,14 @@ from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.api.app import create_app
 from producers.store.api.auth import Gate, anyone
 from producers.store.api.server import Server, server_config
+from producers.store.assembly import Parts, assemble
 from producers.store.backlog import Backlog, MemoryBacklog
-from producers.store.committer import Committer
-from producers.store.desk import Desk
+from producers.store.committer import Committer, Pause
+from producers.store.emitter import Emitter
 from producers.store.filler import Filler
 from producers.store.followed import Followed
 from producers.store.follower import Follower, News
 from producers.store.index import Index
-from producers.store.intake import Intake
 from producers.store.journal import Journal
 from producers.store.opening import (
     open_emitters,
@@ -122,18 +122,26 @@ class Service:
         closing(index.close)
         backlog = self._backlog()
         closing(backlog.close)
-        intake = Intake(backlog)
-        committer = self._committer(telemetry, backlog, index, intake)
         follower, filler = self._followers(telemetry, index)
-        desk = Desk(
-            intake,
+        parts = assemble(
+            backlog,
             index,
+            open_emitters=self._emitters(telemetry),
             watchers=self._watchers,
-            behind=lambda: follower.check() or filler.check(),
+            soon=self._soon,
+            failed=self._fail,
+            progress=Progress(settings.stall_seconds_max),
+            records_max=settings.transaction_records_max,
+            interval_s=settings.transaction_interval_ms / 1000,
             queued_after_s=settings.queued_after_ms / 1000,
+            behind=lambda: follower.check() or filler.check(),
+            acknowledged=self._resources.enter_context(
+                AcknowledgementLog(settings.ack_log)
+            ),
+            trouble=self._trouble,
         )
         metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
-        app = create_app(desk, doorman, settings, metrics.request)
+        app = create_app(parts.desk, doorman, settings, metrics.request)
         config = server_config(app, settings)
         # Before anything can fail that has to end it.
         self._server = Server(
@@ -141,13 +149,12 @@ class Service:
         )
         _load(config)
         # Its port may be taken, which need not wait for Kafka.
-        self._serve_health(telemetry, backlog, committer, follower)
-        intake.start()
-        self._resources.push_async_callback(self._drain, intake, committer)
+        self._serve_health(telemetry, parts, follower)
+        parts.start()
+        self._resources.push_async_callback(self._drain, parts)
         for reading in (follower, filler):
             reading.start()
             closing(reading.close)
-        committer.start()
         if settings.tls_cert is not None:
             self._start(self._renew(config), "certificates")
         return self._server
@@ -158,9 +165,8 @@ class Service:
             return MemoryBacklog(settings.queue_transfers_max)
         return Journal(settings.journal, settings.journal_transfers_max)
 
-    def _committer(
-        self, telemetry: Telemetry, backlog: Backlog, index: Index, intake: Intake
-    ) -> Committer:
+    def _emitters(self, telemetry: Telemetry) -> Callable[[Pause], list[Emitter]]:
+        """What opens the emitters, in the committer's thread."""
         settings = self._settings
         producers = [
             TransactionalProducer(
@@ -173,33 +179,14 @@ class Service:
         registry = Registry(settings.registry_url, settings.registry_ca)
         for close in (*(producer.close for producer in producers), registry.close):
             self._resources.callback(close)
-        acknowledged = self._resources.enter_context(
-            AcknowledgementLog(settings.ack_log)
-        )
-
-        def committed(number: int, ids: list[bytes]) -> None:
-            self._soon(intake.committed, number)
-            self._soon(self._watchers.notify, ids)
-
-        return Committer(
-            backlog,
-            index,
-            open_emitters=lambda pause: open_emitters(
-                settings,
-                producers,
-                registry=registry,
-                telemetry=telemetry,
-                pause=pause,
-                trouble=self._trouble,
-                receipts_topic=settings.receipts_topic,
-            ),
-            acknowledged=acknowledged,
-            progress=Progress(settings.stall_seconds_max),
-            records_max=settings.transaction_records_max,
-            interval_s=settings.transaction_interval_ms / 1000,
-            committed=committed,
-            failed=self._fail,
+        return lambda pause: open_emitters(
+            settings,
+            producers,
+            registry=registry,
+            telemetry=telemetry,
+            pause=pause,
             trouble=self._trouble,
+            receipts_topic=settings.receipts_topic,
         )
 
     def _followers(self, telemetry: Telemetry, index: Index) -> tuple[Follower, Filler]:
@@ -231,13 +218,9 @@ class Service:
         return follower, filler
 
     def _serve_health(
-        self,
-        telemetry: Telemetry,
-        backlog: Backlog,
-        committer: Committer,
-        follower: Follower,
+        self, telemetry: Telemetry, parts: Parts, follower: Follower
     ) -> None:
-        settings = self._settings
+        settings, backlog, committer = self._settings, parts.backlog, parts.committer
 
         def accepts() -> str | None:
             if self._watchers.leaving:
@@ -288,13 +271,9 @@ class Service:
                     seen = cert.stat().st_mtime
                     log.info("certificate read again", file=str(cert))
 
-    async def _drain(self, intake: Intake, committer: Committer) -> None:
-        """What was accepted is committed, or stays in the journal."""
-        self._watchers.leave()
-        await intake.close()
-        seconds = self._settings.drain_seconds_max
-        await self._loop.run_in_executor(None, committer.close, seconds)
-        log.info("drained", left=len(intake.backlog))
+    async def _drain(self, parts: Parts) -> None:
+        await parts.drain(self._settings.drain_seconds_max)
+        log.info("drained", left=len(parts.backlog))
 
     def _fail(self, error: OnceError) -> None:
         self._failure = self._failure or error  # what follows it is its consequence

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from once.health import Progress
 from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.assembly import assemble
 from producers.store.backlog import Entry
-from producers.store.committer import Committer
 from producers.store.emitter import Emitter
 from producers.store.facts import Facts
 from producers.store.index import Index
@@ -30,6 +30,7 @@ from producers.store.journal import Journal
 from producers.store.receipts import ClientReceipts, new_emitter
 from producers.store.states import Verdicts
 from producers.store.transfers import Chunk, Transfer
+from producers.store.watchers import Watchers
 
 VERDICTS = Verdicts()
 ROOM = 12
@@ -141,17 +142,19 @@ class World:
         self.emitter = _Emitter(self.log)
         self.acknowledged = []
         self.after_removal: Callable[[], None] = lambda: None
-        self.committer = Committer(
+        self.committer = assemble(
             self.journal,
             self.index,
             open_emitters=lambda _: [cast(Emitter, self.emitter)],
-            acknowledged=self.acknowledgements,
+            watchers=Watchers(),
+            soon=self.committed,
+            failed=lambda _: None,
             progress=Progress(60),
             records_max=1,
             interval_s=0,
-            committed=self.committed,
-            failed=lambda _: None,
-        )
+            queued_after_s=0,
+            acknowledged=self.acknowledgements,
+        ).committer
 
     def end(self) -> None:
         self.journal.close()
@@ -161,7 +164,7 @@ class World:
         acknowledged = {UUID(line).bytes for line in lines}
         assert acknowledged <= set(oracle(self.log)), "only what Kafka has"
 
-    def committed(self, number: int, ids: list[bytes]) -> None:
+    def committed(self, _: object, number: int, ids: list[bytes]) -> None:
         self.after_removal()
         self.acknowledged.append(number)
 
@@ -203,7 +206,7 @@ class World:
         if commit.dies == "when it is removed":
             self.after_removal = die
         try:
-            self.committer._commit(cast(Emitter, self.emitter), entries)
+            self.committer.commit(cast(Emitter, self.emitter), entries)
         except (Died, sqlite3.OperationalError):
             assert commit.dies is not None
             event(f"died {commit.dies}")

@@ -12,9 +12,9 @@ from typing import cast
 from uuid import UUID, uuid4
 
 from once.health import Progress
-from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.assembly import assemble
 from producers.store.backlog import Backlog, MemoryBacklog
-from producers.store.committer import Committer, Pause
+from producers.store.committer import Pause
 from producers.store.desk import Answer, Desk
 from producers.store.emitter import Emitter
 from producers.store.facts import Decided, Facts
@@ -84,7 +84,7 @@ class Kafka:
 
 @dataclass
 class Store:
-    """The parts of one Store, put together as `Service` does."""
+    """The parts of one Store, and what they play with."""
 
     backlog: Backlog
     index: Index
@@ -140,42 +140,32 @@ async def _opened(
 ) -> AsyncIterator[Store]:
     loop = asyncio.get_running_loop()
     index = Index(folder / "index", Verdicts(), kept=False)
-    intake, watchers, kafka = Intake(backlog), Watchers(), Kafka()
-
-    def committed(number: int, ids: list[bytes]) -> None:
-        loop.call_soon_threadsafe(intake.committed, number)
-        loop.call_soon_threadsafe(watchers.notify, ids)
+    kafka = Kafka()
 
     def failed(error: Exception) -> None:
         raise AssertionError("nothing fails here") from error
 
-    committer = Committer(
+    parts = assemble(
         backlog,
         index,
         open_emitters=kafka.open_emitters,
-        acknowledged=AcknowledgementLog(None),
+        watchers=Watchers(),
+        soon=loop.call_soon_threadsafe,
+        failed=failed,
         progress=Progress(60),
         records_max=1000,
         interval_s=0,
-        committed=committed,
-        failed=failed,
-    )
-    desk = Desk(
-        intake,
-        index,
-        watchers=watchers,
-        behind=lambda: store.behind,
         queued_after_s=queued_after_s,
+        behind=lambda: store.behind,
     )
-    store = Store(backlog, index, intake, watchers, desk, kafka)
-    intake.start()
-    committer.start()
+    store = Store(
+        backlog, index, parts.intake, parts.watchers, desk=parts.desk, kafka=kafka
+    )
+    parts.start()
     try:
         yield store
     finally:
-        watchers.leave()
-        await intake.close()
-        await loop.run_in_executor(None, committer.close, 0.0)
+        await parts.drain(0.0)
         backlog.close()
         index.close()
 

@@ -10,7 +10,7 @@ import json
 import queue
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
@@ -25,17 +25,14 @@ import httpx
 import uvloop
 
 from once.health import Progress
-from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.api.app import create_app
 from producers.store.api.auth import Doorman, anyone
 from producers.store.api.connections import Connections
 from producers.store.api.server import Server, server_config
+from producers.store.assembly import assemble
 from producers.store.backlog import MemoryBacklog
-from producers.store.committer import Committer
-from producers.store.desk import Desk
 from producers.store.emitter import Emitter
 from producers.store.index import Index
-from producers.store.intake import Intake
 from producers.store.receipts import new_emitter
 from producers.store.settings import ServeSettings
 from producers.store.states import Verdicts
@@ -82,26 +79,20 @@ class Served:
         self.ended: queue.Queue[tuple[str, str, int]] = queue.Queue()
         self._index = Index(folder / "index", Verdicts(), kept=False)
         backlog = MemoryBacklog(settings.queue_transfers_max)
-        self._intake = Intake(backlog)
         self.watchers = Watchers()
-        self._committer = Committer(
+        self._parts = assemble(
             backlog,
             self._index,
             open_emitters=lambda pause: [PlayedEmitter(self.kafka)],
-            acknowledged=AcknowledgementLog(None),
+            watchers=self.watchers,
+            soon=self._soon,
+            failed=lambda error: None,
             progress=Progress(60),
             records_max=settings.transaction_records_max,
             interval_s=0.002,
-            committed=self._committed,
-            failed=lambda error: None,
-        )
-        self.desk = Desk(
-            self._intake,
-            self._index,
-            watchers=self.watchers,
-            behind=lambda: None,
             queued_after_s=settings.queued_after_ms / 1000,
         )
+        self.desk = self._parts.desk
         app = create_app(self.desk, doorman, settings, self._observe)
         ports: queue.Queue[int] = queue.Queue()
         config: Any = server_config(app, settings)
@@ -141,15 +132,12 @@ class Served:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._intake.start()
-        self._committer.start()
+        self._parts.start()
         await self._server.serve()
-        await self._intake.close()
-        await self._loop.run_in_executor(None, self._committer.close, SECONDS_MAX)
+        await self._parts.drain(SECONDS_MAX)
 
-    def _committed(self, number: int, ids: list[bytes]) -> None:
-        self._loop.call_soon_threadsafe(self._intake.committed, number)
-        self._loop.call_soon_threadsafe(self.watchers.notify, ids)
+    def _soon(self, call: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(call, *arguments)
 
     def _observe(self, method: str, route: str, status: int, seconds: float) -> None:
         self.ended.put((method, route, status))
