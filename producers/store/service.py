@@ -32,7 +32,7 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.api.app import create_app
 from producers.store.api.auth import Gate, anyone
-from producers.store.api.server import Server, server_config
+from producers.store.api.server import Server, StoreConfig
 from producers.store.assembly import Parts, assemble
 from producers.store.backlog import Backlog, MemoryBacklog
 from producers.store.committer import Committer, Pause
@@ -142,7 +142,7 @@ class Service:
         )
         metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
         app = create_app(parts.desk, doorman, settings, metrics.request)
-        config = server_config(app, settings)
+        config = StoreConfig(app, settings)
         # Before anything can fail that has to end it.
         self._server = Server(
             config, leave=self._watchers.leave, listening=self._listening

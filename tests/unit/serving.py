@@ -27,8 +27,7 @@ import uvloop
 from once.health import Progress
 from producers.store.api.app import create_app
 from producers.store.api.auth import Doorman, anyone
-from producers.store.api.connections import Connections
-from producers.store.api.server import Server, server_config
+from producers.store.api.server import Server, StoreConfig
 from producers.store.assembly import assemble
 from producers.store.backlog import MemoryBacklog
 from producers.store.emitter import Emitter
@@ -95,8 +94,8 @@ class Served:
         self.desk = self._parts.desk
         app = create_app(self.desk, doorman, settings, self._observe)
         ports: queue.Queue[int] = queue.Queue()
-        config: Any = server_config(app, settings)
-        self.connections: Connections = config.http.limits.connections
+        config = StoreConfig(app, settings)
+        self.connections = config.limits.connections
         self._server = Server(config, leave=self.watchers.leave, listening=ports.put)
         self._thread = ThreadPoolExecutor(1)
         self._done = self._thread.submit(lambda: uvloop.run(self._serve()))

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from producers.store.api.auth import Doorman
 from producers.store.api.express import Express
@@ -158,7 +159,7 @@ def _methods(app: FastAPI, request: Request) -> str:
 class Assets(StaticFiles):
     """Files for browsers; what pages are made from is none of them."""
 
-    async def get_response(self, path: str, scope: Any) -> Response:
+    async def get_response(self, path: str, scope: Scope) -> Response:
         if not path.endswith((".css", ".js", ".svg", ".png")):
             raise HTTPException(404)
         response = await super().get_response(path, scope)

@@ -11,10 +11,9 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producers.store.api.places import Held, Places
 from producers.store.api.problem_response import mistake, respond
@@ -67,7 +66,7 @@ class Guard:
 
     def __init__(
         self,
-        app: Any,
+        app: ASGIApp,
         settings: ServeSettings,
         observe: Callable[[str, str, int, float], None],
     ) -> None:
@@ -80,14 +79,14 @@ class Guard:
         self._requests = Places("requests", settings.requests_max)
         self._pages = Places("pages", PAGES_MAX)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Whatever happens, it has an answer, and nothing is raised."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
 
-        async def observed(message: Any) -> None:
+        async def observed(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
@@ -107,7 +106,7 @@ class Guard:
             seconds = time.perf_counter() - began
             self._observe(scope["method"], route, status, seconds)
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self.app
         path = scope["path"]
         places = self._requests if path.startswith(API) else self._pages
@@ -125,7 +124,7 @@ class Guard:
             scope = {**scope, "method": "GET"}  # uvicorn leaves its body out
         await app(scope, receive, send)
 
-    def _measured(self, scope: Any, receive: Any) -> Any:
+    def _measured(self, scope: Scope, receive: Receive) -> Receive:
         settings = self._settings
         if scope["path"] == BATCH_PATH:
             most, per_second = settings.batch_bytes_max, BATCH_BYTES_PER_SECOND_MIN
@@ -159,7 +158,7 @@ def measured(
     size, complete, waited = 0, False, 0.0
     clock = asyncio.get_running_loop().time
 
-    async def measuring() -> Any:
+    async def measuring() -> Message:
         nonlocal size, complete, waited
         if complete:
             return await receive()  # waits for the client to leave
