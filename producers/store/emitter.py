@@ -60,7 +60,7 @@ class Emitter:
         self._writer = ColumnWriter(
             schema, frame(registry.id_of(f"{topic}-value", schema))
         )
-        self._producer = producer
+        self.producer = producer
         self._topic = topic
         self._partition_count = places.partition_count
         self._places = places
@@ -73,11 +73,11 @@ class Emitter:
     @property
     def incarnation(self) -> bytes:
         """The emitter of what was acknowledged last."""
-        return self._producer.incarnation
+        return self.producer.incarnation
 
     def start(self) -> None:
         """Return when Kafka can be written to."""
-        if not self._producer.usable:
+        if not self.producer.usable:
             self._recycle()
 
     def emit(self, chunk: Chunk, receipts: Sequence[ClientReceipts] = ()) -> None:
@@ -91,7 +91,7 @@ class Emitter:
         headers = self._headers(chunk, spans)
         records: Records | None = None
         while True:
-            if not self._producer.usable:
+            if not self.producer.usable:
                 self._recycle()
                 records = None  # the new incarnation numbers anew
             if records is None:
@@ -100,7 +100,7 @@ class Emitter:
             began = time.monotonic()
             outcome = names.ABORTED
             try:
-                self._producer.send(self._topic, records, headers, also=also)
+                self.producer.send(self._topic, records, headers, also=also)
                 outcome = names.COMMITTED
                 self._sequences = sequences
                 end_all(list(spans.values()))
@@ -130,18 +130,18 @@ class Emitter:
         self._fences = [at for at in self._fences if now - at < FENCES_SECONDS] + [now]
         if len(self._fences) > FENCES_MAX:
             raise Refused(
-                f"another Store sends as {self._producer.transactional_id}; "
+                f"another Store sends as {self.producer.transactional_id}; "
                 f"give each its own STORE_INSTANCE ({error})"
             ) from error
 
     def _recycle(self) -> None:
         retry(
-            self._producer.recycle,
+            self.producer.recycle,
             lambda seconds, why: self._pause(seconds),
             on=(Retriable, Fenced),
         )
         self._sequences = [0] * self._partition_count
-        if self._producer.recycles:
+        if self.producer.recycles:
             self.metrics.recycle()
 
     def _encode(self, chunk: Chunk) -> tuple[Records, list[int]]:
@@ -165,7 +165,7 @@ class Emitter:
                 "currency": chunk.currencies,
                 "memo": chunk.memos,
                 "created_at_ms": chunk.created_at_ms,
-                "emitter": [self._producer.incarnation] * len(chunk),
+                "emitter": [self.producer.incarnation] * len(chunk),
                 "emitter_sequence": numbers,
             }
         )
@@ -178,7 +178,7 @@ class Emitter:
         """The receipts' records, by topic."""
         if self._receipts is None or not receipts:
             return {}
-        records = self._receipts.encode(self._producer.incarnation, receipts)
+        records = self._receipts.encode(self.producer.incarnation, receipts)
         return {self._receipts.topic: records}
 
     def _sampled(self, chunk: Chunk) -> dict[int, Span]:

@@ -143,7 +143,7 @@ class Filler:
         while left and not self._stop.is_set() and self._index.has_room():
             messages = consumer.consume(MESSAGES_MAX, POLL_SECONDS)
             began = time.monotonic()
-            records, reached = _within(consumer, messages, left)
+            records, reached = within(consumer, messages, left)
             facts = self._reader.read(records)
             ranges = [left[where]._replace(end=end) for where, end in reached.items()]
             if ranges:
@@ -161,7 +161,7 @@ class Filler:
         return count
 
 
-def _within(
+def within(
     consumer: Consumer, messages: Sequence[Any], gaps: Mapping[Where, Range]
 ) -> tuple[list[Any], dict[Where, int]]:
     """The records that lie in the gaps, and up to where each gap is read now."""

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
@@ -26,7 +27,7 @@ from producers.store.facts import Facts, Range
 from producers.store.idfilter import IdFilter, IdHash
 from producers.store.part import ROW_BYTES, Part, Row, files_of
 from producers.store.receipts import Receipt
-from producers.store.sqlite import is_full, spoils
+from producers.store.sqlite import Connect, connect, is_full, spoils
 from producers.store.states import Sent, Verdicts
 
 log = logs.get(__name__)
@@ -51,6 +52,7 @@ class Index:
         hours: float = HOURS,
         bytes_max: int = BYTES_MAX,
         kept: bool = True,
+        connect: Connect = connect,
     ) -> None:
         """Open the folder, or make it. A file in its place is an older index, and goes.
 
@@ -64,11 +66,12 @@ class Index:
         self._part_bytes_max = bytes_max // PARTS
         self._hash = IdHash(self._part_bytes_max // ROW_BYTES)
         self._folder, self._kept = folder, kept
+        self._part = partial(Part, verdicts=verdicts, connect=connect)
         self._mark = folder / "open-since-boot"
         # Set when something is to be read again; who does so clears it before.
         self.incomplete = threading.Event()
         self._changing = threading.RLock()
-        self._parts: tuple[Part, ...] = ()  # oldest first; replaced, never changed
+        self.parts: tuple[Part, ...] = ()  # oldest first; replaced, never changed
         self._number = 0  # the last one that a part was given
         self._lock = self._take()
         try:
@@ -84,7 +87,7 @@ class Index:
         probes = self._hash.probes
         asked = [(transfer_id, probes(transfer_id)) for transfer_id in transfer_ids]
         found: dict[tuple[bytes, bytes], Row] = {}
-        for part in self._parts:
+        for part in self.parts:
             try:
                 rows = part.find(asked)
             except sqlite3.Error as error:
@@ -113,7 +116,7 @@ class Index:
     def ranges(self) -> list[Range]:
         """All that it was made from."""
         ranges: list[Range] = []
-        for part in self._parts:
+        for part in self.parts:
             try:
                 ranges += part.ranges()
             except sqlite3.Error as error:
@@ -129,7 +132,7 @@ class Index:
 
         All of it or nothing. Raises sqlite3.Error or OSError when the disk fails.
         """
-        tries = len(self._parts) + 2  # on a full disk each makes room by one part
+        tries = len(self.parts) + 2  # on a full disk each makes room by one part
         while True:
             part: Part | None = None
             try:
@@ -145,10 +148,10 @@ class Index:
     def _bear(self, part: Part | None, error: sqlite3.Error) -> None:
         """Go on without what is spoilt. Raises the error when it is of another kind."""
         with self._changing:
-            if part is not None and part not in self._parts:
+            if part is not None and part not in self.parts:
                 return  # it went while it was in use
-            if is_full(error) and len(self._parts) > 1:
-                self._drop(self._parts[0], f"the disk is full: {error}")
+            if is_full(error) and len(self.parts) > 1:
+                self._drop(self.parts[0], f"the disk is full: {error}")
             elif part is not None and spoils(error):
                 self._drop(part, f"damaged, to be read again from the log: {error}")
                 self.incomplete.set()
@@ -159,24 +162,22 @@ class Index:
         """The part that this time belongs to, with room in it."""
         began_s = int(at_s // self.part_s) * self.part_s
         with self._changing:
-            mine = [part for part in self._parts if part.began_s == began_s]
+            mine = [part for part in self.parts if part.began_s == began_s]
             if mine and mine[-1].size_bytes() < self._part_bytes_max:
                 return mine[-1]
             self._number += 1
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"part-{began_s}-{self._number}.db"
             ids = IdFilter(self._hash)
-            part = Part(
-                path, self.verdicts, began_s=began_s, number=self._number, ids=ids
-            )
-            self._parts = tuple(sorted((*self._parts, part), key=_AGE))
+            part = self._part(path, began_s=began_s, number=self._number, ids=ids)
+            self.parts = tuple(sorted((*self.parts, part), key=_AGE))
             return part
 
     # -- what it forgets ---------------------------------------------------------------
 
     def size_bytes(self) -> int:
         """How much of the disk it takes."""
-        return sum(part.size_bytes() for part in self._parts)
+        return sum(part.size_bytes() for part in self.parts)
 
     def has_room(self) -> bool:
         """Whether an older part would stay: else it would be the next to go."""
@@ -189,17 +190,15 @@ class Index:
     def forget(self) -> None:
         """Remove what is too old, and the oldest parts while there is too much."""
         with self._changing:
-            for part in self._parts[:-1]:
+            for part in self.parts[:-1]:
                 if part.began_s + self.part_s <= self.kept_since_s():
                     self._drop(part)
-            while (
-                len(self._parts) > 1 and (size := self.size_bytes()) > self._bytes_max
-            ):
+            while len(self.parts) > 1 and (size := self.size_bytes()) > self._bytes_max:
                 most = f"{size} bytes are more than STORE_INDEX_BYTES_MAX"
-                self._drop(self._parts[0], most)
+                self._drop(self.parts[0], most)
 
     def _drop(self, part: Part, why: str | None = None) -> None:
-        self._parts = tuple(each for each in self._parts if each is not part)
+        self.parts = tuple(each for each in self.parts if each is not part)
         if why is not None:
             log.warning("a part of the index is removed", file=part.path.name, why=why)
         part.remove()
@@ -243,20 +242,18 @@ class Index:
             try:
                 if lost:
                     raise sqlite3.DatabaseError("the machine went down with it open")
-                part = Part(
-                    path, self.verdicts, began_s=began_s, number=number, ids=None
-                )
-                self._parts = (*self._parts, part)
+                part = self._part(path, began_s=began_s, number=number, ids=None)
+                self.parts = (*self.parts, part)
                 part.ranges()
             except sqlite3.Error as error:
                 spoilt[path.name] = str(error)
-                for opened in (each for each in self._parts if each.path == path):
+                for opened in (each for each in self.parts if each.path == path):
                     opened.close()
-                self._parts = tuple(each for each in self._parts if each.path != path)
+                self.parts = tuple(each for each in self.parts if each.path != path)
                 for each in files_of(path):
                     each.unlink(missing_ok=True)
             self._number = max(self._number, number)
-        self._parts = tuple(sorted(self._parts, key=_AGE))
+        self.parts = tuple(sorted(self.parts, key=_AGE))
         if spoilt:
             log.warning(
                 "parts of the index are damaged, and are made again", why=spoilt
@@ -278,7 +275,7 @@ class Index:
         if self._lock.closed:
             return
         with self._changing, self._lock:
-            parts, self._parts = self._parts, ()
+            parts, self.parts = self.parts, ()
             for part in parts:
                 part.close()
                 if self._kept:

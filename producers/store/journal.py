@@ -14,13 +14,13 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 from uuid import UUID
 
 from once.errors import Defect, Refused
 from producers.store.backlog import Entry, Full
 from producers.store.receipts import Receipt
-from producers.store.sqlite import connect, damages
+from producers.store.sqlite import Connect, Synchronous, connect, damages
 from producers.store.transfers import Transfer
 
 _SCHEMA = """
@@ -71,13 +71,16 @@ class Journal:
 
     durable = True
 
-    def __init__(self, path: Path, entries_max: int) -> None:
-        """Open or make the file.
+    def __init__(
+        self, path: Path, entries_max: int, *, connect: Connect = connect
+    ) -> None:
+        """Open or make the file; `connect` does, to append, to remove and to look up.
 
         Raises Refused when another process has it open or the file is damaged: what it
         promised is never forgotten silently. Raises Defect when it cannot be opened.
         """
         self._lock = _locked(path)
+        self._open_file = connect
         self._connections: list[sqlite3.Connection] = []
         try:
             self._open(path, entries_max)
@@ -114,12 +117,10 @@ class Journal:
         self._count = self._waiting = 0  # all; those that were not taken
         self._count_again()
 
-    def _connect(
-        self, path: Path, synchronous: Literal["NORMAL", "FULL"]
-    ) -> sqlite3.Connection:
-        made = connect(path, synchronous)
-        self._connections.append(made)
-        return made
+    def _connect(self, path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+        connection = self._open_file(path, synchronous)
+        self._connections.append(connection)
+        return connection
 
     def append(self, entries: Sequence[Entry]) -> int:
         if len(entries) > self.room():

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from producers.store.facts import Decided, Facts, Place, Range
 from producers.store.idfilter import IdFilter, Probes
 from producers.store.receipts import ClientReceipts
-from producers.store.sqlite import connect
+from producers.store.sqlite import Connect, connect
 from producers.store.states import Verdicts
 
 VERSION = 13  # of the schema; a file of another one is made again
@@ -99,11 +99,12 @@ class Part:
         began_s: int,
         number: int,
         ids: IdFilter | None,
+        connect: Connect = connect,
     ) -> None:
         """Open a file, or make it. `ids`: empty, for a new one; None: always ask.
 
         `began_s`: the Unix time of the first hour that it is about; `number` tells it
-        from others of the same time.
+        from others of the same time. `connect` opens it to write, then to read.
         """
         self.path = path
         self.began_s, self.number = began_s, number

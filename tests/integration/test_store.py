@@ -88,11 +88,11 @@ def test_the_same_chunk_sent_again_after_doubt_has_one_effect(
     with a_store(platform) as store:
         emitter = store.emitter
         emitter.emit(chunk)
-        first = emitter._producer.incarnation
-        emitter._producer.close()  # as after an indeterminate commit
+        first = emitter.producer.incarnation
+        emitter.producer.close()  # as after an indeterminate commit
         emitter.emit(chunk)
-        assert emitter._producer.incarnation != first
-        assert emitter._producer.recycles == 1
+        assert emitter.producer.incarnation != first
+        assert emitter.producer.recycles == 1
     with platform.bank():
         platform.wait_applied(4)
     report = platform.audit()

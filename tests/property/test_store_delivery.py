@@ -31,6 +31,7 @@ from producers.store.receipts import ClientReceipts, new_emitter
 from producers.store.states import Verdicts
 from producers.store.transfers import Chunk, Transfer
 from producers.store.watchers import Watchers
+from tests.unit.handles import Handles, break_off
 
 VERDICTS = Verdicts()
 ROOM = 12
@@ -112,15 +113,6 @@ histories = st.lists(rounds, min_size=3, max_size=15).map(
 # -- the world -------------------------------------------------------------------------
 
 
-def interrupted(connection: sqlite3.Connection, at: int | None) -> None:
-    """Let the connection's next work fail at that instruction, if it gets there."""
-    if at is None:
-        connection.set_progress_handler(None, 1)
-        return
-    left = iter([False] * at + [True])
-    connection.set_progress_handler(lambda: next(left, False), 1)
-
-
 @dataclass
 class World:
     """A Store that dies and comes back, and what is outside of it."""
@@ -134,10 +126,13 @@ class World:
         self.start()
 
     def start(self) -> None:
-        self.journal = Journal(self.folder / "journal.db", ROOM)
+        files, parts = Handles(), Handles()
+        self.journal = Journal(self.folder / "journal.db", ROOM, connect=files)
         # Of the process's death only: for that nothing need be synced.
-        self.index = Index(self.folder / "index", VERDICTS, kept=False)
+        self.index = Index(self.folder / "index", VERDICTS, kept=False, connect=parts)
         self.index.write(Facts())  # there is a part to break off in
+        self.to_journal, self.from_journal, _ = files.journal()
+        self.to_index = parts.parts()[-1].writer
         self.acknowledgements = _Acknowledgements(self.folder / "acknowledged")
         self.emitter = _Emitter(self.log)
         self.acknowledged = []
@@ -178,7 +173,7 @@ class World:
                 new.setdefault(entry.receipt.transfer_id, entry)
         if not new or self.journal.room() < len(new):
             return
-        interrupted(self.journal._writer, send.broken_off_at)
+        break_off(self.to_journal, send.broken_off_at)
         try:
             self.journal.append(list(new.values()))
         except sqlite3.OperationalError:
@@ -190,7 +185,7 @@ class World:
             self.accepted += map(payment_of, found)
         else:
             self.accepted += map(payment_of, new.values())
-        interrupted(self.journal._writer, None)
+        break_off(self.to_journal, None)
 
     def commit(self, commit: Commit) -> None:
         entries = self.journal.take(commit.most, 0, 0)
@@ -200,9 +195,9 @@ class World:
         self.emitter.meanwhile = lambda: live(self, commit.meanwhile)
         self.acknowledgements.dies = commit.dies == "before it is removed"
         if commit.dies == "while the index is written":
-            interrupted(self.index._parts[-1]._writer, commit.at)
+            break_off(self.to_index, commit.at)
         if commit.dies == "while it is removed":
-            interrupted(self.journal._remover, commit.at)
+            break_off(self.from_journal, commit.at)
         if commit.dies == "when it is removed":
             self.after_removal = die
         try:
@@ -211,8 +206,8 @@ class World:
             assert commit.dies is not None
             event(f"died {commit.dies}")
             self.restart(Restart(index_is_lost=False))
-        interrupted(self.index._parts[-1]._writer, None)
-        interrupted(self.journal._remover, None)
+        break_off(self.to_index, None)
+        break_off(self.from_journal, None)
 
     def restart(self, restart: Restart) -> None:
         self.end()

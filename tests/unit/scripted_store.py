@@ -23,6 +23,7 @@ from producers.store.intake import Intake
 from producers.store.journal import Journal
 from producers.store.problems import Kind, Problem
 from producers.store.receipts import ClientReceipts, new_emitter
+from producers.store.sqlite import Connect, connect
 from producers.store.states import State, Status, Verdicts
 from producers.store.transfers import Chunk, Transfer
 from producers.store.watchers import Watchers
@@ -130,8 +131,10 @@ def memory(entries_max: int = 100) -> MemoryBacklog:
     return MemoryBacklog(entries_max)
 
 
-def journal(folder: Path, entries_max: int = 100) -> Journal:
-    return Journal(folder / "journal.db", entries_max)
+def journal(
+    folder: Path, entries_max: int = 100, connect: Connect = connect
+) -> Journal:
+    return Journal(folder / "journal.db", entries_max, connect=connect)
 
 
 @asynccontextmanager

@@ -119,7 +119,7 @@ class Served:
 
     def asked(self) -> int:
         """How many requests are there as a whole and have no answer yet."""
-        return sum(each._answering for each in self.protocols())
+        return sum(each.answering for each in self.protocols())
 
     def http(self) -> httpx.Client:
         """A client of it that keeps connections alive."""
@@ -181,7 +181,7 @@ class Connection:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = connected
         self._stream: BufferedReader = connected.makefile("rb")
-        self._headers = Message()
+        self.headers = Message()
 
     def __enter__(self) -> Connection:
         return self
@@ -202,7 +202,7 @@ class Connection:
         line = self._stream.readline()
         if not line:
             return None
-        self._headers = parse_headers(self._stream)
+        self.headers = parse_headers(self._stream)
         return int(line.split()[1])
 
     def piece(self) -> bytes:
@@ -219,7 +219,7 @@ class Connection:
         status = self.head()
         if status is None:
             return None
-        headers = self._headers
+        headers = self.headers
         if bare or status == HTTPStatus.NO_CONTENT:
             return Answer(status, headers, b"")
         if headers.get("transfer-encoding") == "chunked":

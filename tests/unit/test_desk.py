@@ -13,10 +13,10 @@ import pytest
 
 from producers.store.backlog import Backlog, Entry
 from producers.store.intake import Ticket
-from producers.store.journal import Journal
 from producers.store.problems import Kind, Problem
 from producers.store.receipts import digest_of
 from producers.store.states import State, Status
+from tests.unit.handles import Handles, let_grow
 from tests.unit.scripted_store import (
     LONG,
     SECONDS_MAX,
@@ -321,17 +321,13 @@ def busy(folder: Path) -> Callable[[], None]:
     return other.close
 
 
-def fill(backlog: Journal) -> None:
-    """Let the disk be full for what is more than some forty transfers."""
-    (pages,) = backlog._writer.execute("PRAGMA page_count").fetchone()
-    backlog._writer.execute(f"PRAGMA max_page_count = {pages}")
-
-
-def test_a_repeat_is_not_promised_what_the_journal_then_refuses(tmp_path: Path) -> None:
-    backlog = journal(tmp_path)
+def test_a_repeat_is_not_promised_what_the_journal_then_refuses(
+    tmp_path: Path, handles: Handles
+) -> None:
+    backlog = journal(tmp_path, connect=handles)
 
     async def claim(store: Store) -> None:
-        fill(backlog)
+        let_grow(handles.journal().writer, 0)  # for some forty transfers
         ready = busy(tmp_path)
         mine = [transfer() for _ in range(80)]
         first = asyncio.create_task(store.desk.send_all("ada", mine, LONG))
@@ -349,17 +345,17 @@ def test_a_repeat_is_not_promised_what_the_journal_then_refuses(tmp_path: Path) 
 
 
 def test_what_the_journal_refused_is_taken_when_the_disk_is_well(
-    tmp_path: Path,
+    tmp_path: Path, handles: Handles
 ) -> None:
-    backlog = journal(tmp_path)
+    backlog = journal(tmp_path, connect=handles)
 
     async def claim(store: Store) -> None:
-        fill(backlog)
+        let_grow(handles.journal().writer, 0)  # for some forty transfers
         mine = [transfer() for _ in range(80)]
         refused = await store.desk.send_all("ada", mine, LONG)
         assert {kind(answer) for answer in refused} == {Kind.JOURNAL_FAILED}
         assert len(backlog) == 0 and backlog.room() == 100
-        backlog._writer.execute("PRAGMA max_page_count = 100000")
+        let_grow(handles.journal().writer, 100_000)
         answers = await store.desk.send_all("ada", mine, LONG)
         assert {state(answer) for answer in answers} <= {State.QUEUED, State.COMMITTED}
         await until(lambda: len(store.kafka.log) == 80)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
@@ -18,18 +17,6 @@ from tests.unit.serving import FIELDS, PAYMENT, Served, serving
 TRANSFERS = "/v1/transfers"
 MADE_OF_KEY = str(id_of_key("", "order-4711"))
 NDJSON = {"Content-Type": "application/x-ndjson"}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("store")) as served:
-        yield served
-
-
-@pytest.fixture
-def http(store: Served) -> Iterator[httpx.Client]:
-    with store.http() as client:
-        yield client
 
 
 def post(http: httpx.Client, key: str = "", **changes: object) -> httpx.Response:

@@ -20,8 +20,10 @@ import pytest
 from once.errors import Defect, Refused, exit_status
 from producers.store.journal import Journal
 from producers.store.receipts import Receipt
+from producers.store.sqlite import Connect, Synchronous, connect
 from producers.store.transfers import INT64_MAX
 from tests.unit.entries import SECONDS_MAX, entries, entry, ids
+from tests.unit.handles import Handles, break_off, let_grow
 
 OpenJournal = Callable[..., Journal]
 
@@ -31,8 +33,9 @@ def journal(tmp_path: Path) -> Iterator[OpenJournal]:
     """Opens the journal of this test, as often as asked; closes what is left open."""
     opened: list[Journal] = []
 
-    def open_(entries_max: int = 1000) -> Journal:
-        opened.append(Journal(tmp_path / "store" / "journal.db", entries_max))
+    def open_(entries_max: int = 1000, connect: Connect = connect) -> Journal:
+        path = tmp_path / "store" / "journal.db"
+        opened.append(Journal(path, entries_max, connect=connect))
         return opened[-1]
 
     yield open_
@@ -167,17 +170,18 @@ def test_what_was_appended_survives_a_kill(
     assert journal().take(10, 0, 0) == sent
 
 
-def test_a_full_disk_leaves_nothing_half_appended(journal: OpenJournal) -> None:
-    backlog, kept, refused = journal(), entries(3), entries(400)
+def test_a_full_disk_leaves_nothing_half_appended(
+    journal: OpenJournal, handles: Handles
+) -> None:
+    backlog, kept, refused = journal(connect=handles), entries(3), entries(400)
     last = backlog.append(kept)
-    (pages,) = backlog._writer.execute("PRAGMA page_count").fetchone()
-    backlog._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+    let_grow(handles.journal().writer, 2)
     with pytest.raises(sqlite3.OperationalError, match="disk is full"):
         backlog.append(refused)
     assert len(backlog) == 3
     assert backlog.find(ids(refused)) == []
     assert backlog.take(1000, 0, 0) == kept
-    backlog._writer.execute("PRAGMA max_page_count = 100000")
+    let_grow(handles.journal().writer, 100_000)
     assert backlog.append(refused) == last + 400, "no number is lost"
     assert backlog.take(1000, 0, 0) == refused
     backlog.close()
@@ -186,11 +190,10 @@ def test_a_full_disk_leaves_nothing_half_appended(journal: OpenJournal) -> None:
 
 def test_what_cannot_be_removed_stops_nothing_behind_it(journal: OpenJournal) -> None:
     """To delete needs room on the disk, too."""
-    backlog, sent, behind = journal(), entries(3), entries(2)
+    fails = Failing("DELETE")
+    backlog, sent, behind = journal(connect=fails), entries(3), entries(2)
     backlog.append(sent)
     assert backlog.take(10, 0, 0) == sent
-    fails = Failing(backlog._remover, "DELETE")
-    backlog._remover = fails  # type: ignore[assignment]
     last = backlog.remove(3)
     assert len(backlog) == 0 and backlog.find(ids(sent)) == []
     backlog.append(behind)
@@ -204,31 +207,22 @@ def test_what_cannot_be_removed_stops_nothing_behind_it(journal: OpenJournal) ->
 def test_what_could_not_be_removed_is_sent_again_by_the_next(
     journal: OpenJournal,
 ) -> None:
-    backlog, sent = journal(), entries(3)
+    backlog, sent = journal(connect=Failing("DELETE")), entries(3)
     backlog.append(sent)
     backlog.take(10, 0, 0)
-    backlog._remover = Failing(backlog._remover, "DELETE")  # type: ignore[assignment]
     backlog.remove(3)
     backlog.close()
     assert journal().take(10, 0, 0) == sent, "legal: the ledger knows their ids"
 
 
-class Failing:
-    """A connection on which statements with a word fail, as on a full disk."""
+class Played:
+    """A connection with something between it and its user."""
 
-    def __init__(self, real: sqlite3.Connection, word: str) -> None:
+    def __init__(self, real: sqlite3.Connection) -> None:
         self._real = real
-        self.word = word
 
-    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if self.word in statement:
-            error = sqlite3.OperationalError("database or disk is full")
-            error.sqlite_errorcode = sqlite3.SQLITE_FULL
-            raise error
-        return self._real.execute(statement, *values)
-
-    def close(self) -> None:
-        self._real.close()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
     def __enter__(self) -> None:
         self._real.__enter__()
@@ -237,14 +231,33 @@ class Failing:
         self._real.__exit__(*error)
 
 
+class Failing:
+    """Opens files on which statements with a word fail, as on a full disk."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def __call__(self, path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+        disk = self
+
+        class Connection(Played):
+            def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+                if disk.word in statement:
+                    error = sqlite3.OperationalError("database or disk is full")
+                    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                    raise error
+                return self._real.execute(statement, *values)
+
+        return cast(sqlite3.Connection, Connection(connect(path, synchronous)))
+
+
 def test_an_append_that_is_broken_off_anywhere_is_all_or_nothing(
-    journal: OpenJournal,
+    journal: OpenJournal, handles: Handles
 ) -> None:
     """SQLite is interrupted at ever later instructions until it gets through."""
-    backlog, sent, broken_off = journal(), entries(8), 0
+    backlog, sent, broken_off = journal(connect=handles), entries(8), 0
     while True:
-        left = iter([False] * 3 * broken_off + [True])
-        backlog._writer.set_progress_handler(lambda: next(left, False), 1)
+        break_off(handles.journal().writer, 3 * broken_off)
         try:
             backlog.append(sent)
             break
@@ -267,33 +280,32 @@ def test_a_receipt_of_the_journal_is_the_receipt_that_was_put_in(
 
 
 class Descheduled:
-    """The journal's condition, with a gate before it for the thread that appends."""
+    """Opens files with a gate behind each COMMIT, for one thread."""
 
-    def __init__(self, real: threading.Condition) -> None:
-        self._real = real
+    def __init__(self) -> None:
         self.thread: int | None = None  # that must wait
         self.arrived, self.gate = threading.Event(), threading.Event()
 
-    def __enter__(self) -> bool:
-        if threading.get_ident() == self.thread:
-            self.arrived.set()
-            assert self.gate.wait(SECONDS_MAX)
-        return self._real.__enter__()
+    def __call__(self, path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+        slow = self
 
-    def __exit__(self, *raised: Any) -> None:
-        self._real.__exit__(*raised)
+        class Connection(Played):
+            def __exit__(self, *error: Any) -> None:
+                super().__exit__(*error)
+                if threading.get_ident() == slow.thread:
+                    slow.arrived.set()
+                    assert slow.gate.wait(SECONDS_MAX)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+        return cast(sqlite3.Connection, Connection(connect(path, synchronous)))
 
 
 def test_an_append_that_loses_its_turn_after_its_commit_is_sent_all_the_same(
     journal: OpenJournal,
 ) -> None:
-    backlog, first, second, third = journal(), entries(1), entries(1), entries(3)
+    slow = Descheduled()
+    backlog = journal(connect=slow)
+    first, second, third = entries(1), entries(1), entries(3)
     backlog.append(first)
-    slow = Descheduled(backlog._changed)
-    backlog._changed = cast(threading.Condition, slow)
 
     def append() -> None:
         slow.thread = threading.get_ident()
@@ -315,11 +327,11 @@ def test_an_append_that_loses_its_turn_after_its_commit_is_sent_all_the_same(
 
 
 def test_a_journal_that_lost_what_it_counted_says_so_and_does_not_go_on(
-    journal: OpenJournal,
+    journal: OpenJournal, handles: Handles
 ) -> None:
-    backlog = journal()
+    backlog = journal(connect=handles)
     backlog.append(entries(1))
-    backlog._writer.execute("DELETE FROM entries")
+    handles.journal().writer.execute("DELETE FROM entries")
     with pytest.raises(sqlite3.DatabaseError, match="lacks entries"):
         backlog.take(10, 0, 0)
 

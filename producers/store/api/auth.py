@@ -147,29 +147,31 @@ class Keys:
     async def _read(self) -> None:
         self._tried_at = time.monotonic()
         async with asyncio.timeout(REQUEST_SECONDS):
-            self._keys = _usable(await self._text())
+            self._keys = _usable(await read_jwks(self._source, self._authority))
         self.version += 1
         self._read_at = time.monotonic()
 
-    async def _text(self) -> str:
-        if not self._source.startswith("https://"):
-            return await asyncio.to_thread(Path(self._source).read_text)
-        trusted = ssl.create_default_context(cafile=self._authority)
-        async with (
-            httpx.AsyncClient(
-                timeout=REQUEST_SECONDS,
-                verify=trusted,
-                trust_env=not loopback.is_loopback(self._source),
-            ) as http,
-            http.stream("GET", self._source) as answer,
-        ):
-            answer.raise_for_status()
-            found = bytearray()
-            async for piece in answer.aiter_bytes():
-                found += piece
-                if len(found) > ANSWER_BYTES_MAX:
-                    raise ValueError(f"more than {ANSWER_BYTES_MAX} bytes")
-        return found.decode()
+
+async def read_jwks(source: str, authority: Path | None) -> str:
+    """The text of a JWKS: of a file, or at a URL whose certificate is good."""
+    if not source.startswith("https://"):
+        return await asyncio.to_thread(Path(source).read_text)
+    trusted = ssl.create_default_context(cafile=authority)
+    async with (
+        httpx.AsyncClient(
+            timeout=REQUEST_SECONDS,
+            verify=trusted,
+            trust_env=not loopback.is_loopback(source),
+        ) as http,
+        http.stream("GET", source) as answer,
+    ):
+        answer.raise_for_status()
+        text = bytearray()
+        async for piece in answer.aiter_bytes():
+            text += piece
+            if len(text) > ANSWER_BYTES_MAX:
+                raise ValueError(f"more than {ANSWER_BYTES_MAX} bytes")
+    return text.decode()
 
 
 def _usable(text: str) -> dict[str | None, jwt.PyJWK]:

@@ -35,7 +35,7 @@ class Express:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        transfer_id = _plain(scope)
+        transfer_id = plain_put(scope)
         if transfer_id is None:
             await self._app(scope, receive, send)
             return
@@ -50,7 +50,7 @@ class Express:
         await response(scope, receive, send)
 
 
-def _plain(scope: Scope) -> UUID | None:
+def plain_put(scope: Scope) -> UUID | None:
     """The id of a plain PUT, or None: then it is not one."""
     if scope.get("method") != "PUT" or scope["query_string"]:
         return None
