@@ -9,14 +9,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from uuid import UUID
 
 import numpy as np
 
 from once.errors import Defect, OnceError
 from producers.store.api.models import TransferStatus
 from producers.store.client import StoreClient, StoreRefused
-from producers.store.ids import uuid7s
+from producers.store.ids import uuid7
 from producers.store.settings import SmokeSettings
 from producers.store.states import State
 from producers.store.transfers import Transfer, now_ms
@@ -95,9 +94,8 @@ class Smoke:
         raise SmokeFailed("one id was taken for two different transfers")
 
     def _transfer(self) -> Transfer:
-        (new,) = uuid7s(1, now_ms(), np.random.default_rng())
         return Transfer(
-            transfer_id=UUID(bytes=new),
+            transfer_id=uuid7(now_ms(), np.random.default_rng()),
             debit_account=self._settings.debit_account,
             credit_account=self._settings.credit_account,
             amount=self._settings.amount,
@@ -113,6 +111,6 @@ def _trust(ca: Path) -> ssl.SSLContext:
         raise Defect(f"SMOKE_CA, {ca}, cannot be read: {error}") from None
 
 
-def _expect(found: object, wanted: object, what: str) -> None:
-    if found != wanted:
-        raise SmokeFailed(f"{what} is {found}, not {wanted}")
+def _expect(actual: object, wanted: object, what: str) -> None:
+    if actual != wanted:
+        raise SmokeFailed(f"{what} is {actual}, not {wanted}")
