@@ -91,8 +91,8 @@ class MemoryBacklog:
             for entry in entries:
                 self._last += 1
                 self._entries[self._last] = entry
-                mine = self._by_id.setdefault(entry.receipt.transfer_id, [])
-                mine.append(self._last)
+                numbers = self._by_id.setdefault(entry.receipt.transfer_id, [])
+                numbers.append(self._last)
             self._changed.notify_all()
             return self._last
 
@@ -150,7 +150,7 @@ class MemoryBacklog:
 
     def _forget(self, number: int) -> None:
         entry = self._entries.pop(number)
-        mine = self._by_id[entry.receipt.transfer_id]
-        mine.remove(number)
-        if not mine:
+        numbers = self._by_id[entry.receipt.transfer_id]
+        numbers.remove(number)
+        if not numbers:
             del self._by_id[entry.receipt.transfer_id]

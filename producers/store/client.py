@@ -192,9 +192,9 @@ class StoreClient:
             headers=_NDJSON,
         )
         for line in answer.text.splitlines():
-            found: dict[str, Any] = json.loads(line)
-            if "line" in found:  # else the Store stopped reading here
-                yield BatchAnswer.model_validate(found)
+            fields: dict[str, Any] = json.loads(line)
+            if "line" in fields:  # else the Store stopped reading here
+                yield BatchAnswer.model_validate(fields)
 
     def _attempts(self) -> _Attempts:
         url = str(self._http.base_url)
@@ -268,20 +268,20 @@ def retry_after_s(headers: Mapping[str, str]) -> float:
 
     A date is compared with the answer's own, so that our clock may be wrong.
     """
-    said = headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdigit():
-        return float(said)
-    then = _date(said)
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    then = _date(text)
     now = _date(headers.get("Date", "")) or datetime.now(UTC)
     return max(0.0, (then - now).total_seconds()) if then else 0.0
 
 
-def _date(said: str) -> datetime | None:
+def _date(text: str) -> datetime | None:
     try:
-        found = parsedate_to_datetime(said)
+        date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _refused(answer: httpx.Response) -> StoreRefused:

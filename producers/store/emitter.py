@@ -76,12 +76,12 @@ class Emitter:
         return self.producer.incarnation
 
     def start(self) -> None:
-        """Return when Kafka can be written to."""
+        """Wait until Kafka can be written to."""
         if not self.producer.usable:
             self._recycle()
 
     def emit(self, chunk: Chunk, receipts: Sequence[ClientReceipts] = ()) -> None:
-        """Return when the whole chunk is acknowledged, its receipts with it.
+        """Send the whole chunk, its receipts with it, until it is acknowledged.
 
         Raises Refused when another Store uses our transactional id, Defect for a
         mistake of the deployment. Every other trouble is waited out.
@@ -203,7 +203,7 @@ class Emitter:
         for row, account in enumerate(chunk.debit_accounts):
             partition = self._places.of(account)[1]
             if row in spans:
-                mine = headers.setdefault(partition, {})
-                mine[counts[partition]] = inject(spans[row])
+                indexed = headers.setdefault(partition, {})
+                indexed[counts[partition]] = inject(spans[row])
             counts[partition] += 1
         return headers

@@ -109,10 +109,10 @@ class Filler:
 
     def _fill_from(self, consumer: Consumer) -> int:
         """Read what is missing, a part of the index at a time; how many records."""
-        there = self._followed.places(self._followed.topics())
+        places = self._followed.places(self._followed.topics())
         # All before that is in the index by now, or lost, or was never read.
         reached = self._follower.reached()
-        until = {where: reached.get(place, 0) for where, place in there.items()}
+        until = {where: reached.get(place, 0) for where, place in places.items()}
         began_s = int(time.time() // self._index.part_s) * self._index.part_s
         records = 0
         while began_s + self._index.part_s > self._index.kept_since_s():
@@ -120,7 +120,7 @@ class Filler:
             held = self._index.ranges()
             gaps = [
                 (where, gap)
-                for where, place in there.items()
+                for where, place in places.items()
                 for gap in missing(Range(place, since[where], until[where]), held)
             ]
             while gaps and not self._stop.is_set():
@@ -197,9 +197,9 @@ def _offsets_at(
 ) -> dict[Where, int]:
     """The first offsets of that Unix time, but not after `until`."""
     asked = [TopicPartition(*where, since_s * 1000) for where in until]
-    found = consumer.offsets_for_times(asked, REQUEST_SECONDS)
+    starts = consumer.offsets_for_times(asked, REQUEST_SECONDS)
     offsets: dict[Where, int] = {}
-    for each in found:
+    for each in starts:
         where = (each.topic, each.partition)
         if each.error is not None:
             raise KafkaException(each.error)

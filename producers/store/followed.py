@@ -64,12 +64,12 @@ class Followed:
         A topic may be on its way, or its rights: at start and for those who only look
         that is no reason to end.
         """
-        found: dict[Where, Place] = {}
+        places: dict[Where, Place] = {}
         for name in (self.receipts_topic, self.results_topic):
             try:
                 topic = topics.describe(name)
             except Defect as error:
                 raise Retriable(str(error)) from error
             for partition in range(topic.partition_count):
-                found[name, partition] = Place(topic.id, partition)
-        return found
+                places[name, partition] = Place(topic.id, partition)
+        return places

@@ -152,17 +152,17 @@ class Follower:
             self._take(consumer.consume(MESSAGES_MAX, POLL_SECONDS))
             self._progress.beat()
 
-    def _assign(self, consumer: Consumer, there: Mapping[Where, Place]) -> None:
+    def _assign(self, consumer: Consumer, places: Mapping[Where, Place]) -> None:
         """Read every partition that there is; new ones may have come."""
         for where, place in self._assigned.items():
-            if there.get(where) != place:
+            if places.get(where) != place:
                 raise Retriable(f"topic {where[0]} was made anew")
         if not self.begun.is_set():
-            self._next = {p: _end(consumer, where) for where, p in there.items()}
+            self._next = {p: _end(consumer, where) for where, p in places.items()}
             self.begun.set()
         new = {
             where: place
-            for where, place in there.items()
+            for where, place in places.items()
             if where not in self._assigned
         }
         if new:
@@ -170,11 +170,11 @@ class Follower:
             young = [where for where, place in new.items() if place not in self._next]
             if young:
                 log.warning("new partitions are read from their beginning", at=young)
-            places = [
+            starts = [
                 TopicPartition(*where, self._next.setdefault(place, 0))
                 for where, place in new.items()
             ]
-            consumer.incremental_assign(places)
+            consumer.incremental_assign(starts)
             self._assigned |= new
             self._behind |= set(new)
         self._away = None

@@ -86,7 +86,7 @@ class Index:
         """Every known sending of these ids, by whomever; at most 30,000 ids."""
         probes = self._hash.probes
         asked = [(transfer_id, probes(transfer_id)) for transfer_id in transfer_ids]
-        found: dict[tuple[bytes, bytes], Row] = {}
+        sendings: dict[tuple[bytes, bytes], Row] = {}
         for part in self.parts:
             try:
                 rows = part.find(asked)
@@ -95,14 +95,15 @@ class Index:
                 continue
             for row in rows:
                 key = (row.transfer_id, row.emitter)
-                found[key] = self._merged(found[key], row) if key in found else row
+                known = sendings.get(key)
+                sendings[key] = row if known is None else self._merged(known, row)
         return [
             Sent(
                 Receipt(row.transfer_id, row.client, row.digest),
                 row.verdict,
                 row.first_verdict or 0,
             )
-            for row in found.values()
+            for row in sendings.values()
             if row.client is not None and row.digest is not None
         ]
 
@@ -162,9 +163,9 @@ class Index:
         """The part that this time belongs to, with room in it."""
         began_s = int(at_s // self.part_s) * self.part_s
         with self._changing:
-            mine = [part for part in self.parts if part.began_s == began_s]
-            if mine and mine[-1].size_bytes() < self._part_bytes_max:
-                return mine[-1]
+            parts = [part for part in self.parts if part.began_s == began_s]
+            if parts and parts[-1].size_bytes() < self._part_bytes_max:
+                return parts[-1]
             self._number += 1
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"part-{began_s}-{self._number}.db"

@@ -250,9 +250,9 @@ def _locked(path: Path) -> TextIO:
 
 def _check(connection: sqlite3.Connection) -> None:
     """Raises sqlite3.DatabaseError when this is no sound journal; changes nothing."""
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise sqlite3.DatabaseError(" ".join(found.split()))
+    (report,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if report != "ok":
+        raise sqlite3.DatabaseError(" ".join(report.split()))
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         connection.execute(_TAKE, {"after": 0, "counted": 0, "most": 0})
 

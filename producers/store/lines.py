@@ -51,13 +51,13 @@ class _Splitter:
             self._reject(self._number, f"{size} bytes, allowed are {LINE_BYTES_MAX}")
         elif line.strip():
             try:
-                found = ClientLine.model_validate_json(line)
+                transfer = ClientLine.model_validate_json(line)
             except ValidationError as error:
                 self._reject(self._number, _sentence(error))
                 return
-            repeated = repeated_field(line, found)
+            repeated = repeated_field(line, transfer)
             if repeated is None:
-                yield found
+                yield transfer
             else:
                 self._reject(self._number, f"{repeated}: is there more than once")
 

@@ -115,14 +115,14 @@ class Part:
         # Not synced: what is lost is read again.
         self._writer = connect(path, "OFF")
         try:
-            self._prepare(made=ids is not None)
+            self._prepare(new=ids is not None)
             self._reader = connect(path, "OFF")
         except BaseException:
             self._writer.close()
             raise
 
-    def _prepare(self, made: bool) -> None:
-        if made:
+    def _prepare(self, new: bool) -> None:
+        if new:
             self._writer.executescript(_SCHEMA)
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
         if version != VERSION:

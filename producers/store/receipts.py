@@ -57,16 +57,16 @@ class ClientReceipts(NamedTuple):
 
 def by_client(receipts: Iterable[Receipt]) -> list[ClientReceipts]:
     """The same receipts, packed."""
-    found: dict[str, list[Receipt]] = {}
+    groups: dict[str, list[Receipt]] = {}
     for receipt in receipts:
-        found.setdefault(receipt.client, []).append(receipt)
+        groups.setdefault(receipt.client, []).append(receipt)
     return [
         ClientReceipts(
             client,
-            b"".join(receipt.transfer_id for receipt in mine),
-            b"".join(receipt.digest for receipt in mine),
+            b"".join(receipt.transfer_id for receipt in group),
+            b"".join(receipt.digest for receipt in group),
         )
-        for client, mine in found.items()
+        for client, group in groups.items()
     ]
 
 
@@ -118,14 +118,14 @@ class ReceiptsCodec:
 
 def receipts_in(record: dict[str, Any]) -> list[ClientReceipts]:
     """The receipts of one record. Raises ValueError when they are no pairs."""
-    found = [
+    clients = [
         ClientReceipts(each["client"], each["transfer_ids"], each["digests"])
         for each in record["clients"]
     ]
-    for _, ids, digests in found:
+    for _, ids, digests in clients:
         if len(ids) != len(digests) or len(ids) % UUID_BYTES:
             raise ValueError(f"{len(ids)} bytes of ids, {len(digests)} of digests")
-    return [each for each in found if len(each)]
+    return [each for each in clients if len(each)]
 
 
 def _pieces(clients: Iterable[ClientReceipts]) -> Iterator[list[ClientReceipts]]:

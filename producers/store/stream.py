@@ -152,24 +152,24 @@ def paced(
     if rate is None:
         yield from _unpaced(generator, settings.transaction_records_max, count)
         return
-    made, largest = 0, settings.transaction_records_max
+    so_far, largest = 0, settings.transaction_records_max
     began, began_ms = time.monotonic(), now_ms()
-    while count is None or made < count:
+    while count is None or so_far < count:
         time.sleep(settings.transaction_linger_ms / 1000)  # the pace is the point
-        due = int(rate * (time.monotonic() - began)) - made
-        left = due if count is None else count - made
+        due = int(rate * (time.monotonic() - began)) - so_far
+        left = due if count is None else count - so_far
         size = min(largest, due, left)
         if size > 0:
-            numbers = np.arange(made, made + size)
+            numbers = np.arange(so_far, so_far + size)
             yield generator.chunk(size, began_ms + (numbers * 1000 / rate).astype(int))
-            made += size
+            so_far += size
 
 
 def _unpaced(
     generator: Generator, records_max: int, count: int | None
 ) -> Iterator[Chunk]:
-    made = 0
-    while count is None or made < count:
-        size = records_max if count is None else min(records_max, count - made)
+    so_far = 0
+    while count is None or so_far < count:
+        size = records_max if count is None else min(records_max, count - so_far)
         yield generator.chunk(size)
-        made += size
+        so_far += size

@@ -45,7 +45,7 @@ def transfer(transfer_id: UUID | None = None, amount: int = 250) -> Transfer:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Return when the condition holds."""
+    """Wait until the condition holds."""
     async with asyncio.timeout(SECONDS_MAX):
         while not condition():
             await asyncio.sleep(0.001)

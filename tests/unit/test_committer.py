@@ -38,7 +38,7 @@ class Spinning(MemoryBacklog):
         return []
 
     def wait_asked(self) -> None:
-        """Return when a take that began from now on has been dealt with."""
+        """Wait until a take that began from now on has been dealt with."""
         while self.asked.acquire(blocking=False):
             pass
         for _ in range(3):

@@ -115,7 +115,7 @@ def test_an_index_that_cannot_be_made_names_its_setting(tmp_path: Path) -> None:
 
 # -- hours -----------------------------------------------------------------------------
 
-PART_S = 3 * 3600
+PART_SECONDS = 3 * 3600
 
 
 @pytest.mark.parametrize("receipt_first", [True, False])
@@ -129,7 +129,7 @@ def test_a_receipt_and_a_verdict_of_different_hours_meet(
     ]
     for step in steps if receipt_first else reversed(steps):
         step()
-        clock.now += PART_S
+        clock.now += PART_SECONDS
     assert len(index.parts) == 2
     sent(index, A, mine._replace(client="eve", digest=b"e" * 16))
     assert index.find([mine.transfer_id]) == [
@@ -147,7 +147,7 @@ def test_a_decided_verdict_beats_one_on_a_repeat_over_hours_in_either_order(
         sent(index, A, mine)
         for verdict in order:
             said(index, A, mine.transfer_id, verdict)
-            clock.now += PART_S
+            clock.now += PART_SECONDS
         (found,) = index.find([mine.transfer_id])
         assert found.verdict == NUMBER[decided]
 
@@ -155,7 +155,7 @@ def test_a_decided_verdict_beats_one_on_a_repeat_over_hours_in_either_order(
 def test_what_is_filled_in_later_is_older(index: Index, clock: Clock) -> None:
     mine = receipt()
     sent(index, A, mine._replace(client="eve"))
-    index.write(Facts({A: by_client([mine])}), at_s=clock.now - PART_S)
+    index.write(Facts({A: by_client([mine])}), at_s=clock.now - PART_SECONDS)
     (found,) = index.find([mine.transfer_id])
     assert found.receipt.client == mine.client, "the first one keeps it"
 
@@ -165,13 +165,13 @@ def test_hours_that_are_too_old_go_as_a_file_and_nothing_else(
 ) -> None:
     old, young = receipt(), receipt()
     index.write(Facts({A: by_client([old])}), [Range(HERE, 0, 7)])
-    clock.now += PART_S
+    clock.now += PART_SECONDS
     index.write(Facts({A: by_client([young])}), [Range(HERE, 7, 9)])
     said(index, A, old.transfer_id, "POSTED")
-    clock.now += 24 * 3600 - 2 * PART_S
+    clock.now += 24 * 3600 - 2 * PART_SECONDS
     index.forget()
     assert len(index.find([old.transfer_id, young.transfer_id])) == 2
-    clock.now += 2 * PART_S - clock.now % PART_S
+    clock.now += 2 * PART_SECONDS - clock.now % PART_SECONDS
     index.forget()
     assert index.find([old.transfer_id, young.transfer_id]) == [Sent(young, None)]
     assert index.ranges() == [Range(HERE, 7, 9)], "what is gone is not claimed"
@@ -215,7 +215,7 @@ def test_a_full_disk_costs_the_oldest_file(
 ) -> None:
     old, young = receipt(), [receipt() for _ in range(400)]
     sent(index, A, old)
-    clock.now += PART_S
+    clock.now += PART_SECONDS
     sent(index, A, receipt())
     writer = handles.parts()[-1].writer
     let_grow(writer, 1)
@@ -269,7 +269,7 @@ def filled(index: Index, clock: Clock) -> list[Receipt]:
         offsets = Range(HERE, 300 * hour, 300 * hour + 300)
         index.write(Facts({A: by_client(some)}), [offsets])
         all_ += some
-        clock.now += PART_S
+        clock.now += PART_SECONDS
     return all_
 
 
@@ -334,7 +334,7 @@ def test_a_folder_that_is_taken_away_while_it_runs_is_made_again(
     index = open_index()
     filled(index, clock)
     shutil.rmtree(tmp_path / "store" / "index")
-    clock.now += PART_S
+    clock.now += PART_SECONDS
     mine = receipt()
     sent(index, A, mine)
     assert Sent(mine, None) in index.find([mine.transfer_id])

@@ -139,7 +139,7 @@ def _handle_errors(app: FastAPI) -> None:
 
 def _methods(app: FastAPI, request: Request) -> str:
     """All that can be done with this path (RFC 9110, 10.2.1), by whatever route."""
-    found = {"OPTIONS"}
+    allowed = {"OPTIONS"}
     # A mount that has matched made its own path the root.
     root = request.scope.get("app_root_path", request.scope["root_path"])
     for method in ("GET", "PUT", "POST", "PATCH", "DELETE"):
@@ -150,10 +150,10 @@ def _methods(app: FastAPI, request: Request) -> str:
             if method == "GET" or not isinstance(route, Mount)
         )
         if any(matches):
-            found.add(method)
-    if "GET" in found and not request.url.path.endswith(EVENTS):
-        found.add("HEAD")
-    return ", ".join(sorted(found))
+            allowed.add(method)
+    if "GET" in allowed and not request.url.path.endswith(EVENTS):
+        allowed.add("HEAD")
+    return ", ".join(sorted(allowed))
 
 
 class Assets(StaticFiles):

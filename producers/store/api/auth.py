@@ -277,10 +277,10 @@ Doorman = Callable[[str], Awaitable[Client]]
 
 
 def _refused(why: str) -> Problem:
-    said = why.rstrip(".")
-    plain = re.sub(r'[^ -~]|["\\]', "?", said)  # RFC 6750, 3
+    reason = why.rstrip(".")
+    plain = re.sub(r'[^ -~]|["\\]', "?", reason)  # RFC 6750, 3
     return Problem(
         Kind.UNAUTHENTICATED,
-        f"A bearer token is needed, and this one is not good: {said}.",
+        f"A bearer token is needed, and this one is not good: {reason}.",
         challenge=f'Bearer error="invalid_token", error_description="{plain}"',
     )

@@ -60,14 +60,14 @@ class Cutter:
             self._left -= end - at
             return end
         before, size = self._before, len(BLANK_LINE)
-        found = (before + data[at : at + size - 1]).find(BLANK_LINE)
-        if found >= 0:
-            end = at + found + size - len(before)
+        blank = (before + data[at : at + size - 1]).find(BLANK_LINE)
+        if blank >= 0:
+            end = at + blank + size - len(before)
         else:
-            found = data.find(BLANK_LINE, at)
-            end = found + size if found >= 0 else len(data)
+            blank = data.find(BLANK_LINE, at)
+            end = blank + size if blank >= 0 else len(data)
         last = data[max(at, end - size + 1) : end]
-        self._before = b"" if found >= 0 else (before + last)[1 - size :]
+        self._before = b"" if blank >= 0 else (before + last)[1 - size :]
         return end
 
 

@@ -33,7 +33,7 @@ from producers.store.api.problem_response import mistake
 from producers.store.api.streaming import EventsResponse, LinesResponse
 from producers.store.api.waiting import unless_gone
 from producers.store.desk import Desk
-from producers.store.ids import NewTransferId, TransferId, uuid7s, uuid8
+from producers.store.ids import NewTransferId, TransferId, uuid7, uuid8
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.settings import ServeSettings
 from producers.store.states import Status
@@ -190,8 +190,7 @@ class TransferRoutes:
         """
         client = await self._client(request, WRITE)
         if key is None:
-            (new,) = uuid7s(1, now_ms(), self._random)
-            transfer_id = UUID(bytes=new)
+            transfer_id = uuid7(now_ms(), self._random)
         else:
             transfer_id = id_of_key(client.name, bare(key))
         try:
@@ -300,9 +299,9 @@ def bare(key: str) -> str:
     In the IETF's draft it is a string of structured fields (RFC 9651, 3.3.3). Raises
     Problem when it only half is.
     """
-    found = _QUOTED.fullmatch(key)
-    if found is not None:
-        key = re.sub(r"\\(.)", r"\1", found[1])
+    quoted = _QUOTED.fullmatch(key)
+    if quoted is not None:
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
     elif '"' in key:
         detail = "must be a string in quotes, or have none"
         raise invalid([FieldError("Idempotency-Key", detail)])
@@ -327,8 +326,8 @@ async def _json(request: Request) -> bytes:
 
 
 def _check_media_type(request: Request, wanted: str) -> None:
-    found = request.headers.get("content-type", "none").partition(";")[0].strip()
-    if found.lower() != wanted:
+    media_type = request.headers.get("content-type", "none").partition(";")[0].strip()
+    if media_type.lower() != wanted:
         raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, f"Content-Type must be {wanted}.")
 
 

@@ -156,10 +156,10 @@ class Entrance:
 
     async def _shake_hands(self, sock: socket.socket) -> None:
         connections = self._connections
-        mine = asyncio.current_task()
+        task = asyncio.current_task()
 
         def arrived() -> None:
-            connections.gone(mine)
+            connections.gone(task)
 
         try:
             with suppress(OSError, TimeoutError):  # of the client: nothing to log
@@ -170,7 +170,7 @@ class Entrance:
                     ssl_handshake_timeout=self._seconds_max,
                 )
         finally:
-            connections.gone(mine)
+            connections.gone(task)
 
 
 def _end(task: asyncio.Task[None]) -> None:
