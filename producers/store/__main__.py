@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -62,6 +64,9 @@ def emit(
     ack_log: Annotated[
         Path | None, typer.Option(help="append acknowledged ids to this file")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="say at the end in JSON what was done")
+    ] = False,
 ) -> None:
     """Emit transfers: read from JSON lines, or made up (--count, --seconds)."""
     if (source is None) == (count is None and seconds is None):
@@ -98,12 +103,19 @@ def emit(
         began = time.monotonic()
         tally = _emit_with_bar(stream, chunks, count, acknowledged)
         stream.emitter.metrics.rejected(len(rejected))
-    took = time.monotonic() - began
+    _tell(tally, len(rejected), time.monotonic() - began, as_json)
+    raise typer.Exit(ExitStatus.NOT_ALL if rejected else ExitStatus.DONE)
+
+
+def _tell(tally: Tally, rejected: int, seconds: float, as_json: bool) -> None:
+    """What was done: a sentence for people, or JSON for programs."""
+    if as_json:
+        print(json.dumps({**asdict(tally), "rejected": rejected, "seconds": seconds}))
+        return
     print(
         f"acknowledged {tally.acknowledged} transfers in {tally.transactions} Kafka"
-        f" transactions, {tally.acknowledged / took:,.0f}/s; rejected {len(rejected)}"
+        f" transactions, {tally.acknowledged / seconds:,.0f}/s; rejected {rejected}"
     )
-    raise typer.Exit(ExitStatus.NOT_ALL if rejected else ExitStatus.DONE)
 
 
 @app.command()
