@@ -62,7 +62,7 @@ class ApiTraffic:
                     assert answer.state is not None, f"refused: {answer.problem}"
                     self.states[f"{answer.state} in a batch"] += 1
                 while not self._leaving.wait(PAUSE_SECONDS):
-                    status = store.send(self._transfer(), wait_s=WAIT_SECONDS)
+                    status = store.send(self._transfer(), wait_seconds=WAIT_SECONDS)
                     self.states[status.state] += 1
         except (OnceError, AssertionError) as error:
             self.failure = str(error)

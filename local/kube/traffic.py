@@ -45,7 +45,7 @@ class Traffic:
             StoreClient,
             url,
             token,
-            deadline_s=DEADLINE_S,
+            deadline_seconds=DEADLINE_S,
             trust=trust,
             name="store",
             on_repeat=self._note,

@@ -94,8 +94,10 @@ def emit(
         stream = stack.enter_context(open_stream(settings))
         if file is not None:
             largest = settings.transaction_records_max
-            linger_s = settings.transaction_linger_ms / 1000
-            chunks = lines.chunks(file, reject, records_max=largest, linger_s=linger_s)
+            linger_seconds = settings.transaction_linger_ms / 1000
+            chunks = lines.chunks(
+                file, reject, records_max=largest, linger_seconds=linger_seconds
+            )
         else:
             generator = Generator(population, seed)
             made_up = paced(generator, settings, count=count, rate=rate)

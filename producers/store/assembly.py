@@ -46,12 +46,12 @@ class Parts:
         self.intake.start()
         self.committer.start()
 
-    async def drain(self, timeout_s: float) -> None:
+    async def drain(self, timeout_seconds: float) -> None:
         """What was accepted is committed within that time, or stays in the journal."""
         self.watchers.leave()
         await self.intake.close()
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self.committer.close, timeout_s)
+        await loop.run_in_executor(None, self.committer.close, timeout_seconds)
 
 
 def assemble(
@@ -64,8 +64,8 @@ def assemble(
     failed: Callable[[OnceError], None],
     progress: Progress,
     records_max: int,
-    interval_s: float,
-    queued_after_s: float,
+    interval_seconds: float,
+    queued_after_seconds: float,
     behind: Callable[[], str | None] = lambda: None,
     acknowledged: AcknowledgementLog | None = None,
     trouble: Trouble | None = None,
@@ -84,7 +84,7 @@ def assemble(
         acknowledged=acknowledged or AcknowledgementLog(None),
         progress=progress,
         records_max=records_max,
-        interval_s=interval_s,
+        interval_seconds=interval_seconds,
         committed=partial(soon, committed),
         failed=failed,
         trouble=trouble,
@@ -94,7 +94,7 @@ def assemble(
         index,
         watchers=watchers,
         behind=behind,
-        queued_after_s=queued_after_s,
+        queued_after_seconds=queued_after_seconds,
     )
     return Parts(
         backlog=backlog,

@@ -47,8 +47,10 @@ class Backlog(Protocol):
     def append(self, entries: Sequence[Entry]) -> int:
         """The number of the last entry; all are there, or Full is raised."""
 
-    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
-        """The next entries, after waiting `wait_s` for one and `linger_s` for more."""
+    def take(
+        self, most: int, *, linger_seconds: float = 0.0, wait_seconds: float = 0.0
+    ) -> list[Entry]:
+        """The next entries, after waiting so long for one, and then for more."""
 
     def remove(self, count: int) -> int:
         """Forget the first `count` entries; the number of the last one of them."""
@@ -96,11 +98,13 @@ class MemoryBacklog:
             self._changed.notify_all()
             return self._last
 
-    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
+    def take(
+        self, most: int, *, linger_seconds: float = 0.0, wait_seconds: float = 0.0
+    ) -> list[Entry]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting > 0, wait_s):
+            if not self._changed.wait_for(lambda: self._waiting > 0, wait_seconds):
                 return []
-            self._changed.wait_for(lambda: self._waiting >= most, linger_s)
+            self._changed.wait_for(lambda: self._waiting >= most, linger_seconds)
             first = self._being_sent
             numbers = list(itertools.islice(self._entries, first, first + most))
             if numbers:

@@ -117,14 +117,16 @@ class Emitter:
                 self.metrics.transaction(outcome, len(chunk), seconds)
             self._pause(next(delays))
 
-    def _note_fence(self, error: Fenced, took_s: float) -> None:
+    def _note_fence(self, error: Fenced, took_seconds: float) -> None:
         """Often is a rival; after so long, the brokers' timeout. Raises Refused.
 
         What outlives the timeout is aborted by the brokers, and its producer fenced: a
         frozen machine or slow brokers do that again and again.
         """
-        log.warning("fenced, sending again", error=str(error), seconds=round(took_s, 1))
-        if took_s * 1000 >= TRANSACTION_TIMEOUT_MS:
+        log.warning(
+            "fenced, sending again", error=str(error), seconds=round(took_seconds, 1)
+        )
+        if took_seconds * 1000 >= TRANSACTION_TIMEOUT_MS:
             return
         now = time.monotonic()
         self._fences = [at for at in self._fences if now - at < FENCES_SECONDS] + [now]

@@ -113,10 +113,14 @@ class Filler:
         # All before that is in the index by now, or lost, or was never read.
         reached = self._follower.reached()
         until = {where: reached.get(place, 0) for where, place in places.items()}
-        began_s = int(time.time() // self._index.part_s) * self._index.part_s
+        began_seconds = (
+            int(time.time() // self._index.part_seconds) * self._index.part_seconds
+        )
         records = 0
-        while began_s + self._index.part_s > self._index.kept_since_s():
-            since = _offsets_at(consumer, until, began_s)
+        while (
+            began_seconds + self._index.part_seconds > self._index.kept_since_seconds()
+        ):
+            since = _offsets_at(consumer, until, began_seconds)
             held = self._index.ranges()
             gaps = [
                 (where, gap)
@@ -129,13 +133,13 @@ class Filler:
                     return records
                 some = dict(reversed(gaps))  # one of each partition, the first ones
                 gaps = [each for each in gaps if some[each[0]] != each[1]]
-                records += self._read(consumer, some, began_s)
+                records += self._read(consumer, some, began_seconds)
             until = since
-            began_s -= self._index.part_s
+            began_seconds -= self._index.part_seconds
         return records
 
     def _read(
-        self, consumer: Consumer, gaps: Mapping[Where, Range], began_s: int
+        self, consumer: Consumer, gaps: Mapping[Where, Range], began_seconds: int
     ) -> int:
         """Read these ranges into one part; how many records."""
         left, count = dict(gaps), 0
@@ -147,7 +151,7 @@ class Filler:
             facts = self._reader.read(records)
             ranges = [left[where]._replace(end=end) for where, end in reached.items()]
             if ranges:
-                self._index.write(facts, ranges, at_s=began_s)
+                self._index.write(facts, ranges, at_seconds=began_seconds)
                 self._news.tell(facts)
             done = [where for where, end in reached.items() if end >= left[where].end]
             for where, end in reached.items():
@@ -193,10 +197,10 @@ def _is_shorter(consumer: Consumer, where: Where, gap: Range) -> bool:
 
 
 def _offsets_at(
-    consumer: Consumer, until: Mapping[Where, int], since_s: int
+    consumer: Consumer, until: Mapping[Where, int], since_seconds: int
 ) -> dict[Where, int]:
     """The first offsets of that Unix time, but not after `until`."""
-    asked = [TopicPartition(*where, since_s * 1000) for where in until]
+    asked = [TopicPartition(*where, since_seconds * 1000) for where in until]
     starts = consumer.offsets_for_times(asked, REQUEST_SECONDS)
     offsets: dict[Where, int] = {}
     for each in starts:

@@ -37,7 +37,7 @@ HOURS = 24.0
 BYTES_MAX = 3 << 30
 
 _NAME = re.compile(r"part-(\d+)-(\d+)\.db")
-_AGE = attrgetter("began_s", "number")
+_AGE = attrgetter("began_seconds", "number")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -60,8 +60,8 @@ class Index:
         Raises Refused when another process has it open, Defect when it cannot be made.
         """
         self.verdicts = verdicts
-        self.kept_s = hours * 3600
-        self.part_s = max(1, int(self.kept_s / PARTS))
+        self.kept_seconds = hours * 3600
+        self.part_seconds = max(1, int(self.kept_seconds / PARTS))
         self._bytes_max = bytes_max
         self._part_bytes_max = bytes_max // PARTS
         self._hash = IdHash(self._part_bytes_max // ROW_BYTES)
@@ -127,7 +127,10 @@ class Index:
     # -- what it learns ----------------------------------------------------------------
 
     def write(
-        self, facts: Facts, ranges: Sequence[Range] = (), at_s: float | None = None
+        self,
+        facts: Facts,
+        ranges: Sequence[Range] = (),
+        at_seconds: float | None = None,
     ) -> None:
         """What was read of these ranges: of now, or of that Unix time.
 
@@ -137,7 +140,7 @@ class Index:
         while True:
             part: Part | None = None
             try:
-                part = self._part_of(time.time() if at_s is None else at_s)
+                part = self._part_of(time.time() if at_seconds is None else at_seconds)
                 part.write(facts, ranges)
                 return
             except sqlite3.Error as error:
@@ -159,18 +162,20 @@ class Index:
             else:
                 raise error
 
-    def _part_of(self, at_s: float) -> Part:
+    def _part_of(self, at_seconds: float) -> Part:
         """The part that this time belongs to, with room in it."""
-        began_s = int(at_s // self.part_s) * self.part_s
+        began_seconds = int(at_seconds // self.part_seconds) * self.part_seconds
         with self._changing:
-            parts = [part for part in self.parts if part.began_s == began_s]
+            parts = [part for part in self.parts if part.began_seconds == began_seconds]
             if parts and parts[-1].size_bytes() < self._part_bytes_max:
                 return parts[-1]
             self._number += 1
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"part-{began_s}-{self._number}.db"
+            path = self._folder / f"part-{began_seconds}-{self._number}.db"
             ids = IdFilter(self._hash)
-            part = self._part(path, began_s=began_s, number=self._number, ids=ids)
+            part = self._part(
+                path, began_seconds=began_seconds, number=self._number, ids=ids
+            )
             self.parts = tuple(sorted((*self.parts, part), key=_AGE))
             return part
 
@@ -184,15 +189,15 @@ class Index:
         """Whether an older part would stay: else it would be the next to go."""
         return self.size_bytes() < self._bytes_max - self._part_bytes_max
 
-    def kept_since_s(self) -> float:
+    def kept_since_seconds(self) -> float:
         """The Unix time before which nothing is kept."""
-        return time.time() - self.kept_s
+        return time.time() - self.kept_seconds
 
     def forget(self) -> None:
         """Remove what is too old, and the oldest parts while there is too much."""
         with self._changing:
             for part in self.parts[:-1]:
-                if part.began_s + self.part_s <= self.kept_since_s():
+                if part.began_seconds + self.part_seconds <= self.kept_since_seconds():
                     self._drop(part)
             while len(self.parts) > 1 and (size := self.size_bytes()) > self._bytes_max:
                 most = f"{size} bytes are more than STORE_INDEX_BYTES_MAX"
@@ -239,11 +244,13 @@ class Index:
             named = _NAME.fullmatch(path.name)
             if named is None:
                 continue
-            began_s, number = map(int, named.groups())
+            began_seconds, number = map(int, named.groups())
             try:
                 if lost:
                     raise sqlite3.DatabaseError("the machine went down with it open")
-                part = self._part(path, began_s=began_s, number=number, ids=None)
+                part = self._part(
+                    path, began_seconds=began_seconds, number=number, ids=None
+                )
                 self.parts = (*self.parts, part)
                 part.ranges()
             except sqlite3.Error as error:

@@ -155,11 +155,13 @@ class Journal:
             ).fetchone()
             self._changed.notify_all()
 
-    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
+    def take(
+        self, most: int, *, linger_seconds: float = 0.0, wait_seconds: float = 0.0
+    ) -> list[Entry]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting > 0, wait_s):
+            if not self._changed.wait_for(lambda: self._waiting > 0, wait_seconds):
                 return []
-            self._changed.wait_for(lambda: self._waiting >= most, linger_s)
+            self._changed.wait_for(lambda: self._waiting >= most, linger_seconds)
             bounds = {"after": self._taken, "counted": self._counted, "most": most}
         last, rows = self._remover.execute(_TAKE, bounds).fetchone()
         taken = [_entry(row) for row in json.loads(rows)]

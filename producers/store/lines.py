@@ -63,7 +63,7 @@ class _Splitter:
 
 
 def chunks(
-    file: BinaryIO, reject: Reject, *, records_max: int, linger_s: float
+    file: BinaryIO, reject: Reject, *, records_max: int, linger_seconds: float
 ) -> Iterator[Chunk | None]:
     """Chunks of the good lines; `reject(line number, what is wrong)` for each other.
 
@@ -73,15 +73,15 @@ def chunks(
     good: list[Transfer] = []
     due = 0.0
     while True:
-        wait_s = max(0.0, due - time.monotonic()) if good else IDLE_SECONDS
-        if not select.select([file], [], [], wait_s)[0]:
+        wait_seconds = max(0.0, due - time.monotonic()) if good else IDLE_SECONDS
+        if not select.select([file], [], [], wait_seconds)[0]:
             yield Chunk.of(good) if good else None
             good = []
             continue
         read = os.read(file.fileno(), READ_BYTES)
         for line in splitter.good(read or b"\n"):
             if not good:
-                due = time.monotonic() + linger_s
+                due = time.monotonic() + linger_seconds
             good.append(line)
             if len(good) == records_max:
                 yield Chunk.of(good)

@@ -96,18 +96,19 @@ class Part:
         path: Path,
         verdicts: Verdicts,
         *,
-        began_s: int,
+        began_seconds: int,
         number: int,
         ids: IdFilter | None,
         connect: Connect = connect,
     ) -> None:
         """Open a file, or make it. `ids`: empty, for a new one; None: always ask.
 
-        `began_s`: the Unix time of the first hour that it is about; `number` tells it
-        from others of the same time. `connect` opens it to write, then to read.
+        `began_seconds`: the Unix time of the first hour that it is about; `number`
+        tells it from others of the same time. `connect` opens it, to write, then to
+        read.
         """
         self.path = path
-        self.began_s, self.number = began_s, number
+        self.began_seconds, self.number = began_seconds, number
         self._ids = ids
         self._writing, self._reading = threading.Lock(), threading.Lock()
         decided = (n for n in range(len(verdicts.names)) if verdicts.decided(n))

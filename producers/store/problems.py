@@ -64,7 +64,7 @@ class Problem(Exception):
         self,
         kind: Kind,
         detail: str,
-        retry_after_s: int | None = None,
+        retry_after_seconds: int | None = None,
         *,
         errors: tuple[FieldError, ...] = (),
         challenge: str | None = None,
@@ -73,7 +73,7 @@ class Problem(Exception):
         super().__init__(f"{kind.code}: {detail}")
         self.kind = kind
         self.detail = detail
-        self.retry_after_s = retry_after_s
+        self.retry_after_seconds = retry_after_seconds
         self.errors = errors
         if kind is Kind.UNAUTHENTICATED and challenge is None:
             challenge = "Bearer"

@@ -111,7 +111,7 @@ class Service:
             await gate.open()
             closing(gate.close)
             doorman = gate.client
-            metrics.watch_keys(gate.keys_age_s)
+            metrics.watch_keys(gate.keys_age_seconds)
         index = Index(
             settings.index or self._temporary(),
             Verdicts(),
@@ -132,8 +132,8 @@ class Service:
             failed=self._fail,
             progress=Progress(settings.stall_seconds_max),
             records_max=settings.transaction_records_max,
-            interval_s=settings.transaction_interval_ms / 1000,
-            queued_after_s=settings.queued_after_ms / 1000,
+            interval_seconds=settings.transaction_interval_ms / 1000,
+            queued_after_seconds=settings.queued_after_ms / 1000,
             behind=lambda: follower.check() or filler.check(),
             acknowledged=self._resources.enter_context(
                 AcknowledgementLog(settings.ack_log)

@@ -58,7 +58,7 @@ class Smoke:
         return StoreClient(
             self._settings.url,
             token,
-            deadline_s=self._settings.wait_seconds,
+            deadline_seconds=self._settings.wait_seconds,
             trust=self._trust,
         )
 

@@ -29,7 +29,7 @@ def posted(client: StoreClient, count: int) -> list[Transfer]:
     """So many transfers, each posted."""
     sent = [transfer(payer=1 + n, amount=1) for n in range(count)]
     for line in sent:
-        assert client.send(line, wait_s=20).state is State.POSTED
+        assert client.send(line, wait_seconds=20).state is State.POSTED
     return sent
 
 

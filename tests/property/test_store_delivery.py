@@ -146,8 +146,8 @@ class World:
             failed=lambda _: None,
             progress=Progress(60),
             records_max=1,
-            interval_s=0,
-            queued_after_s=0,
+            interval_seconds=0,
+            queued_after_seconds=0,
             acknowledged=self.acknowledgements,
         ).committer
 
@@ -188,7 +188,7 @@ class World:
         break_off(self.to_journal, None)
 
     def commit(self, commit: Commit) -> None:
-        entries = self.journal.take(commit.most, 0, 0)
+        entries = self.journal.take(commit.most)
         if not entries:
             return
         self.emitter.doubts, self.emitter.dies = commit.doubts, commit.dies

@@ -113,12 +113,12 @@ def hold(
     backlog: Backlog,
     folder: Path,
     away: str = "",
-    queued_after_s: float = LONG,
+    queued_after_seconds: float = LONG,
 ) -> None:
     """Run a claim on a new Store. `away`: what Kafka is not, as Kafka's fields."""
 
     async def held() -> None:
-        opened = _opened(backlog, folder, queued_after_s)
+        opened = _opened(backlog, folder, queued_after_seconds)
         async with asyncio.timeout(LONG - 1), opened as store:
             for name in {"reachable", "answers"} - {away}:
                 getattr(store.kafka, name).set()
@@ -139,7 +139,7 @@ def journal(
 
 @asynccontextmanager
 async def _opened(
-    backlog: Backlog, folder: Path, queued_after_s: float
+    backlog: Backlog, folder: Path, queued_after_seconds: float
 ) -> AsyncIterator[Store]:
     loop = asyncio.get_running_loop()
     index = Index(folder / "index", Verdicts(), kept=False)
@@ -157,8 +157,8 @@ async def _opened(
         failed=failed,
         progress=Progress(60),
         records_max=1000,
-        interval_s=0,
-        queued_after_s=queued_after_s,
+        interval_seconds=0,
+        queued_after_seconds=queued_after_seconds,
         behind=lambda: store.behind,
     )
     store = Store(
@@ -182,7 +182,7 @@ def state(answer: Answer) -> State | None:
 
 
 async def send(
-    store: Store, what: Transfer, client: str = "ada", within_s: float = LONG
+    store: Store, what: Transfer, client: str = "ada", within_seconds: float = LONG
 ) -> Answer:
-    (answer,) = await store.desk.send_all(client, [what], within_s)
+    (answer,) = await store.desk.send_all(client, [what], within_seconds)
     return answer

@@ -88,8 +88,8 @@ class Served:
             failed=lambda error: None,
             progress=Progress(60),
             records_max=settings.transaction_records_max,
-            interval_s=0.002,
-            queued_after_s=settings.queued_after_ms / 1000,
+            interval_seconds=0.002,
+            queued_after_seconds=settings.queued_after_ms / 1000,
         )
         self.desk = self._parts.desk
         app = create_app(self.desk, doorman, settings, self._observe)

@@ -84,7 +84,7 @@ def test_keys_are_read_again_before_they_are_old(jwks: Path, auth_clock: Clock) 
     async def later() -> None:
         auth_clock.later = KEYS_SECONDS_MAX / 2 + 1
         await gate.client(token())
-        while gate.keys_age_s() >= 60:
+        while gate.keys_age_seconds() >= 60:
             await asyncio.sleep(0.001)
 
     run(asyncio.wait_for(later(), 20))
@@ -113,7 +113,7 @@ def test_who_comes_with_a_new_key_waits_a_moment_and_is_told_when_to_come_again(
 
     for problem in run(strangers()):
         assert isinstance(problem, Problem) and problem.kind is Kind.ISSUER_AWAY
-        assert problem.retry_after_s == 1
+        assert problem.retry_after_seconds == 1
 
 
 def test_only_so_many_wait_for_a_new_key(
@@ -157,7 +157,7 @@ def test_keys_that_cannot_be_read_again_end_some_day(
     auth_clock.later = DAY + 60
     for said in (known, token(exp=time.time() + 2 * DAY, jti="2")):
         problem = refused(gate.client(said))
-        assert problem.kind is Kind.ISSUER_AWAY and problem.retry_after_s == 5
+        assert problem.kind is Kind.ISSUER_AWAY and problem.retry_after_seconds == 5
     write(jwks, OLD)
     auth_clock.later += KEYS_SECONDS_MIN + 1
     assert run(gate.client(known)).name == "ada", "the issuer is back"

@@ -33,7 +33,9 @@ class Spinning(MemoryBacklog):
         super().__init__(10)
         self.asked = threading.Semaphore(0)
 
-    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
+    def take(
+        self, most: int, *, linger_seconds: float = 0, wait_seconds: float = 0
+    ) -> list[Entry]:
         self.asked.release()
         return []
 
@@ -95,7 +97,7 @@ def committing(
         acknowledged=AcknowledgementLog(None),
         progress=Progress(60, clock),
         records_max=10,
-        interval_s=0,
+        interval_seconds=0,
         committed=lambda number, ids: None,
         failed=failed,
     )

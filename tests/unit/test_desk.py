@@ -182,7 +182,7 @@ def test_without_a_journal_nothing_is_kept_for_a_kafka_that_is_away(
 ) -> None:
     async def claim(store: Store) -> None:
         mine, began = transfer(), time.monotonic()
-        assert kind(await send(store, mine, within_s=SOON)) is Kind.KAFKA_AWAY
+        assert kind(await send(store, mine, within_seconds=SOON)) is Kind.KAFKA_AWAY
         assert time.monotonic() - began < SECONDS_MAX
         assert len(store.backlog) == 0
         with pytest.raises(Problem) as asked:
@@ -200,9 +200,9 @@ def test_without_a_journal_nothing_is_kept_for_a_kafka_that_is_away(
 def test_without_a_journal_what_is_under_way_is_not_known(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
         mine, began = transfer(), time.monotonic()
-        first = asyncio.create_task(send(store, mine, within_s=SOON))
+        first = asyncio.create_task(send(store, mine, within_seconds=SOON))
         await until(lambda: store.kafka.sending)
-        repeat = asyncio.create_task(send(store, mine, within_s=SOON))
+        repeat = asyncio.create_task(send(store, mine, within_seconds=SOON))
         assert kind(await first) is Kind.OUTCOME_UNKNOWN
         assert kind(await repeat) is Kind.OUTCOME_UNKNOWN
         assert time.monotonic() - began < SECONDS_MAX
@@ -218,9 +218,9 @@ def test_a_repeat_of_what_is_withdrawn_meanwhile_is_promised_nothing(
 ) -> None:
     async def claim(store: Store) -> None:
         mine = transfer()
-        first = asyncio.create_task(send(store, mine, within_s=SOON))
+        first = asyncio.create_task(send(store, mine, within_seconds=SOON))
         await until(lambda: len(store.backlog) == 1)
-        repeat = asyncio.create_task(send(store, mine, within_s=3 * SOON))
+        repeat = asyncio.create_task(send(store, mine, within_seconds=3 * SOON))
         assert kind(await first) is Kind.KAFKA_AWAY
         assert kind(await repeat) is Kind.OUTCOME_UNKNOWN
         store.kafka.reachable.set()
@@ -247,7 +247,7 @@ def test_with_a_journal_it_is_queued_and_committed_later(
                 break
         assert store.kafka.log == [mine.transfer_id.bytes]
 
-    hold(claim, journal(tmp_path), tmp_path, away, queued_after_s=SOON)
+    hold(claim, journal(tmp_path), tmp_path, away, queued_after_seconds=SOON)
 
 
 def test_a_full_backlog_refuses_the_request_and_drops_nothing(tmp_path: Path) -> None:
@@ -257,7 +257,9 @@ def test_a_full_backlog_refuses_the_request_and_drops_nothing(tmp_path: Path) ->
         await until(lambda: store.backlog.room() == 1)
         refused = await store.desk.send_all("ada", [transfer(), transfer()], LONG)
         assert [kind(answer) for answer in refused] == [Kind.BACKLOG_FULL] * 2
-        assert all(isinstance(each, Problem) and each.retry_after_s for each in refused)
+        assert all(
+            isinstance(each, Problem) and each.retry_after_seconds for each in refused
+        )
         assert len(store.backlog) == 2, "a batch fits as a whole or not at all"
         repeat = asyncio.create_task(send(store, lines[0]))
         store.kafka.answers.set()
@@ -276,14 +278,14 @@ def test_requests_that_wait_for_the_disk_take_room_too(tmp_path: Path) -> None:
         assert [state(answer) for answer in answers].count(State.QUEUED) == 3
         assert len(store.backlog) == 3
 
-    hold(claim, journal(tmp_path, 3), tmp_path, "reachable", queued_after_s=SOON)
+    hold(claim, journal(tmp_path, 3), tmp_path, "reachable", queued_after_seconds=SOON)
 
 
 def test_an_outage_leaves_no_tickets_behind(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
         for _ in range(3):
             lines = [transfer() for _ in range(20)]
-            answers = [send(store, each, within_s=SOON) for each in lines]
+            answers = [send(store, each, within_seconds=SOON) for each in lines]
             refused = await asyncio.gather(*answers)
             assert all(isinstance(answer, Problem) for answer in refused)
         gc.collect()
@@ -341,7 +343,7 @@ def test_a_repeat_is_not_promised_what_the_journal_then_refuses(
         assert asked.value.kind is Kind.UNKNOWN_TRANSFER
         assert store.kafka.log == []
 
-    hold(claim, backlog, tmp_path, queued_after_s=SOON)
+    hold(claim, backlog, tmp_path, queued_after_seconds=SOON)
 
 
 def test_what_the_journal_refused_is_taken_when_the_disk_is_well(
@@ -379,4 +381,4 @@ def test_what_came_before_the_store_leaves_is_appended(tmp_path: Path) -> None:
         answers = await asyncio.gather(*sent)
         assert {state(answer) for answer in answers} == {State.QUEUED}
 
-    hold(claim, journal(tmp_path), tmp_path, "reachable", queued_after_s=SOON)
+    hold(claim, journal(tmp_path), tmp_path, "reachable", queued_after_seconds=SOON)

@@ -137,7 +137,7 @@ def test_an_unknown_id_is_said_to_be_unknown_only_when_all_was_read(
         with pytest.raises(Problem, match="2 partitions are still being read") as asked:
             store.desk.status("ada", uuid4())
         assert asked.value.kind is Kind.CATCHING_UP
-        assert asked.value.retry_after_s
+        assert asked.value.retry_after_seconds
         known = store.desk.status("ada", mine.transfer_id)
         assert known.state is State.COMMITTED, "what is known is told"
 

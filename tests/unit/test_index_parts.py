@@ -155,7 +155,7 @@ def test_a_decided_verdict_beats_one_on_a_repeat_over_hours_in_either_order(
 def test_what_is_filled_in_later_is_older(index: Index, clock: Clock) -> None:
     mine = receipt()
     sent(index, A, mine._replace(client="eve"))
-    index.write(Facts({A: by_client([mine])}), at_s=clock.now - PART_SECONDS)
+    index.write(Facts({A: by_client([mine])}), at_seconds=clock.now - PART_SECONDS)
     (found,) = index.find([mine.transfer_id])
     assert found.receipt.client == mine.client, "the first one keeps it"
 
@@ -319,7 +319,7 @@ def test_damage_found_while_it_runs_costs_the_file_and_no_error(
         if by == "a reader":
             assert len(index.find(ids)) == 300
         else:
-            at_s = float(part.began_s)
+            at_s = float(part.began_seconds)
             again = Facts({A: by_client(some[300 * which : 300 * which + 300])})
             index.write(again, [Range(HERE, 300 * which, 300 * which + 300)], at_s)
             assert len(index.find(ids)) == 600, "it was read again"

@@ -47,20 +47,20 @@ def test_a_journal_takes_nothing_back(journal: OpenJournal) -> None:
     backlog, sent = journal(), entries(2)
     last = backlog.append(sent)
     assert not backlog.withdraw(last - 1, last)
-    assert backlog.take(10, 0, 0) == sent
+    assert backlog.take(10) == sent
 
 
 def test_what_was_not_removed_is_there_after_reopening(journal: OpenJournal) -> None:
     before, sent = journal(), entries(9)
     before.append(sent[:4])
     before.append(sent[4:])
-    before.take(6, 0, 0)
+    before.take(6)
     before.remove(2)
     before.close()
     after = journal(8)
     assert len(after) == 7 and after.room() == 1
     assert sorted(after.find(ids(sent))) == sorted(each.receipt for each in sent[2:])
-    assert after.take(100, 0, 0) == sent[2:], "what was only taken comes again"
+    assert after.take(100) == sent[2:], "what was only taken comes again"
 
 
 TEXTS = [
@@ -90,7 +90,7 @@ def test_every_payment_comes_back_as_it_was(journal: OpenJournal) -> None:
     before.append(sent)
     before.close()
     after = journal()
-    found = after.take(100, 0, 0)
+    found = after.take(100)
     assert found == sent
     assert [each.transfer.model_dump() for each in found] == [
         each.transfer.model_dump() for each in sent
@@ -101,13 +101,13 @@ def test_every_payment_comes_back_as_it_was(journal: OpenJournal) -> None:
 def test_numbers_go_on_growing_after_all_was_removed(journal: OpenJournal) -> None:
     before = journal()
     last = before.append(entries(5))
-    before.take(5, 0, 0)
+    before.take(5)
     before.remove(5)
     before.close()
     after, sent = journal(), entries(1)
     assert len(after) == 0
     assert after.append(sent) == last + 1
-    assert after.take(10, 0, 0) == sent
+    assert after.take(10) == sent
 
 
 def test_a_second_store_on_one_journal_is_refused_by_name(
@@ -130,7 +130,7 @@ def test_a_journal_may_have_any_name(tmp_path: Path, name: str) -> None:
     before.append(sent)
     before.close()
     after = Journal(tmp_path / name, 10)
-    assert after.take(10, 0, 0) == sent
+    assert after.take(10) == sent
     after.close()
 
 
@@ -167,7 +167,7 @@ def test_what_was_appended_survives_a_kill(
             journal()
         other.kill()
         assert other.wait(SECONDS_MAX) == -signal.SIGKILL
-    assert journal().take(10, 0, 0) == sent
+    assert journal().take(10) == sent
 
 
 def test_a_full_disk_leaves_nothing_half_appended(
@@ -180,12 +180,12 @@ def test_a_full_disk_leaves_nothing_half_appended(
         backlog.append(refused)
     assert len(backlog) == 3
     assert backlog.find(ids(refused)) == []
-    assert backlog.take(1000, 0, 0) == kept
+    assert backlog.take(1000) == kept
     let_grow(handles.journal().writer, 100_000)
     assert backlog.append(refused) == last + 400, "no number is lost"
-    assert backlog.take(1000, 0, 0) == refused
+    assert backlog.take(1000) == refused
     backlog.close()
-    assert journal().take(1000, 0, 0) == kept + refused
+    assert journal().take(1000) == kept + refused
 
 
 def test_what_cannot_be_removed_stops_nothing_behind_it(journal: OpenJournal) -> None:
@@ -193,15 +193,15 @@ def test_what_cannot_be_removed_stops_nothing_behind_it(journal: OpenJournal) ->
     fails = Failing("DELETE")
     backlog, sent, behind = journal(connect=fails), entries(3), entries(2)
     backlog.append(sent)
-    assert backlog.take(10, 0, 0) == sent
+    assert backlog.take(10) == sent
     last = backlog.remove(3)
     assert len(backlog) == 0 and backlog.find(ids(sent)) == []
     backlog.append(behind)
-    assert backlog.take(10, 0, 0) == behind and len(backlog) == 2
+    assert backlog.take(10) == behind and len(backlog) == 2
     fails.word = "nothing"
     assert backlog.remove(2) == last + 2 and len(backlog) == 0
     backlog.close()
-    assert journal().take(10, 0, 0) == []
+    assert journal().take(10) == []
 
 
 def test_what_could_not_be_removed_is_sent_again_by_the_next(
@@ -209,10 +209,10 @@ def test_what_could_not_be_removed_is_sent_again_by_the_next(
 ) -> None:
     backlog, sent = journal(connect=Failing("DELETE")), entries(3)
     backlog.append(sent)
-    backlog.take(10, 0, 0)
+    backlog.take(10)
     backlog.remove(3)
     backlog.close()
-    assert journal().take(10, 0, 0) == sent, "legal: the ledger knows their ids"
+    assert journal().take(10) == sent, "legal: the ledger knows their ids"
 
 
 class Played:
@@ -263,11 +263,11 @@ def test_an_append_that_is_broken_off_anywhere_is_all_or_nothing(
             break
         except sqlite3.OperationalError as error:
             assert str(error) == "interrupted"
-            assert len(backlog) == 0 and backlog.take(10, 0, 0) == []
+            assert len(backlog) == 0 and backlog.take(10) == []
             broken_off += 1
     assert broken_off > 100
     backlog.close()
-    assert journal().take(10, 0, 0) == sent
+    assert journal().take(10) == sent
 
 
 def test_a_receipt_of_the_journal_is_the_receipt_that_was_put_in(
@@ -314,16 +314,16 @@ def test_an_append_that_loses_its_turn_after_its_commit_is_sent_all_the_same(
     with ThreadPoolExecutor(1) as other:
         appended = other.submit(append)
         assert slow.arrived.wait(SECONDS_MAX), "committed, and not counted yet"
-        assert backlog.take(10, 0, 0) == first, "what is not counted is not there"
-        assert backlog.take(10, 0, 0.01) == [], "nor waited for without end"
+        assert backlog.take(10) == first, "what is not counted is not there"
+        assert backlog.take(10, wait_seconds=0.01) == [], "nor waited for without end"
         slow.gate.set()
         appended.result(SECONDS_MAX)
-    assert backlog.take(10, 0, 0) == second
+    assert backlog.take(10) == second
     backlog.remove(2)
     backlog.append(third)
-    assert backlog.take(10, 0, 0) == third
+    assert backlog.take(10) == third
     backlog.remove(3)
-    assert backlog.take(10, 0, 0.01) == [] and len(backlog) == 0
+    assert backlog.take(10, wait_seconds=0.01) == [] and len(backlog) == 0
 
 
 def test_a_journal_that_lost_what_it_counted_says_so_and_does_not_go_on(
@@ -333,7 +333,7 @@ def test_a_journal_that_lost_what_it_counted_says_so_and_does_not_go_on(
     backlog.append(entries(1))
     handles.journal().writer.execute("DELETE FROM entries")
     with pytest.raises(sqlite3.DatabaseError, match="lacks entries"):
-        backlog.take(10, 0, 0)
+        backlog.take(10)
 
 
 # -- a damaged file is a person's ------------------------------------------------------

@@ -40,7 +40,7 @@ def read(*lines: object) -> tuple[list[Chunk], list[tuple[int, str]]]:
             file,
             lambda number, why: rejected.append((number, why)),
             records_max=2,
-            linger_s=0.0,
+            linger_seconds=0.0,
         )
         return [chunk for chunk in found if chunk is not None], rejected
 
@@ -98,7 +98,7 @@ def pipe() -> Iterator[tuple[int, Iterator[Chunk | None]]]:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream:
         yield writing, chunks(
-            stream, lambda *_: None, records_max=1_000, linger_s=LINGER_SECONDS
+            stream, lambda *_: None, records_max=1_000, linger_seconds=LINGER_SECONDS
         )
     try:
         os.close(writing)

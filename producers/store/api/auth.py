@@ -70,7 +70,7 @@ class Keys:
         self.version = 0  # counts how often they were read
 
     @property
-    def age_s(self) -> float:
+    def age_seconds(self) -> float:
         """Since when they may have changed."""
         return time.monotonic() - self._read_at
 
@@ -95,13 +95,13 @@ class Keys:
         From half their time on behind everybody's back. After it those that ask first
         wait a moment, and nobody waits for an issuer that has not answered then.
         """
-        if self.age_s > KEYS_SECONDS_MAX / 2:
+        if self.age_seconds > KEYS_SECONDS_MAX / 2:
             reading = self._read_soon()
             if reading is not None and reading is not self._slow:
-                if self.age_s > KEYS_SECONDS_MAX:
+                if self.age_seconds > KEYS_SECONDS_MAX:
                     await asyncio.wait([reading], timeout=OLD_KEYS_SECONDS)
                     self._slow = reading
-        if self.age_s > self._seconds_max:
+        if self.age_seconds > self._seconds_max:
             detail = "The issuer's keys could not be read for too long."
             raise Problem(Kind.ISSUER_AWAY, detail, int(KEYS_SECONDS_MIN))
 
@@ -204,9 +204,9 @@ class Gate:
         """Read no keys any more."""
         self._keys.close()
 
-    def keys_age_s(self) -> float:
+    def keys_age_seconds(self) -> float:
         """How old the issuer's keys are."""
-        return self._keys.age_s
+        return self._keys.age_seconds
 
     async def client(self, authorization: str) -> Client:
         """Who sends this header. Raises Problem."""

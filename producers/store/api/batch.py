@@ -37,12 +37,12 @@ class Batch:
     """One request's lines on their way."""
 
     def __init__(
-        self, desk: Desk, rates: RateLimit, client: Client, *, within_s: float
+        self, desk: Desk, rates: RateLimit, client: Client, *, within_seconds: float
     ) -> None:
         self._desk = desk
         self._rates = rates
         self._client = client
-        self._within_s = within_s
+        self._within_seconds = within_seconds
         self._read_bytes = self._answer_bytes = 0
         self._kept = 0  # bytes of answers that are there and not taken
         self._taken = asyncio.Event()
@@ -140,7 +140,7 @@ class Batch:
         transfers = [transfer for _, transfer in good]
         client = self._client.name
         try:
-            return await self._desk.send_all(client, transfers, self._within_s)
+            return await self._desk.send_all(client, transfers, self._within_seconds)
         except Problem as problem:
             return [problem] * len(transfers)
         except Exception as error:  # the other windows have answers

@@ -42,7 +42,7 @@ class RateLimit:
         self, per_second: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.transfers_max = per_second  # more at once never pass
-        self._each_s = 1.0 / per_second
+        self._each_seconds = 1.0 / per_second
         self._clock = clock
         self._empty_at: OrderedDict[str, float] = OrderedDict()
 
@@ -50,7 +50,7 @@ class RateLimit:
         """Book so many transfers. Raises Problem when they are too many."""
         now = self._clock()
         empty_at = max(now, self._empty_at.get(client, now))
-        empty_at += transfers * self._each_s
+        empty_at += transfers * self._each_seconds
         wait = empty_at - now - 1.0
         if wait > ROUNDING_SECONDS:
             detail = f"At most {self.transfers_max} transfers a second."

@@ -34,8 +34,8 @@ def internal(path: str, error: Exception) -> Response:
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The response to a request that failed, with what its headers should say."""
     fields = dict(headers or {})
-    if problem.retry_after_s is not None:
-        fields["Retry-After"] = str(problem.retry_after_s)
+    if problem.retry_after_seconds is not None:
+        fields["Retry-After"] = str(problem.retry_after_seconds)
     if problem.challenge is not None:
         fields["WWW-Authenticate"] = problem.challenge
     if problem.kind in _LAST:

@@ -212,7 +212,9 @@ class TransferRoutes:
         client = await self._client(request, WRITE)
         _check_media_type(request, "application/x-ndjson")
         request.scope["held"].take(self._batches, client.name)
-        batch = Batch(self._desk, self._rates, client, within_s=self._within(within))
+        batch = Batch(
+            self._desk, self._rates, client, within_seconds=self._within(within)
+        )
         return LinesResponse(batch.answers(request.stream()))
 
     async def get(self, request: Request, transfer_id: TransferId) -> Response:
