@@ -4,6 +4,7 @@ Every state of a connection has a deadline: its handshake (server.py), its head,
 body (limits.py), its answer, its silence. What was sent behind a request is not parsed
 before that one is answered, and little of it is read. And a connection that ends is
 heard out for a while, or the kernel takes the answer back with a reset.
+It rests on uvicorn's inside, of one minor version: tests/unit/test_uvicorn.py.
 """
 
 from __future__ import annotations
