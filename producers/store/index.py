@@ -8,7 +8,6 @@ A row is one sending: a transfer_id under one emitter.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import sqlite3
@@ -22,7 +21,8 @@ from pathlib import Path
 from typing import TextIO
 
 from once import logs
-from once.errors import Defect, Refused
+from once.errors import Defect
+from producers.store import locks
 from producers.store.facts import Facts, Range
 from producers.store.idfilter import IdFilter, IdHash
 from producers.store.part import ROW_BYTES, Part, Row, files_of
@@ -213,6 +213,7 @@ class Index:
 
     def _take(self) -> TextIO:
         """The folder, locked. Raises Refused, Defect."""
+        what, setting = f"the index {self._folder}", "STORE_INDEX"
         try:
             if self._folder.is_file():
                 log.warning(
@@ -220,21 +221,9 @@ class Index:
                 )
                 for each in files_of(self._folder):
                     each.unlink(missing_ok=True)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = (self._folder / "lock").open("w")
         except OSError as error:
-            raise Defect(
-                f"the index {self._folder} (STORE_INDEX) cannot be opened: {error}"
-            ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise Refused(
-                f"another Store has the index {self._folder} open; give each Store its "
-                "own (STORE_INDEX)"
-            ) from error
-        return lock
+            raise Defect(f"{what} ({setting}) cannot be opened: {error}") from error
+        return locks.hold(self._folder / "lock", what, setting)
 
     def _open(self) -> None:
         """Take over what is there and sound; the rest goes, with one warning."""

@@ -7,17 +7,17 @@ Keep it on a real disk: a network file system may lie about both locks and syncs
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from uuid import UUID
 
 from once.errors import Defect, Refused
+from producers.store import locks
 from producers.store.backlog import Entry, Full
 from producers.store.receipts import Receipt
 from producers.store.sqlite import Connect, Synchronous, connect, damages
@@ -79,7 +79,9 @@ class Journal:
         Raises Refused when another process has it open or the file is damaged: what it
         promised is never forgotten silently. Raises Defect when it cannot be opened.
         """
-        self._lock = _locked(path)
+        real = path.resolve()  # one lock, whatever name the file is called by
+        lock = real.with_name(f"{real.name}.lock")
+        self._lock = locks.hold(lock, f"the journal {path}", "STORE_JOURNAL")
         self._open_file = connect
         self._connections: list[sqlite3.Connection] = []
         try:
@@ -227,27 +229,6 @@ class Journal:
         for connection in self._connections:
             connection.close()
         self._lock.close()
-
-
-def _locked(path: Path) -> TextIO:
-    """The lock of the journal at `path`, held. Raises Refused, Defect."""
-    real = path.resolve()  # one lock, whatever name the file is called by
-    try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-        lock = real.with_name(f"{real.name}.lock").open("w")
-    except OSError as error:
-        raise Defect(
-            f"the journal {path} (STORE_JOURNAL) cannot be opened: {error}"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise Refused(
-            f"another Store has the journal {path} open; give each Store its own "
-            "(STORE_JOURNAL)"
-        ) from error
-    return lock
 
 
 def _check(connection: sqlite3.Connection) -> None:
