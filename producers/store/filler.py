@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from confluent_kafka import (
     OFFSET_END,
@@ -25,14 +24,10 @@ from once import logs
 from once.backoff import pauses
 from once.errors import OnceError, Retriable
 from producers.store.facts import Range, missing
-from producers.store.followed import (
-    MESSAGES_MAX,
-    POLL_SECONDS,
-    Followed,
-    Where,
-)
+from producers.store.followed import Followed, Where, consumed
 from producers.store.follower import Follower, News
 from producers.store.index import Index
+from producers.store.reading import Delivered
 from producers.store.topics import REQUEST_SECONDS
 
 log = logs.get(__name__)
@@ -145,7 +140,7 @@ class Filler:
         left, count = dict(gaps), 0
         consumer.assign([TopicPartition(*w, gap.first) for w, gap in left.items()])
         while left and not self._stop.is_set() and self._index.has_room():
-            messages = consumer.consume(MESSAGES_MAX, POLL_SECONDS)
+            messages = consumed(consumer)
             began = time.monotonic()
             records, reached = within(consumer, messages, left)
             facts = self._reader.read(records)
@@ -166,10 +161,10 @@ class Filler:
 
 
 def within(
-    consumer: Consumer, messages: Sequence[Any], gaps: Mapping[Where, Range]
-) -> tuple[list[Any], dict[Where, int]]:
+    consumer: Consumer, messages: Sequence[Delivered], gaps: Mapping[Where, Range]
+) -> tuple[list[Delivered], dict[Where, int]]:
     """The records that lie in the gaps, and up to where each gap is read now."""
-    records: list[Any] = []
+    records: list[Delivered] = []
     reached: dict[Where, int] = {}
     for message in messages:
         where = (message.topic(), message.partition())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import Consumer
 
@@ -12,7 +12,7 @@ from once.errors import Defect, Retriable
 from once.kafka import Trouble, client
 from once.registry import Registry
 from producers.store.facts import Place
-from producers.store.reading import FactReader
+from producers.store.reading import Delivered, FactReader
 from producers.store.states import Verdicts
 from producers.store.topics import Topics
 
@@ -73,3 +73,8 @@ class Followed:
             for partition in range(topic.partition_count):
                 places[name, partition] = Place(topic.id, partition)
         return places
+
+
+def consumed(consumer: Consumer) -> list[Delivered]:
+    """What has come; the stub of confluent_kafka knows less of it than we do."""
+    return cast(list[Delivered], consumer.consume(MESSAGES_MAX, POLL_SECONDS))

@@ -12,7 +12,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -22,13 +21,9 @@ from once.errors import OnceError, Retriable
 from once.health import Progress
 from once.http_metrics import FollowMetrics
 from producers.store.facts import Facts, Place, Range
-from producers.store.followed import (
-    MESSAGES_MAX,
-    POLL_SECONDS,
-    Followed,
-    Where,
-)
+from producers.store.followed import Followed, Where, consumed
 from producers.store.index import Index
+from producers.store.reading import Delivered
 from producers.store.topics import REQUEST_SECONDS
 
 log = logs.get(__name__)
@@ -149,7 +144,7 @@ class Follower:
             if now - forgot > FORGET_SECONDS:
                 self._index.forget()
                 forgot = now
-            self._take(consumer.consume(MESSAGES_MAX, POLL_SECONDS))
+            self._take(consumed(consumer))
             self._progress.beat()
 
     def _assign(self, consumer: Consumer, places: Mapping[Where, Place]) -> None:
@@ -179,8 +174,8 @@ class Follower:
             self._behind |= set(new)
         self._away = None
 
-    def _take(self, messages: Sequence[Any]) -> None:
-        records: list[Any] = []
+    def _take(self, messages: Sequence[Delivered]) -> None:
+        records: list[Delivered] = []
         ends: dict[Place, int] = {}
         for message in messages:
             where = (message.topic(), message.partition())

@@ -7,7 +7,9 @@ is skipped, with a line in the log; it stops nobody.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
+
+from confluent_kafka import KafkaError
 
 from once import logs
 from once.errors import OnceError
@@ -18,6 +20,22 @@ from producers.store.receipts import ClientReceipts, receipts_in, writes_receipt
 from producers.store.states import Verdicts
 
 log = logs.get(__name__)
+
+
+class Delivered(Protocol):
+    """A message as a consumer gives it: a record, or an error in its place."""
+
+    def topic(self) -> str: ...
+
+    def partition(self) -> int: ...
+
+    def offset(self) -> int: ...
+
+    def key(self) -> bytes | None: ...
+
+    def value(self) -> bytes | None: ...
+
+    def error(self) -> KafkaError | None: ...
 
 
 class FactReader:
@@ -31,7 +49,7 @@ class FactReader:
         self._results_topic = results_topic
         self._number = verdicts.number
 
-    def read(self, messages: Sequence[Any]) -> Facts:
+    def read(self, messages: Sequence[Delivered]) -> Facts:
         """All that these records say. Raises Retriable while the registry is away.
 
         Any other error of ours is raised, too: skipped is only what is unreadable.
@@ -54,7 +72,7 @@ class FactReader:
                 log.error("skipped", at=_place(message), error=repr(unreadable))
         return Facts(receipts, results)
 
-    def _decided(self, message: Any) -> list[Decided]:
+    def _decided(self, message: Delivered) -> list[Decided]:
         return [
             Decided(
                 each["transfer_id"],
@@ -65,12 +83,12 @@ class FactReader:
         ]
 
 
-def _value(message: Any) -> bytes:
+def _value(message: Delivered) -> bytes:
     value: bytes | None = message.value()
     if value is None:
         raise ValueError("it has no value")
     return value
 
 
-def _place(message: Any) -> str:
+def _place(message: Delivered) -> str:
     return f"{message.topic()}[{message.partition()}]@{message.offset()}"

@@ -14,7 +14,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import fastavro
 
@@ -84,7 +84,7 @@ def new_emitter() -> bytes:
     return uuid8(MARK + os.urandom(10)).bytes
 
 
-def writes_receipts(emitter: bytes | None) -> bool:
+def writes_receipts(emitter: bytes | None) -> TypeGuard[bytes]:
     """Whether this emitter is a Store that serves HTTP."""
     if emitter is None or len(emitter) != UUID_BYTES:
         return False

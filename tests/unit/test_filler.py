@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from producers.store.facts import Place, Range
 from producers.store.filler import within
+from producers.store.reading import Delivered
 
 HERE, THERE = ("results", 0), ("results", 1)
 GAPS = {HERE: Range(Place("v", 0), 10, 20), THERE: Range(Place("v", 1), 0, 5)}
@@ -25,17 +26,22 @@ class Ends(Consumer):
         return 0, self._end
 
 
-def record(offset: int, partition: int = 0) -> Message:
-    return Message(topic="results", partition=partition, offset=offset, value=b"")
+def record(offset: int, partition: int = 0) -> Delivered:
+    message = Message(topic="results", partition=partition, offset=offset, value=b"")
+    return cast(Delivered, message)
 
 
-def end(offset: int, code: int = KafkaError._PARTITION_EOF) -> Message:
-    error = KafkaError(code)
-    return Message(topic="results", partition=0, offset=offset, error=error)
+def end(offset: int, code: int = KafkaError._PARTITION_EOF) -> Delivered:
+    return failed(KafkaError(code), offset)
+
+
+def failed(error: KafkaError, offset: int = 0) -> Delivered:
+    message = Message(topic="results", partition=0, offset=offset, error=error)
+    return cast(Delivered, message)
 
 
 def looked_at(
-    *messages: Message, log_end: int = 1_000
+    *messages: Delivered, log_end: int = 1_000
 ) -> tuple[list[int], dict[Any, int]]:
     consumer = Ends(log_end)
     records, reached = within(cast(Consumer, consumer), messages, GAPS)
@@ -63,7 +69,6 @@ def test_what_comes_of_a_partition_that_was_given_up_is_left_out() -> None:
 
 def test_an_error_is_waited_out_or_begins_anew() -> None:
     passing = KafkaError(KafkaError.REQUEST_TIMED_OUT, "slow", retriable=True)
-    slow = Message(topic="results", partition=0, offset=0, error=passing)
-    assert looked_at(slow) == ([], {})
+    assert looked_at(failed(passing)) == ([], {})
     with pytest.raises(KafkaException):
         looked_at(end(0, KafkaError.TOPIC_AUTHORIZATION_FAILED))

@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import fastavro
@@ -23,7 +23,7 @@ from producers.store.facts import Decided
 from producers.store.followed import Followed
 from producers.store.follower import Follower, News
 from producers.store.index import Index
-from producers.store.reading import FactReader
+from producers.store.reading import Delivered, FactReader
 from producers.store.receipts import (
     Receipt,
     ReceiptsCodec,
@@ -58,8 +58,9 @@ def reader(registry: Registry) -> FactReader:
     return FactReader(registry, results_topic="results", verdicts=VERDICTS)
 
 
-def message(topic: str, value: bytes | None, key: bytes | None = EMITTER) -> Message:
-    return Message(topic=topic, partition=0, offset=7, key=key, value=value)
+def message(topic: str, value: bytes | None, key: bytes | None = EMITTER) -> Delivered:
+    record = Message(topic=topic, partition=0, offset=7, key=key, value=value)
+    return cast(Delivered, record)
 
 
 def avro(schema_id: int, record: dict[str, Any]) -> bytes:
