@@ -69,7 +69,7 @@ def create_app(
         separate_input_output_schemas=False,
     )
     rates = RateLimit(settings.rate_limit)
-    routes = TransferRoutes(desk, doorman, rates, settings)
+    routes = TransferRoutes(desk, doorman, rates=rates, settings=settings)
     app.include_router(routes.router())
     _complete_document(app, tokens=not settings.demo)
     _handle_errors(app)

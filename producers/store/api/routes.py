@@ -87,7 +87,12 @@ class TransferRoutes:
     """Handlers, with what they need."""
 
     def __init__(
-        self, desk: Desk, doorman: Doorman, rates: RateLimit, settings: ServeSettings
+        self,
+        desk: Desk,
+        doorman: Doorman,
+        *,
+        rates: RateLimit,
+        settings: ServeSettings,
     ) -> None:
         self._desk = desk
         self._doorman = doorman
