@@ -112,13 +112,7 @@ class Service:
             closing(gate.close)
             doorman = gate.client
             metrics.watch_keys(gate.keys_age_seconds)
-        index = Index(
-            settings.index or self._temporary(),
-            Verdicts(),
-            hours=settings.index_hours,
-            bytes_max=settings.index_bytes_max,
-            kept=settings.index is not None,
-        )
+        index = self._index()
         closing(index.close)
         backlog = self._backlog()
         closing(backlog.close)
@@ -158,6 +152,16 @@ class Service:
         if settings.tls_cert is not None:
             self._start(self._renew(config), "certificates")
         return self._server
+
+    def _index(self) -> Index:
+        settings = self._settings
+        return Index(
+            settings.index or self._temporary(),
+            Verdicts(),
+            hours=settings.index_hours,
+            bytes_max=settings.index_bytes_max,
+            kept=settings.index is not None,
+        )
 
     def _backlog(self) -> Backlog:
         settings = self._settings
