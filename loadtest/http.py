@@ -18,8 +18,8 @@ from uuid import uuid4
 from loadtest.answers import Answers
 from loadtest.paced import paced, single_puts
 from loadtest.platforms import (
-    WAIT_SECONDS_MAX,
     WARM_UP_SECONDS,
+    acknowledged,
     new_platform,
     wait_applied,
     wait_assigned,
@@ -116,11 +116,10 @@ def follow(stack: Stack, seconds: float, rate: int = 50_000) -> dict[str, object
         store = programs.enter_context(platform.store_api())
         store.url()
         wait_assigned(platform, {"bank": bank}, 1)
-        emitted = ("--seconds", f"{seconds:.0f}", "--rate", str(rate), "--seed", "1")
+        pace = ("--seconds", f"{seconds:.0f}", "--rate", str(rate))
         with Usage(stack, {"store": store}) as usage:
-            emitter = programs.enter_context(platform.store(*emitted))
-            assert emitter.process.wait(seconds + WAIT_SECONDS_MAX) == 0, emitter.text
-            sent = int(emitter.text.split("acknowledged ")[-1].split()[0])
+            emitter = platform.store(*pace, "--seed", "1", "--json")
+            sent = acknowledged(programs.enter_context(emitter))
             wait_applied(platform, sent, {"bank": bank})
     cpu = usage.cpu_seconds["store"]
     return {

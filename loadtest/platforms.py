@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from uuid import uuid4
@@ -54,6 +55,13 @@ def wait_assigned(platform: Platform, banks: dict[str, Program], workers: int) -
         what=f"{workers} workers to get partitions",
         timeout_s=60,
     )
+
+
+def acknowledged(store: Program) -> int:
+    """How many transfers a Store acknowledged that emits with --json, at its end."""
+    assert store.process.wait(WAIT_SECONDS_MAX) == 0, store.text
+    *_, report = store.text.splitlines()
+    return int(json.loads(report)["acknowledged"])
 
 
 def first_commit(platform: Platform) -> tuple[float, int]:

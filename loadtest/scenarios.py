@@ -18,6 +18,7 @@ from loadtest.latency import Latencies
 from loadtest.platforms import (
     WAIT_SECONDS_MAX,
     WARM_UP_SECONDS,
+    acknowledged,
     first_commit,
     new_platform,
     wait_applied,
@@ -114,14 +115,13 @@ def _stream(
 
 def _emitter(platform: Platform, seconds: float, rate: int) -> Program:
     timed = ("--seconds", str(seconds), "--rate", str(rate))
-    return platform.store(*timed, "--seed", "1")
+    return platform.store(*timed, "--seed", "1", "--json")
 
 
 def _emitted(store: Program) -> int:
     """How many transfers it acknowledged, once it has ended."""
     with store:
-        assert store.process.wait(WAIT_SECONDS_MAX) == 0, store.text
-        return int(store.text.split("acknowledged ")[-1].split()[0])
+        return acknowledged(store)
 
 
 def telemetry(

@@ -14,7 +14,7 @@ from local.run import ACCOUNTS, MERCHANTS
 from once.errors import OnceError
 from producers.store.client import StoreClient
 from producers.store.ids import uuid7s
-from producers.store.transfers import TransferLine, now_ms
+from producers.store.transfers import Transfer, now_ms
 
 PAUSE_SECONDS = 0.2  # it shows that payments live; the load is made elsewhere
 WAIT_SECONDS = 10.0
@@ -62,14 +62,14 @@ class ApiTraffic:
                     assert answer.state is not None, f"refused: {answer.problem}"
                     self.states[f"{answer.state} in a batch"] += 1
                 while not self._leaving.wait(PAUSE_SECONDS):
-                    status = store.send(self._transfer(), wait_s=WAIT_SECONDS)
+                    status = store.send(self._transfer(), wait_seconds=WAIT_SECONDS)
                     self.states[status.state] += 1
         except (OnceError, AssertionError) as error:
             self.failure = str(error)
 
-    def _transfer(self) -> TransferLine:
+    def _transfer(self) -> Transfer:
         (new,) = uuid7s(1, now_ms(), self._ids)
-        return TransferLine(
+        return Transfer(
             transfer_id=UUID(bytes=new),
             debit_account=self._random.randint(1, ACCOUNTS),
             credit_account=ACCOUNTS + self._random.randint(1, MERCHANTS),

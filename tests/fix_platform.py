@@ -14,9 +14,9 @@ import pytest
 from local.platform import Platform
 from local.stack import Stack
 from producers.store.acknowledgements import AcknowledgementLog
-from producers.store.service import Store, open_store
 from producers.store.settings import StoreSettings
-from producers.store.transfers import Chunk, TransferLine
+from producers.store.stream import Stream, open_stream
+from producers.store.transfers import Chunk, Transfer
 
 PAYERS, MERCHANTS, CREDIT_LIMIT = 100, 10, 1_000_000
 PARTITIONS = 3
@@ -53,13 +53,13 @@ def store_settings(platform: Platform, instance: str = "test") -> StoreSettings:
 
 
 @contextmanager
-def a_store(platform: Platform, instance: str = "test") -> Iterator[Store]:
+def a_store(platform: Platform, instance: str = "test") -> Iterator[Stream]:
     """A Store in this process."""
-    with open_store(store_settings(platform, instance)) as store:
+    with open_stream(store_settings(platform, instance)) as store:
         yield store
 
 
-def emit(platform: Platform, *lines: TransferLine, ack_log: Path | None = None) -> None:
+def emit(platform: Platform, *lines: Transfer, ack_log: Path | None = None) -> None:
     """Emit these transfers in one Kafka transaction, acknowledged on return."""
     with ExitStack() as stack:
         store = stack.enter_context(a_store(platform))
@@ -69,9 +69,9 @@ def emit(platform: Platform, *lines: TransferLine, ack_log: Path | None = None) 
 
 def transfer(
     payer: int = 1, payee: int = 101, amount: int = 100, **more: object
-) -> TransferLine:
+) -> Transfer:
     """A transfer that would be posted, unless `more` says otherwise."""
-    return TransferLine.model_validate(
+    return Transfer.model_validate(
         {
             "transfer_id": uuid4(),
             "debit_account": payer,

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -23,7 +24,7 @@ from local.kube.stand_in import NAMESPACE
 from once.errors import OnceError
 from producers.store.client import StoreClient
 from producers.store.ids import uuid7s
-from producers.store.transfers import TransferLine, now_ms
+from producers.store.transfers import Transfer, now_ms
 
 # As opened by the Job of consumers/bank/k8s/overlays/kind.
 PAYERS, MERCHANTS = 100_000, 100
@@ -40,7 +41,15 @@ class Traffic:
     def __init__(
         self, url: str, token: str, trust: ssl.SSLContext, acknowledged: Path
     ) -> None:
-        self._made = (url, token, DEADLINE_S, trust, "store", self._note)
+        self._connect = partial(
+            StoreClient,
+            url,
+            token,
+            deadline_seconds=DEADLINE_S,
+            trust=trust,
+            name="store",
+            on_repeat=self._note,
+        )
         self._log = acknowledged
         self._lock = threading.Lock()
         self._leaving = threading.Event()
@@ -83,7 +92,7 @@ class Traffic:
     def _run(self, number: int) -> None:
         chosen, ids = random.Random(number), np.random.default_rng()
         try:
-            with StoreClient(*self._made) as store:
+            with self._connect() as store:
                 while not self._leaving.wait(PAUSE_S):
                     answers = store.send_all(_transfers(chosen, ids))
                     with self._lock, self._log.open("a") as log:
@@ -111,9 +120,9 @@ def traffic(cluster: Cluster, state: Path, acknowledged: Path) -> Iterator[Traff
         yield running
 
 
-def _transfers(chosen: random.Random, ids: np.random.Generator) -> list[TransferLine]:
+def _transfers(chosen: random.Random, ids: np.random.Generator) -> list[Transfer]:
     return [
-        TransferLine(
+        Transfer(
             transfer_id=UUID(bytes=new),
             debit_account=chosen.randint(3, PAYERS),  # 1 and 2 are the smoke test's
             credit_account=PAYERS + chosen.randint(1, MERCHANTS),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -26,8 +28,8 @@ from once.settings import load
 from producers.store import lines
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
-from producers.store.service import Store, Tally, open_store, paced
 from producers.store.settings import ServeSettings, SmokeSettings, StoreSettings
+from producers.store.stream import Stream, Tally, open_stream, paced
 from producers.store.transfers import Chunk
 
 OPEN_FILES = 128  # brokers, logs, index and journal
@@ -46,6 +48,7 @@ def emit(
     source: Annotated[
         Path | None, typer.Argument(help="file of JSON lines; - is standard input")
     ] = None,
+    *,
     count: Annotated[int | None, typer.Option(min=1, help="make up so many")] = None,
     seconds: Annotated[float | None, typer.Option(help="make up for so long")] = None,
     rate: Annotated[
@@ -61,6 +64,9 @@ def emit(
     ack_log: Annotated[
         Path | None, typer.Option(help="append acknowledged ids to this file")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="say at the end in JSON what was done")
+    ] = False,
 ) -> None:
     """Emit transfers: read from JSON lines, or made up (--count, --seconds)."""
     if (source is None) == (count is None and seconds is None):
@@ -72,31 +78,46 @@ def emit(
 
     def reject(number: int, reason: str) -> None:
         rejected.append(number)
-        said = printable(f"line {number}: {reason}")  # it may quote the line
-        stderr.print(said, markup=False, highlight=False)
+        sentence = printable(f"line {number}: {reason}")  # it may quote the line
+        stderr.print(sentence, markup=False, highlight=False)
 
-    population = Population(accounts, merchants, hot_share, amount_max)
+    population = Population(
+        accounts=accounts,
+        merchants=merchants,
+        hot_share=hot_share,
+        amount_max=amount_max,
+    )
     with ExitStack() as stack:
         # Before anything is waited for.
-        stream = None if source is None else stack.enter_context(_opened(source))
+        file = None if source is None else stack.enter_context(_opened(source))
         acknowledged = stack.enter_context(_acknowledgements(ack_log))
-        store = stack.enter_context(open_store(settings))
-        if stream is not None:
+        stream = stack.enter_context(open_stream(settings))
+        if file is not None:
             largest = settings.transaction_records_max
-            linger_s = settings.transaction_linger_ms / 1000
-            chunks = lines.chunks(stream, largest, linger_s, reject)
+            linger_seconds = settings.transaction_linger_ms / 1000
+            chunks = lines.chunks(
+                file, reject, records_max=largest, linger_seconds=linger_seconds
+            )
         else:
-            made_up = paced(Generator(population, seed), settings, count, rate)
+            generator = Generator(population, seed)
+            made_up = paced(generator, settings, count=count, rate=rate)
             chunks = _until(made_up, seconds)
         began = time.monotonic()
-        tally = _shown(store, chunks, count, acknowledged)
-        store.emitter.metrics.rejected(len(rejected))
-    took = time.monotonic() - began
+        tally = _emit_with_bar(stream, chunks, count, acknowledged)
+        stream.emitter.metrics.rejected(len(rejected))
+    _tell(tally, len(rejected), time.monotonic() - began, as_json)
+    raise typer.Exit(ExitStatus.NOT_ALL if rejected else ExitStatus.DONE)
+
+
+def _tell(tally: Tally, rejected: int, seconds: float, as_json: bool) -> None:
+    """What was done: a sentence for people, or JSON for programs."""
+    if as_json:
+        print(json.dumps({**asdict(tally), "rejected": rejected, "seconds": seconds}))
+        return
     print(
         f"acknowledged {tally.acknowledged} transfers in {tally.transactions} Kafka"
-        f" transactions, {tally.acknowledged / took:,.0f}/s; rejected {len(rejected)}"
+        f" transactions, {tally.acknowledged / seconds:,.0f}/s; rejected {rejected}"
     )
-    raise typer.Exit(ExitStatus.NOT_ALL if rejected else ExitStatus.DONE)
 
 
 @app.command()
@@ -109,7 +130,7 @@ def serve() -> None:
     # Imported here: it takes half a second that `emit` need not spend.
     import uvloop
 
-    from producers.store.serve import Service
+    from producers.store.service import Service
 
     uvloop.run(Service(settings).run())
 
@@ -146,12 +167,13 @@ def _until(chunks: Iterator[Chunk], seconds: float | None) -> Iterator[Chunk | N
             return
 
 
-def _shown(
-    store: Store,
+def _emit_with_bar(
+    stream: Stream,
     chunks: Iterator[Chunk | None],
     total: int | None,
-    log: AcknowledgementLog,
+    acknowledged: AcknowledgementLog,
 ) -> Tally:
+    """Emit all chunks; on a terminal, a bar says how far it is."""
     columns = (
         TextColumn("acknowledged"),
         BarColumn(),
@@ -160,8 +182,10 @@ def _shown(
     )
     with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
         task = bar.add_task("", total=total)
-        return store.emit(
-            chunks, log, lambda tally: bar.update(task, completed=tally.acknowledged)
+        return stream.emit(
+            chunks,
+            acknowledged,
+            lambda tally: bar.update(task, completed=tally.acknowledged),
         )
 
 

@@ -14,20 +14,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from producers.store.receipts import Receipt, digest_of
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One accepted transfer and whose it is."""
 
-    line: TransferLine
+    transfer: Transfer
     receipt: Receipt
 
     @classmethod
-    def of(cls, line: TransferLine, client: str) -> Entry:
-        """The entry of a line that `client` sent."""
-        return cls(line, Receipt(line.transfer_id.bytes, client, digest_of(line)))
+    def of(cls, transfer: Transfer, client: str) -> Entry:
+        """The entry of a transfer that `client` sent."""
+        receipt = Receipt(transfer.transfer_id.bytes, client, digest_of(transfer))
+        return cls(transfer, receipt)
 
 
 class Full(Exception):
@@ -46,8 +47,10 @@ class Backlog(Protocol):
     def append(self, entries: Sequence[Entry]) -> int:
         """The number of the last entry; all are there, or Full is raised."""
 
-    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
-        """The next entries, after waiting `wait_s` for one and `linger_s` for more."""
+    def take(
+        self, most: int, *, linger_seconds: float = 0.0, wait_seconds: float = 0.0
+    ) -> list[Entry]:
+        """The next entries, after waiting so long for one, and then for more."""
 
     def remove(self, count: int) -> int:
         """Forget the first `count` entries; the number of the last one of them."""
@@ -90,16 +93,18 @@ class MemoryBacklog:
             for entry in entries:
                 self._last += 1
                 self._entries[self._last] = entry
-                mine = self._by_id.setdefault(entry.receipt.transfer_id, [])
-                mine.append(self._last)
+                numbers = self._by_id.setdefault(entry.receipt.transfer_id, [])
+                numbers.append(self._last)
             self._changed.notify_all()
             return self._last
 
-    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
+    def take(
+        self, most: int, *, linger_seconds: float = 0.0, wait_seconds: float = 0.0
+    ) -> list[Entry]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting > 0, wait_s):
+            if not self._changed.wait_for(lambda: self._waiting > 0, wait_seconds):
                 return []
-            self._changed.wait_for(lambda: self._waiting >= most, linger_s)
+            self._changed.wait_for(lambda: self._waiting >= most, linger_seconds)
             first = self._being_sent
             numbers = list(itertools.islice(self._entries, first, first + most))
             if numbers:
@@ -149,7 +154,7 @@ class MemoryBacklog:
 
     def _forget(self, number: int) -> None:
         entry = self._entries.pop(number)
-        mine = self._by_id[entry.receipt.transfer_id]
-        mine.remove(number)
-        if not mine:
+        numbers = self._by_id[entry.receipt.transfer_id]
+        numbers.remove(number)
+        if not numbers:
             del self._by_id[entry.receipt.transfer_id]

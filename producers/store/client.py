@@ -3,7 +3,7 @@
 ::
 
     with StoreClient("https://store.example:8443", token=token) as store:
-        status = store.send(transfer, wait_s=5)     # 202 or final, or it raises
+        status = store.send(transfer, wait_seconds=5)     # 202 or final, or it raises
         for status in store.events(transfer.transfer_id): ...
 
 The id is in the transfer before the first send. Keep the transfer until `send` returns:
@@ -28,7 +28,7 @@ from once.backoff import MAX_SECONDS, pauses
 from once.errors import Defect, Indeterminate, OnceError
 from producers.store.api.models import BatchAnswer, ProblemDetails, TransferStatus
 from producers.store.settings import is_loopback
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 DEADLINE_SECONDS = 60.0
 ANSWER_SECONDS_MAX = 10.0  # of one attempt, beside what is waited for a verdict
@@ -63,7 +63,8 @@ class StoreClient:
         self,
         url: str,
         token: str | None = None,
-        deadline_s: float = DEADLINE_SECONDS,
+        *,
+        deadline_seconds: float = DEADLINE_SECONDS,
         trust: ssl.SSLContext | None = None,
         name: str | None = None,
         on_repeat: Callable[[str], None] = lambda why: None,
@@ -92,7 +93,7 @@ class StoreClient:
             timeout=ANSWER_SECONDS_MAX,
             trust_env=not here,  # a proxy is elsewhere: it would see the token
         )
-        self._deadline_s = deadline_s
+        self._deadline_seconds = deadline_seconds
 
     def __enter__(self) -> Self:
         return self
@@ -104,22 +105,22 @@ class StoreClient:
         """Close the connection."""
         self._http.close()
 
-    def send(self, transfer: TransferLine, wait_s: float = 0.0) -> TransferStatus:
-        """The status once the transfer is promised, or decided within `wait_s`.
+    def send(self, transfer: Transfer, wait_seconds: float = 0.0) -> TransferStatus:
+        """The status once the transfer is promised, or decided within `wait_seconds`.
 
         Raises StoreRefused, DeadlineExceeded.
         """
         answer = self._repeat(
             "PUT",
             f"/v1/transfers/{transfer.transfer_id}",
-            params={"wait": wait_s} if wait_s else {},
+            params={"wait": wait_seconds} if wait_seconds else {},
             content=transfer.model_dump_json().encode(),
             headers={"Content-Type": "application/json"},
-            timeout=ANSWER_SECONDS_MAX + wait_s,
+            timeout=ANSWER_SECONDS_MAX + wait_seconds,
         )
         return TransferStatus.model_validate_json(answer.content)
 
-    def send_all(self, transfers: Sequence[TransferLine]) -> list[BatchAnswer]:
+    def send_all(self, transfers: Sequence[Transfer]) -> list[BatchAnswer]:
         """One answer per transfer, in order: a status, or the final problem of it.
 
         Raises StoreRefused (the whole batch), DeadlineExceeded.
@@ -152,7 +153,7 @@ class StoreClient:
         """
         attempts = self._attempts()
         while True:
-            at_least_s = 0.0
+            at_least_seconds = 0.0
             try:
                 for status in self._events(transfer_id, attempts):
                     yield status
@@ -162,8 +163,8 @@ class StoreClient:
             except httpx.TransportError as error:
                 why = f"{type(error).__name__}: {error}"
             except _Later as later:
-                why, at_least_s = str(later), later.at_least_s
-            attempts.rest(why, at_least_s)
+                why, at_least_seconds = str(later), later.at_least_seconds
+            attempts.rest(why, at_least_seconds)
 
     def _events(
         self, transfer_id: UUID, attempts: _Attempts
@@ -184,16 +185,20 @@ class StoreClient:
 
     def _batch(self, body: bytes, attempts: _Attempts) -> Iterator[BatchAnswer]:
         answer = self._repeat(
-            *("POST", "/v1/transfers:batch", attempts), content=body, headers=_NDJSON
+            "POST",
+            "/v1/transfers:batch",
+            attempts,
+            content=body,
+            headers=_NDJSON,
         )
         for line in answer.text.splitlines():
-            found: dict[str, Any] = json.loads(line)
-            if "line" in found:  # else the Store stopped reading here
-                yield BatchAnswer.model_validate(found)
+            fields: dict[str, Any] = json.loads(line)
+            if "line" in fields:  # else the Store stopped reading here
+                yield BatchAnswer.model_validate(fields)
 
     def _attempts(self) -> _Attempts:
         url = str(self._http.base_url)
-        return _Attempts(url, self._deadline_s, self._on_repeat)
+        return _Attempts(url, self._deadline_seconds, self._on_repeat)
 
     def _repeat(
         self, method: str, path: str, attempts: _Attempts | None = None, **request: Any
@@ -211,40 +216,40 @@ class StoreClient:
             except httpx.TransportError as error:
                 attempts.rest(f"{type(error).__name__}: {error}")
             except _Later as later:
-                attempts.rest(str(later), later.at_least_s)
+                attempts.rest(str(later), later.at_least_seconds)
 
 
 class _Later(Exception):
     """Not now: the Store, or what is before it, may say yes later."""
 
-    def __init__(self, why: str, at_least_s: float) -> None:
+    def __init__(self, why: str, at_least_seconds: float) -> None:
         super().__init__(why)
-        self.at_least_s = at_least_s
+        self.at_least_seconds = at_least_seconds
 
 
 class _Attempts:
     """The pauses between the attempts of one call, and its deadline."""
 
     def __init__(
-        self, url: str, deadline_s: float, on_repeat: Callable[[str], None]
+        self, url: str, deadline_seconds: float, on_repeat: Callable[[str], None]
     ) -> None:
         self._url = url
         self._on_repeat = on_repeat
-        self._deadline_s = deadline_s
+        self._deadline_seconds = deadline_seconds
         self.begin()
 
     def begin(self) -> None:
         """From now on, as if nothing had been tried."""
-        self._end = time.monotonic() + self._deadline_s
+        self._end = time.monotonic() + self._deadline_seconds
         self._pauses = pauses()
 
-    def rest(self, why: str, at_least_s: float = 0.0) -> None:
+    def rest(self, why: str, at_least_seconds: float = 0.0) -> None:
         """Wait before the next attempt. Raises DeadlineExceeded when there is none."""
         self._on_repeat(why)
-        pause = max(next(self._pauses), at_least_s)
+        pause = max(next(self._pauses), at_least_seconds)
         if time.monotonic() + pause > self._end:
             raise DeadlineExceeded(
-                f"no final answer of {self._url} within {self._deadline_s:g} s "
+                f"no final answer of {self._url} within {self._deadline_seconds:g} s "
                 f"({why}); send it again, with the same id"
             )
         time.sleep(pause)  # the Store said when, or nobody can say
@@ -254,29 +259,29 @@ def _raise_error(answer: httpx.Response) -> NoReturn:
     """Raise _Later, or StoreRefused where the same request stays wrong."""
     refused = _refused(answer)
     if answer.status_code in REPEATABLE:
-        raise _Later(str(refused), retry_after_s(answer.headers))
+        raise _Later(str(refused), retry_after_seconds(answer.headers))
     raise refused
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float:
+def retry_after_seconds(headers: Mapping[str, str]) -> float:
     """What Retry-After asks for: seconds, or until a date; 0 when it says neither.
 
     A date is compared with the answer's own, so that our clock may be wrong.
     """
-    said = headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdigit():
-        return float(said)
-    then = _date(said)
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    then = _date(text)
     now = _date(headers.get("Date", "")) or datetime.now(UTC)
     return max(0.0, (then - now).total_seconds()) if then else 0.0
 
 
-def _date(said: str) -> datetime | None:
+def _date(text: str) -> datetime | None:
     try:
-        found = parsedate_to_datetime(said)
+        date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _refused(answer: httpx.Response) -> StoreRefused:

@@ -43,19 +43,20 @@ class Committer:
 
     def __init__(
         self,
-        open_emitters: Callable[[Pause], Sequence[Emitter]],
         backlog: Backlog,
         index: Index,
+        *,
+        open_emitters: Callable[[Pause], Sequence[Emitter]],
         acknowledged: AcknowledgementLog,
         progress: Progress,
         records_max: int,
-        interval_s: float,
-        committed: Callable[[int, list[bytes]], None],
+        interval_seconds: float,
+        committed: Callable[[int, list[bytes]], object],
         failed: Callable[[OnceError], None],
         trouble: Trouble | None = None,
     ) -> None:
-        """`interval_s`: a transaction begins so long after the one before began, at
-        least; the first after a rest begins at once.
+        """`interval_seconds`: a transaction begins so long after the one before began,
+        at least; the first after a rest begins at once.
 
         `committed(number, ids)`: Kafka has everything up to that number. `failed` is
         told of what a person must mend. Both are called in the thread, as is
@@ -67,7 +68,7 @@ class Committer:
         self._acknowledged = acknowledged
         self._progress = progress
         self._records_max = records_max
-        self._interval_s = interval_s
+        self._interval_seconds = interval_seconds
         self._committed = committed
         self._failed = failed
         self._trouble = trouble or Trouble()
@@ -90,13 +91,13 @@ class Committer:
         """
         return self._progress.stalled()
 
-    def close(self, timeout_s: float) -> bool:
+    def close(self, timeout_seconds: float) -> bool:
         """Commit what is left, for so long; whether nothing is.
 
         While Kafka is away, what a durable backlog holds is left to the next start.
         """
         self._stop.set()
-        self._thread.join(timeout_s)
+        self._thread.join(timeout_seconds)
         self._give_up.set()
         self._thread.join(LEAVE_SECONDS)
         return len(self._backlog) == 0
@@ -111,12 +112,14 @@ class Committer:
             while not self._done():
                 entries = self._backlog.take(
                     self._records_max,
-                    max(0.0, began + self._interval_s - time.monotonic()),
-                    WAIT_SECONDS,
+                    linger_seconds=max(
+                        0.0, began + self._interval_seconds - time.monotonic()
+                    ),
+                    wait_seconds=WAIT_SECONDS,
                 )
                 if entries:
                     began = time.monotonic()
-                    self._commit(next(turns), entries)
+                    self.commit(next(turns), entries)
                     self._away = None
                     self._progress.beat()
                 elif len(self._backlog) == 0:
@@ -142,9 +145,10 @@ class Committer:
             return True
         return self._stop.is_set() and len(self._backlog) == 0
 
-    def _commit(self, emitter: Emitter, entries: list[Entry]) -> None:
+    def commit(self, emitter: Emitter, entries: Sequence[Entry]) -> None:
+        """One transaction with the backlog's first entries, in the calling thread."""
         receipts = by_client(entry.receipt for entry in entries)
-        chunk = Chunk.of([entry.line for entry in entries])
+        chunk = Chunk.of([entry.transfer for entry in entries])
         emitter.emit(chunk, receipts)
         self._note(Facts({emitter.incarnation: receipts}))
         ids = [entry.receipt.transfer_id for entry in entries]

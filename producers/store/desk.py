@@ -21,7 +21,7 @@ from producers.store.intake import RETRY_AFTER_SECONDS, Intake, Ticket
 from producers.store.problems import Kind, Problem
 from producers.store.receipts import Receipt
 from producers.store.states import Sent, State, Status
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 from producers.store.watchers import Watchers
 
 Answer = Status | Problem
@@ -47,34 +47,37 @@ class Desk:
         self,
         intake: Intake,
         index: Index,
+        *,
         watchers: Watchers,
         behind: Callable[[], str | None],
-        queued_after_s: float,
+        queued_after_seconds: float,
     ) -> None:
         """`behind()` says why the index may lack what others sent, or None.
 
-        `queued_after_s`: how long to wait for Kafka when the journal has it already.
+        `queued_after_seconds`: how long to wait for Kafka when the journal has it.
         """
         self._intake = intake
         self._index = index
         self._watchers = watchers
         self._behind = behind
-        self._queued_after_s = queued_after_s
+        self._queued_after_seconds = queued_after_seconds
 
-    async def send(self, client: str, line: TransferLine, within_s: float) -> Status:
+    async def send(
+        self, client: str, transfer: Transfer, within_seconds: float
+    ) -> Status:
         """The status of one transfer, once it is promised. Raises Problem."""
-        (answer,) = await self.send_all(client, [line], within_s)
+        (answer,) = await self.send_all(client, [transfer], within_seconds)
         if isinstance(answer, Problem):
             raise answer
         return answer
 
     async def send_all(
-        self, client: str, lines: Sequence[TransferLine], within_s: float
+        self, client: str, transfers: Sequence[Transfer], within_seconds: float
     ) -> list[Answer]:
-        """One answer per line, in order; those that are new share one ticket."""
+        """One answer per transfer, in order; those that are new share one ticket."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + within_s
-        entries = [Entry.of(line, client) for line in lines]
+        end = loop.time() + within_seconds
+        entries = [Entry.of(transfer, client) for transfer in transfers]
         known = self._known([entry.receipt.transfer_id for entry in entries])
         answers: dict[int, Answer] = {}
         new: list[Entry] = []
@@ -111,11 +114,13 @@ class Desk:
             "id has one effect.",
         )
 
-    async def final(self, client: str, transfer_id: UUID, within_s: float) -> Status:
-        """The status once it is final, or as it is after `within_s`."""
+    async def final(
+        self, client: str, transfer_id: UUID, within_seconds: float
+    ) -> Status:
+        """The status once it is final, or as it is after `within_seconds`."""
         status = self.status(client, transfer_id)
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(within_seconds):
                 async for status in self.news(client, transfer_id):
                     pass
         except TimeoutError:
@@ -130,9 +135,9 @@ class Desk:
                     yield status
 
     async def pulse(
-        self, client: str, transfer_id: UUID, quiet_s: float | None
+        self, client: str, transfer_id: UUID, quiet_seconds: float | None
     ) -> AsyncGenerator[Status | None]:
-        """The news, and None after each `quiet_s` without any."""
+        """The news, and None after each `quiet_seconds` without any."""
         told: Status | None = None
         with self._watchers.watch(transfer_id.bytes) as event:
             while not self._watchers.leaving:
@@ -144,7 +149,7 @@ class Desk:
                 if status.final:
                     return
                 try:
-                    async with asyncio.timeout(quiet_s):
+                    async with asyncio.timeout(quiet_seconds):
                         await event.wait()
                 except TimeoutError:
                     yield None
@@ -189,7 +194,7 @@ class Desk:
             ticket = await _by(end, self._intake.offer(entries))
             if durable:
                 now = asyncio.get_running_loop().time()
-                end = min(end, now + self._queued_after_s)
+                end = min(end, now + self._queued_after_seconds)
             await _by(end, ticket.committed)
             return State.COMMITTED
         except TimeoutError:
@@ -211,7 +216,7 @@ class Desk:
         durable = self._intake.backlog.durable
         wait = end - asyncio.get_running_loop().time()
         if durable:
-            wait = min(wait, self._queued_after_s)
+            wait = min(wait, self._queued_after_seconds)
         try:
             async with asyncio.timeout(wait):
                 async for status in self.news(client, transfer_id):

@@ -47,6 +47,7 @@ class Emitter:
         self,
         producer: TransactionalProducer,
         topic: str,
+        *,
         places: Places,
         registry: Registry,
         telemetry: Telemetry,
@@ -59,7 +60,7 @@ class Emitter:
         self._writer = ColumnWriter(
             schema, frame(registry.id_of(f"{topic}-value", schema))
         )
-        self._producer = producer
+        self.producer = producer
         self._topic = topic
         self._partition_count = places.partition_count
         self._places = places
@@ -72,15 +73,15 @@ class Emitter:
     @property
     def incarnation(self) -> bytes:
         """The emitter of what was acknowledged last."""
-        return self._producer.incarnation
+        return self.producer.incarnation
 
     def start(self) -> None:
-        """Return when Kafka can be written to."""
-        if not self._producer.usable:
+        """Wait until Kafka can be written to."""
+        if not self.producer.usable:
             self._recycle()
 
     def emit(self, chunk: Chunk, receipts: Sequence[ClientReceipts] = ()) -> None:
-        """Return when the whole chunk is acknowledged, its receipts with it.
+        """Send the whole chunk, its receipts with it, until it is acknowledged.
 
         Raises Refused when another Store uses our transactional id, Defect for a
         mistake of the deployment. Every other trouble is waited out.
@@ -90,7 +91,7 @@ class Emitter:
         headers = self._headers(chunk, spans)
         records: Records | None = None
         while True:
-            if not self._producer.usable:
+            if not self.producer.usable:
                 self._recycle()
                 records = None  # the new incarnation numbers anew
             if records is None:
@@ -99,7 +100,7 @@ class Emitter:
             began = time.monotonic()
             outcome = names.ABORTED
             try:
-                self._producer.send(self._topic, records, headers, also=also)
+                self.producer.send(self._topic, records, headers, also=also)
                 outcome = names.COMMITTED
                 self._sequences = sequences
                 end_all(list(spans.values()))
@@ -116,31 +117,33 @@ class Emitter:
                 self.metrics.transaction(outcome, len(chunk), seconds)
             self._pause(next(delays))
 
-    def _note_fence(self, error: Fenced, took_s: float) -> None:
+    def _note_fence(self, error: Fenced, took_seconds: float) -> None:
         """Often is a rival; after so long, the brokers' timeout. Raises Refused.
 
         What outlives the timeout is aborted by the brokers, and its producer fenced: a
         frozen machine or slow brokers do that again and again.
         """
-        log.warning("fenced, sending again", error=str(error), seconds=round(took_s, 1))
-        if took_s * 1000 >= TRANSACTION_TIMEOUT_MS:
+        log.warning(
+            "fenced, sending again", error=str(error), seconds=round(took_seconds, 1)
+        )
+        if took_seconds * 1000 >= TRANSACTION_TIMEOUT_MS:
             return
         now = time.monotonic()
         self._fences = [at for at in self._fences if now - at < FENCES_SECONDS] + [now]
         if len(self._fences) > FENCES_MAX:
             raise Refused(
-                f"another Store sends as {self._producer.transactional_id}; "
+                f"another Store sends as {self.producer.transactional_id}; "
                 f"give each its own STORE_INSTANCE ({error})"
             ) from error
 
     def _recycle(self) -> None:
         retry(
-            self._producer.recycle,
+            self.producer.recycle,
             lambda seconds, why: self._pause(seconds),
             on=(Retriable, Fenced),
         )
         self._sequences = [0] * self._partition_count
-        if self._producer.recycles:
+        if self.producer.recycles:
             self.metrics.recycle()
 
     def _encode(self, chunk: Chunk) -> tuple[Records, list[int]]:
@@ -164,7 +167,7 @@ class Emitter:
                 "currency": chunk.currencies,
                 "memo": chunk.memos,
                 "created_at_ms": chunk.created_at_ms,
-                "emitter": [self._producer.incarnation] * len(chunk),
+                "emitter": [self.producer.incarnation] * len(chunk),
                 "emitter_sequence": numbers,
             }
         )
@@ -177,7 +180,7 @@ class Emitter:
         """The receipts' records, by topic."""
         if self._receipts is None or not receipts:
             return {}
-        records = self._receipts.encode(self._producer.incarnation, receipts)
+        records = self._receipts.encode(self.producer.incarnation, receipts)
         return {self._receipts.topic: records}
 
     def _sampled(self, chunk: Chunk) -> dict[int, Span]:
@@ -202,7 +205,7 @@ class Emitter:
         for row, account in enumerate(chunk.debit_accounts):
             partition = self._places.of(account)[1]
             if row in spans:
-                mine = headers.setdefault(partition, {})
-                mine[counts[partition]] = inject(spans[row])
+                indexed = headers.setdefault(partition, {})
+                indexed[counts[partition]] = inject(spans[row])
             counts[partition] += 1
         return headers

@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from confluent_kafka import (
     OFFSET_END,
@@ -25,14 +24,10 @@ from once import logs
 from once.backoff import pauses
 from once.errors import OnceError, Retriable
 from producers.store.facts import Range, missing
-from producers.store.followed import (
-    MESSAGES_MAX,
-    POLL_SECONDS,
-    Followed,
-    Where,
-)
+from producers.store.followed import Followed, Where, consumed
 from producers.store.follower import Follower, News
 from producers.store.index import Index
+from producers.store.reading import Delivered
 from producers.store.topics import REQUEST_SECONDS
 
 log = logs.get(__name__)
@@ -46,8 +41,9 @@ class Filler:
     def __init__(
         self,
         followed: Followed,
-        follower: Follower,
         index: Index,
+        *,
+        follower: Follower,
         news: News,
         failed: Callable[[OnceError], None],
     ) -> None:
@@ -108,18 +104,22 @@ class Filler:
 
     def _fill_from(self, consumer: Consumer) -> int:
         """Read what is missing, a part of the index at a time; how many records."""
-        there = self._followed.places(self._followed.topics())
+        places = self._followed.places(self._followed.topics())
         # All before that is in the index by now, or lost, or was never read.
         reached = self._follower.reached()
-        until = {where: reached.get(place, 0) for where, place in there.items()}
-        began_s = int(time.time() // self._index.part_s) * self._index.part_s
+        until = {where: reached.get(place, 0) for where, place in places.items()}
+        began_seconds = (
+            int(time.time() // self._index.part_seconds) * self._index.part_seconds
+        )
         records = 0
-        while began_s + self._index.part_s > self._index.kept_since_s():
-            since = _offsets_at(consumer, until, began_s)
+        while (
+            began_seconds + self._index.part_seconds > self._index.kept_since_seconds()
+        ):
+            since = _offsets_at(consumer, until, began_seconds)
             held = self._index.ranges()
             gaps = [
                 (where, gap)
-                for where, place in there.items()
+                for where, place in places.items()
                 for gap in missing(Range(place, since[where], until[where]), held)
             ]
             while gaps and not self._stop.is_set():
@@ -128,25 +128,25 @@ class Filler:
                     return records
                 some = dict(reversed(gaps))  # one of each partition, the first ones
                 gaps = [each for each in gaps if some[each[0]] != each[1]]
-                records += self._read(consumer, some, began_s)
+                records += self._read(consumer, some, began_seconds)
             until = since
-            began_s -= self._index.part_s
+            began_seconds -= self._index.part_seconds
         return records
 
     def _read(
-        self, consumer: Consumer, gaps: Mapping[Where, Range], began_s: int
+        self, consumer: Consumer, gaps: Mapping[Where, Range], began_seconds: int
     ) -> int:
         """Read these ranges into one part; how many records."""
         left, count = dict(gaps), 0
         consumer.assign([TopicPartition(*w, gap.first) for w, gap in left.items()])
         while left and not self._stop.is_set() and self._index.has_room():
-            messages = consumer.consume(MESSAGES_MAX, POLL_SECONDS)
+            messages = consumed(consumer)
             began = time.monotonic()
-            records, reached = _within(consumer, messages, left)
+            records, reached = within(consumer, messages, left)
             facts = self._reader.read(records)
             ranges = [left[where]._replace(end=end) for where, end in reached.items()]
             if ranges:
-                self._index.write(facts, ranges, at_s=began_s)
+                self._index.write(facts, ranges, at_seconds=began_seconds)
                 self._news.tell(facts)
             done = [where for where, end in reached.items() if end >= left[where].end]
             for where, end in reached.items():
@@ -160,11 +160,11 @@ class Filler:
         return count
 
 
-def _within(
-    consumer: Consumer, messages: Sequence[Any], gaps: Mapping[Where, Range]
-) -> tuple[list[Any], dict[Where, int]]:
+def within(
+    consumer: Consumer, messages: Sequence[Delivered], gaps: Mapping[Where, Range]
+) -> tuple[list[Delivered], dict[Where, int]]:
     """The records that lie in the gaps, and up to where each gap is read now."""
-    records: list[Any] = []
+    records: list[Delivered] = []
     reached: dict[Where, int] = {}
     for message in messages:
         where = (message.topic(), message.partition())
@@ -192,13 +192,13 @@ def _is_shorter(consumer: Consumer, where: Where, gap: Range) -> bool:
 
 
 def _offsets_at(
-    consumer: Consumer, until: Mapping[Where, int], since_s: int
+    consumer: Consumer, until: Mapping[Where, int], since_seconds: int
 ) -> dict[Where, int]:
     """The first offsets of that Unix time, but not after `until`."""
-    asked = [TopicPartition(*where, since_s * 1000) for where in until]
-    found = consumer.offsets_for_times(asked, REQUEST_SECONDS)
+    asked = [TopicPartition(*where, since_seconds * 1000) for where in until]
+    starts = consumer.offsets_for_times(asked, REQUEST_SECONDS)
     offsets: dict[Where, int] = {}
-    for each in found:
+    for each in starts:
         where = (each.topic, each.partition)
         if each.error is not None:
             raise KafkaException(each.error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import Consumer
 
@@ -12,7 +12,7 @@ from once.errors import Defect, Retriable
 from once.kafka import Trouble, client
 from once.registry import Registry
 from producers.store.facts import Place
-from producers.store.reading import FactReader
+from producers.store.reading import Delivered, FactReader
 from producers.store.states import Verdicts
 from producers.store.topics import Topics
 
@@ -21,7 +21,7 @@ MESSAGES_MAX = 200
 POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Followed:
     """How to reach the topics. Each thread has a consumer and a reader of its own."""
 
@@ -50,7 +50,9 @@ class Followed:
 
     def reader(self) -> FactReader:
         """What makes facts of records."""
-        return FactReader(self.registry, self.results_topic, self.verdicts)
+        return FactReader(
+            self.registry, results_topic=self.results_topic, verdicts=self.verdicts
+        )
 
     def topics(self) -> Topics:
         """What can be asked about topics."""
@@ -62,12 +64,17 @@ class Followed:
         A topic may be on its way, or its rights: at start and for those who only look
         that is no reason to end.
         """
-        found: dict[Where, Place] = {}
+        places: dict[Where, Place] = {}
         for name in (self.receipts_topic, self.results_topic):
             try:
                 topic = topics.describe(name)
             except Defect as error:
                 raise Retriable(str(error)) from error
             for partition in range(topic.partition_count):
-                found[name, partition] = Place(topic.id, partition)
-        return found
+                places[name, partition] = Place(topic.id, partition)
+        return places
+
+
+def consumed(consumer: Consumer) -> list[Delivered]:
+    """What has come; the stub of confluent_kafka knows less of it than we do."""
+    return cast(list[Delivered], consumer.consume(MESSAGES_MAX, POLL_SECONDS))

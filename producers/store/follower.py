@@ -12,7 +12,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -22,13 +21,9 @@ from once.errors import OnceError, Retriable
 from once.health import Progress
 from once.http_metrics import FollowMetrics
 from producers.store.facts import Facts, Place, Range
-from producers.store.followed import (
-    MESSAGES_MAX,
-    POLL_SECONDS,
-    Followed,
-    Where,
-)
+from producers.store.followed import Followed, Where, consumed
 from producers.store.index import Index
+from producers.store.reading import Delivered
 from producers.store.topics import REQUEST_SECONDS
 
 log = logs.get(__name__)
@@ -43,7 +38,7 @@ class News:
     """Tells of facts that are new: to the metrics, and to those who wait."""
 
     def __init__(
-        self, metrics: FollowMetrics, wanted: Callable[[], bool], changed: Changed
+        self, metrics: FollowMetrics, *, wanted: Callable[[], bool], changed: Changed
     ) -> None:
         """`changed` is called, in the thread, with ids of which more is known now.
 
@@ -66,6 +61,7 @@ class Follower:
         self,
         followed: Followed,
         index: Index,
+        *,
         news: News,
         progress: Progress,
         failed: Callable[[OnceError], None],
@@ -148,20 +144,20 @@ class Follower:
             if now - forgot > FORGET_SECONDS:
                 self._index.forget()
                 forgot = now
-            self._take(consumer.consume(MESSAGES_MAX, POLL_SECONDS))
+            self._take(consumed(consumer))
             self._progress.beat()
 
-    def _assign(self, consumer: Consumer, there: Mapping[Where, Place]) -> None:
+    def _assign(self, consumer: Consumer, places: Mapping[Where, Place]) -> None:
         """Read every partition that there is; new ones may have come."""
         for where, place in self._assigned.items():
-            if there.get(where) != place:
+            if places.get(where) != place:
                 raise Retriable(f"topic {where[0]} was made anew")
         if not self.begun.is_set():
-            self._next = {p: _end(consumer, where) for where, p in there.items()}
+            self._next = {p: _end(consumer, where) for where, p in places.items()}
             self.begun.set()
         new = {
             where: place
-            for where, place in there.items()
+            for where, place in places.items()
             if where not in self._assigned
         }
         if new:
@@ -169,17 +165,17 @@ class Follower:
             young = [where for where, place in new.items() if place not in self._next]
             if young:
                 log.warning("new partitions are read from their beginning", at=young)
-            places = [
+            starts = [
                 TopicPartition(*where, self._next.setdefault(place, 0))
                 for where, place in new.items()
             ]
-            consumer.incremental_assign(places)
+            consumer.incremental_assign(starts)
             self._assigned |= new
             self._behind |= set(new)
         self._away = None
 
-    def _take(self, messages: Sequence[Any]) -> None:
-        records: list[Any] = []
+    def _take(self, messages: Sequence[Delivered]) -> None:
+        records: list[Delivered] = []
         ends: dict[Place, int] = {}
         for message in messages:
             where = (message.topic(), message.partition())

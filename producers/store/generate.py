@@ -13,7 +13,7 @@ from producers.store.transfers import Chunk, now_ms
 CURRENCY = b"EUR"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
     """Who pays whom: payers 1..accounts, payees accounts+1..accounts+merchants.
 

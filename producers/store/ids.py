@@ -57,17 +57,17 @@ class _Spelled:
         return {"type": "string", "format": "uuid"}
 
 
-def _not_nil(found: UUID) -> UUID:
-    if not found.int:  # in results it stands for an id that was unreadable
+def _not_nil(transfer_id: UUID) -> UUID:
+    if not transfer_id.int:  # in results it stands for an id that was unreadable
         raise ValueError("must not be all zero")
-    return found
+    return transfer_id
 
 
-def _not_made_here(found: UUID) -> UUID:
+def _not_made_here(transfer_id: UUID) -> UUID:
     # Whoever knows a client's name and key knows such an id, and could take it.
-    if found.int >> 76 & 0xF == MADE_HERE:
+    if transfer_id.int >> 76 & 0xF == MADE_HERE:
         raise ValueError("must not be of version 8: such ids are made here, of keys")
-    return found
+    return transfer_id
 
 
 TransferId = Annotated[UUID, _Spelled, AfterValidator(_not_nil)]
@@ -91,6 +91,12 @@ def uuid7s(
     octets[:, 8] = octets[:, 8] & 0x3F | 0x80
     ids: list[bytes] = octets.view("V16").ravel().tolist()
     return ids
+
+
+def uuid7(now_ms: int, random: np.random.Generator) -> UUID:
+    """One UUID of version 7, of that time."""
+    (new,) = uuid7s(1, now_ms, random)
+    return UUID(bytes=new)
 
 
 def uuid8(content: bytes) -> UUID:

@@ -8,7 +8,6 @@ A row is one sending: a transfer_id under one emitter.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import sqlite3
@@ -16,17 +15,19 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
 
 from once import logs
-from once.errors import Defect, Refused
+from once.errors import Defect
+from producers.store import locks
 from producers.store.facts import Facts, Range
 from producers.store.idfilter import IdFilter, IdHash
 from producers.store.part import ROW_BYTES, Part, Row, files_of
 from producers.store.receipts import Receipt
-from producers.store.sqlite import is_full, spoils
+from producers.store.sqlite import Connect, connect, is_full, spoils
 from producers.store.states import Sent, Verdicts
 
 log = logs.get(__name__)
@@ -36,7 +37,7 @@ HOURS = 24.0
 BYTES_MAX = 3 << 30
 
 _NAME = re.compile(r"part-(\d+)-(\d+)\.db")
-_AGE = attrgetter("began_s", "number")
+_AGE = attrgetter("began_seconds", "number")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -47,9 +48,11 @@ class Index:
         self,
         folder: Path,
         verdicts: Verdicts,
+        *,
         hours: float = HOURS,
         bytes_max: int = BYTES_MAX,
         kept: bool = True,
+        connect: Connect = connect,
     ) -> None:
         """Open the folder, or make it. A file in its place is an older index, and goes.
 
@@ -57,17 +60,18 @@ class Index:
         Raises Refused when another process has it open, Defect when it cannot be made.
         """
         self.verdicts = verdicts
-        self.kept_s = hours * 3600
-        self.part_s = max(1, int(self.kept_s / PARTS))
+        self.kept_seconds = hours * 3600
+        self.part_seconds = max(1, int(self.kept_seconds / PARTS))
         self._bytes_max = bytes_max
         self._part_bytes_max = bytes_max // PARTS
         self._hash = IdHash(self._part_bytes_max // ROW_BYTES)
         self._folder, self._kept = folder, kept
+        self._part = partial(Part, verdicts=verdicts, connect=connect)
         self._mark = folder / "open-since-boot"
         # Set when something is to be read again; who does so clears it before.
         self.incomplete = threading.Event()
         self._changing = threading.RLock()
-        self._parts: tuple[Part, ...] = ()  # oldest first; replaced, never changed
+        self.parts: tuple[Part, ...] = ()  # oldest first; replaced, never changed
         self._number = 0  # the last one that a part was given
         self._lock = self._take()
         try:
@@ -82,8 +86,8 @@ class Index:
         """Every known sending of these ids, by whomever; at most 30,000 ids."""
         probes = self._hash.probes
         asked = [(transfer_id, probes(transfer_id)) for transfer_id in transfer_ids]
-        found: dict[tuple[bytes, bytes], Row] = {}
-        for part in self._parts:
+        sendings: dict[tuple[bytes, bytes], Row] = {}
+        for part in self.parts:
             try:
                 rows = part.find(asked)
             except sqlite3.Error as error:
@@ -91,14 +95,15 @@ class Index:
                 continue
             for row in rows:
                 key = (row.transfer_id, row.emitter)
-                found[key] = self._merged(found[key], row) if key in found else row
+                known = sendings.get(key)
+                sendings[key] = row if known is None else self._merged(known, row)
         return [
             Sent(
                 Receipt(row.transfer_id, row.client, row.digest),
                 row.verdict,
                 row.first_verdict or 0,
             )
-            for row in found.values()
+            for row in sendings.values()
             if row.client is not None and row.digest is not None
         ]
 
@@ -112,7 +117,7 @@ class Index:
     def ranges(self) -> list[Range]:
         """All that it was made from."""
         ranges: list[Range] = []
-        for part in self._parts:
+        for part in self.parts:
             try:
                 ranges += part.ranges()
             except sqlite3.Error as error:
@@ -122,17 +127,20 @@ class Index:
     # -- what it learns ----------------------------------------------------------------
 
     def write(
-        self, facts: Facts, ranges: Sequence[Range] = (), at_s: float | None = None
+        self,
+        facts: Facts,
+        ranges: Sequence[Range] = (),
+        at_seconds: float | None = None,
     ) -> None:
         """What was read of these ranges: of now, or of that Unix time.
 
         All of it or nothing. Raises sqlite3.Error or OSError when the disk fails.
         """
-        tries = len(self._parts) + 2  # on a full disk each makes room by one part
+        tries = len(self.parts) + 2  # on a full disk each makes room by one part
         while True:
             part: Part | None = None
             try:
-                part = self._part_of(time.time() if at_s is None else at_s)
+                part = self._part_of(time.time() if at_seconds is None else at_seconds)
                 part.write(facts, ranges)
                 return
             except sqlite3.Error as error:
@@ -144,59 +152,59 @@ class Index:
     def _bear(self, part: Part | None, error: sqlite3.Error) -> None:
         """Go on without what is spoilt. Raises the error when it is of another kind."""
         with self._changing:
-            if part is not None and part not in self._parts:
+            if part is not None and part not in self.parts:
                 return  # it went while it was in use
-            if is_full(error) and len(self._parts) > 1:
-                self._drop(self._parts[0], f"the disk is full: {error}")
+            if is_full(error) and len(self.parts) > 1:
+                self._drop(self.parts[0], f"the disk is full: {error}")
             elif part is not None and spoils(error):
                 self._drop(part, f"damaged, to be read again from the log: {error}")
                 self.incomplete.set()
             else:
                 raise error
 
-    def _part_of(self, at_s: float) -> Part:
+    def _part_of(self, at_seconds: float) -> Part:
         """The part that this time belongs to, with room in it."""
-        began_s = int(at_s // self.part_s) * self.part_s
+        began_seconds = int(at_seconds // self.part_seconds) * self.part_seconds
         with self._changing:
-            mine = [part for part in self._parts if part.began_s == began_s]
-            if mine and mine[-1].size_bytes() < self._part_bytes_max:
-                return mine[-1]
+            parts = [part for part in self.parts if part.began_seconds == began_seconds]
+            if parts and parts[-1].size_bytes() < self._part_bytes_max:
+                return parts[-1]
             self._number += 1
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"part-{began_s}-{self._number}.db"
+            path = self._folder / f"part-{began_seconds}-{self._number}.db"
             ids = IdFilter(self._hash)
-            part = Part(path, began_s, self._number, self.verdicts, ids)
-            self._parts = tuple(sorted((*self._parts, part), key=_AGE))
+            part = self._part(
+                path, began_seconds=began_seconds, number=self._number, ids=ids
+            )
+            self.parts = tuple(sorted((*self.parts, part), key=_AGE))
             return part
 
     # -- what it forgets ---------------------------------------------------------------
 
     def size_bytes(self) -> int:
         """How much of the disk it takes."""
-        return sum(part.size_bytes() for part in self._parts)
+        return sum(part.size_bytes() for part in self.parts)
 
     def has_room(self) -> bool:
         """Whether an older part would stay: else it would be the next to go."""
         return self.size_bytes() < self._bytes_max - self._part_bytes_max
 
-    def kept_since_s(self) -> float:
+    def kept_since_seconds(self) -> float:
         """The Unix time before which nothing is kept."""
-        return time.time() - self.kept_s
+        return time.time() - self.kept_seconds
 
     def forget(self) -> None:
         """Remove what is too old, and the oldest parts while there is too much."""
         with self._changing:
-            for part in self._parts[:-1]:
-                if part.began_s + self.part_s <= self.kept_since_s():
+            for part in self.parts[:-1]:
+                if part.began_seconds + self.part_seconds <= self.kept_since_seconds():
                     self._drop(part)
-            while (
-                len(self._parts) > 1 and (size := self.size_bytes()) > self._bytes_max
-            ):
+            while len(self.parts) > 1 and (size := self.size_bytes()) > self._bytes_max:
                 most = f"{size} bytes are more than STORE_INDEX_BYTES_MAX"
-                self._drop(self._parts[0], most)
+                self._drop(self.parts[0], most)
 
     def _drop(self, part: Part, why: str | None = None) -> None:
-        self._parts = tuple(each for each in self._parts if each is not part)
+        self.parts = tuple(each for each in self.parts if each is not part)
         if why is not None:
             log.warning("a part of the index is removed", file=part.path.name, why=why)
         part.remove()
@@ -205,6 +213,7 @@ class Index:
 
     def _take(self) -> TextIO:
         """The folder, locked. Raises Refused, Defect."""
+        what, setting = f"the index {self._folder}", "STORE_INDEX"
         try:
             if self._folder.is_file():
                 log.warning(
@@ -212,21 +221,9 @@ class Index:
                 )
                 for each in files_of(self._folder):
                     each.unlink(missing_ok=True)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = (self._folder / "lock").open("w")
         except OSError as error:
-            raise Defect(
-                f"the index {self._folder} (STORE_INDEX) cannot be opened: {error}"
-            ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise Refused(
-                f"another Store has the index {self._folder} open; give each Store its "
-                "own (STORE_INDEX)"
-            ) from error
-        return lock
+            raise Defect(f"{what} ({setting}) cannot be opened: {error}") from error
+        return locks.hold(self._folder / "lock", what, setting)
 
     def _open(self) -> None:
         """Take over what is there and sound; the rest goes, with one warning."""
@@ -236,22 +233,24 @@ class Index:
             named = _NAME.fullmatch(path.name)
             if named is None:
                 continue
-            began_s, number = map(int, named.groups())
+            began_seconds, number = map(int, named.groups())
             try:
                 if lost:
                     raise sqlite3.DatabaseError("the machine went down with it open")
-                part = Part(path, began_s, number, self.verdicts, ids=None)
-                self._parts = (*self._parts, part)
+                part = self._part(
+                    path, began_seconds=began_seconds, number=number, ids=None
+                )
+                self.parts = (*self.parts, part)
                 part.ranges()
             except sqlite3.Error as error:
                 spoilt[path.name] = str(error)
-                for opened in (each for each in self._parts if each.path == path):
+                for opened in (each for each in self.parts if each.path == path):
                     opened.close()
-                self._parts = tuple(each for each in self._parts if each.path != path)
+                self.parts = tuple(each for each in self.parts if each.path != path)
                 for each in files_of(path):
                     each.unlink(missing_ok=True)
             self._number = max(self._number, number)
-        self._parts = tuple(sorted(self._parts, key=_AGE))
+        self.parts = tuple(sorted(self.parts, key=_AGE))
         if spoilt:
             log.warning(
                 "parts of the index are damaged, and are made again", why=spoilt
@@ -273,7 +272,7 @@ class Index:
         if self._lock.closed:
             return
         with self._changing, self._lock:
-            parts, self._parts = self._parts, ()
+            parts, self.parts = self.parts, ()
             for part in parts:
                 part.close()
                 if self._kept:

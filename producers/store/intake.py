@@ -76,8 +76,8 @@ class Intake:
         self._arriving.append(_Arrival(entries, future))
         self._count += len(entries)
         for entry in entries:
-            mine = self._receipts.setdefault(entry.receipt.transfer_id, [])
-            mine.append(entry.receipt)
+            receipts = self._receipts.setdefault(entry.receipt.transfer_id, [])
+            receipts.append(entry.receipt)
         self._arrived.set()
         return future
 
@@ -85,10 +85,10 @@ class Intake:
         """The receipts of what is accepted, or being so, and not in Kafka yet."""
         arriving = self._receipts
         if arriving:
-            found = [r for each in transfer_ids for r in arriving.get(each, ())]
+            receipts = [r for each in transfer_ids for r in arriving.get(each, ())]
         else:
-            found = []
-        return found + self.backlog.find(transfer_ids)
+            receipts = []
+        return receipts + self.backlog.find(transfer_ids)
 
     def committed(self, number: int) -> None:
         """Kafka has everything up to this number."""

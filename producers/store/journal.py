@@ -7,21 +7,21 @@ Keep it on a real disk: a network file system may lie about both locks and syncs
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any
 from uuid import UUID
 
 from once.errors import Defect, Refused
+from producers.store import locks
 from producers.store.backlog import Entry, Full
 from producers.store.receipts import Receipt
-from producers.store.sqlite import connect, damages
-from producers.store.transfers import TransferLine
+from producers.store.sqlite import Connect, Synchronous, connect, damages
+from producers.store.transfers import Transfer
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -71,13 +71,18 @@ class Journal:
 
     durable = True
 
-    def __init__(self, path: Path, entries_max: int) -> None:
-        """Open or make the file.
+    def __init__(
+        self, path: Path, entries_max: int, *, connect: Connect = connect
+    ) -> None:
+        """Open or make the file; `connect` does, to append, to remove and to look up.
 
         Raises Refused when another process has it open or the file is damaged: what it
         promised is never forgotten silently. Raises Defect when it cannot be opened.
         """
-        self._lock = _locked(path)
+        real = path.resolve()  # one lock, whatever name the file is called by
+        lock = real.with_name(f"{real.name}.lock")
+        self._lock = locks.hold(lock, f"the journal {path}", "STORE_JOURNAL")
+        self._open_file = connect
         self._connections: list[sqlite3.Connection] = []
         try:
             self._open(path, entries_max)
@@ -114,12 +119,10 @@ class Journal:
         self._count = self._waiting = 0  # all; those that were not taken
         self._count_again()
 
-    def _connect(
-        self, path: Path, synchronous: Literal["NORMAL", "FULL"]
-    ) -> sqlite3.Connection:
-        made = connect(path, synchronous)
-        self._connections.append(made)
-        return made
+    def _connect(self, path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+        connection = self._open_file(path, synchronous)
+        self._connections.append(connection)
+        return connection
 
     def append(self, entries: Sequence[Entry]) -> int:
         if len(entries) > self.room():
@@ -154,11 +157,13 @@ class Journal:
             ).fetchone()
             self._changed.notify_all()
 
-    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
+    def take(
+        self, most: int, *, linger_seconds: float = 0.0, wait_seconds: float = 0.0
+    ) -> list[Entry]:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting > 0, wait_s):
+            if not self._changed.wait_for(lambda: self._waiting > 0, wait_seconds):
                 return []
-            self._changed.wait_for(lambda: self._waiting >= most, linger_s)
+            self._changed.wait_for(lambda: self._waiting >= most, linger_seconds)
             bounds = {"after": self._taken, "counted": self._counted, "most": most}
         last, rows = self._remover.execute(_TAKE, bounds).fetchone()
         taken = [_entry(row) for row in json.loads(rows)]
@@ -226,32 +231,11 @@ class Journal:
         self._lock.close()
 
 
-def _locked(path: Path) -> TextIO:
-    """The lock of the journal at `path`, held. Raises Refused, Defect."""
-    real = path.resolve()  # one lock, whatever name the file is called by
-    try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-        lock = real.with_name(f"{real.name}.lock").open("w")
-    except OSError as error:
-        raise Defect(
-            f"the journal {path} (STORE_JOURNAL) cannot be opened: {error}"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise Refused(
-            f"another Store has the journal {path} open; give each Store its own "
-            "(STORE_JOURNAL)"
-        ) from error
-    return lock
-
-
 def _check(connection: sqlite3.Connection) -> None:
     """Raises sqlite3.DatabaseError when this is no sound journal; changes nothing."""
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise sqlite3.DatabaseError(" ".join(found.split()))
+    (report,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if report != "ok":
+        raise sqlite3.DatabaseError(" ".join(report.split()))
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         connection.execute(_TAKE, {"after": 0, "counted": 0, "most": 0})
 
@@ -260,12 +244,12 @@ def _columns(entries: Sequence[Entry]) -> dict[str, object]:
     rows = [
         (
             entry.receipt.client,
-            entry.line.debit_account,
-            entry.line.credit_account,
-            entry.line.amount,
-            entry.line.currency,
-            entry.line.memo,
-            entry.line.created_at_ms,
+            entry.transfer.debit_account,
+            entry.transfer.credit_account,
+            entry.transfer.amount,
+            entry.transfer.currency,
+            entry.transfer.memo,
+            entry.transfer.created_at_ms,
         )
         for entry in entries
     ]
@@ -278,7 +262,7 @@ def _columns(entries: Sequence[Entry]) -> dict[str, object]:
 
 def _entry(row: list[Any]) -> Entry:
     transfer_id, client, digest, debit, credit, amount, currency, memo, created = row
-    line = TransferLine.model_construct(
+    transfer = Transfer.model_construct(
         transfer_id=UUID(hex=transfer_id),
         debit_account=debit,
         credit_account=credit,
@@ -288,4 +272,4 @@ def _entry(row: list[Any]) -> Entry:
         created_at_ms=created,
     )
     receipt = Receipt(bytes.fromhex(transfer_id), client, bytes.fromhex(digest))
-    return Entry(line, receipt)
+    return Entry(transfer, receipt)

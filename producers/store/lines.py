@@ -1,7 +1,7 @@
 """Reads transfers from lines of JSON; a line that is none is reported, not fatal.
 
-A stream that always has more, such as a file, is cut by size alone. One that lets us
-wait, such as a pipe, is cut by time as well: what has come is not kept back.
+A file, which always has more, is cut by size alone. A pipe, which lets us wait, is cut
+by time as well: what has come is not kept back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from producers.store.transfers import Chunk, ClientLine, TransferLine, repeated_field
+from producers.store.transfers import Chunk, ClientLine, Transfer, repeated_field
 
 LINE_BYTES_MAX = 4_096
 READ_BYTES = 1 << 16
@@ -32,7 +32,7 @@ class _Splitter:
         self._begun = b""
         self._dropped = 0  # bytes of a line that is too long already
 
-    def good(self, read: bytes) -> Iterator[TransferLine]:
+    def good(self, read: bytes) -> Iterator[Transfer]:
         """The transfers among the lines that are whole now."""
         *whole, begun = read.split(b"\n")
         for line in whole:
@@ -42,7 +42,7 @@ class _Splitter:
             self._dropped += len(self._begun)
             self._begun = b""
 
-    def _line(self, end: bytes) -> Iterator[TransferLine]:
+    def _line(self, end: bytes) -> Iterator[Transfer]:
         line, dropped = self._begun + end, self._dropped
         self._begun, self._dropped = b"", 0
         self._number += 1
@@ -51,37 +51,37 @@ class _Splitter:
             self._reject(self._number, f"{size} bytes, allowed are {LINE_BYTES_MAX}")
         elif line.strip():
             try:
-                found = ClientLine.model_validate_json(line)
+                transfer = ClientLine.model_validate_json(line)
             except ValidationError as error:
                 self._reject(self._number, _sentence(error))
                 return
-            repeated = repeated_field(line, found)
+            repeated = repeated_field(line, transfer)
             if repeated is None:
-                yield found
+                yield transfer
             else:
                 self._reject(self._number, f"{repeated}: is there more than once")
 
 
 def chunks(
-    stream: BinaryIO, records_max: int, linger_s: float, reject: Reject
+    file: BinaryIO, reject: Reject, *, records_max: int, linger_seconds: float
 ) -> Iterator[Chunk | None]:
     """Chunks of the good lines; `reject(line number, what is wrong)` for each other.
 
-    None says that nothing has come for a while. Nobody may have read from `stream`.
+    None says that nothing has come for a while. Nobody may have read from `file`.
     """
     splitter = _Splitter(reject)
-    good: list[TransferLine] = []
+    good: list[Transfer] = []
     due = 0.0
     while True:
-        wait_s = max(0.0, due - time.monotonic()) if good else IDLE_SECONDS
-        if not select.select([stream], [], [], wait_s)[0]:
+        wait_seconds = max(0.0, due - time.monotonic()) if good else IDLE_SECONDS
+        if not select.select([file], [], [], wait_seconds)[0]:
             yield Chunk.of(good) if good else None
             good = []
             continue
-        read = os.read(stream.fileno(), READ_BYTES)
+        read = os.read(file.fileno(), READ_BYTES)
         for line in splitter.good(read or b"\n"):
             if not good:
-                due = time.monotonic() + linger_s
+                due = time.monotonic() + linger_seconds
             good.append(line)
             if len(good) == records_max:
                 yield Chunk.of(good)

@@ -27,6 +27,7 @@ def producer_settings(settings: StoreSettings, trouble: Trouble) -> dict[str, An
 def serve_health(
     settings: StoreSettings,
     port: int,
+    *,
     progress: Progress,
     checks: Mapping[str, Check],
     scrape: Callable[[], bytes],
@@ -41,9 +42,9 @@ def serve_health(
 def open_emitters(
     settings: StoreSettings,
     producers: Sequence[TransactionalProducer],
+    *,
     registry: Registry,
     telemetry: Telemetry,
-    *,
     pause: Callable[[float], None],
     trouble: Trouble,
     receipts_topic: str | None = None,
@@ -61,11 +62,13 @@ def open_emitters(
             Emitter(
                 producer,
                 settings.topic,
-                places,
-                registry,
-                telemetry,
-                pause,
-                ReceiptsCodec(registry, receipts_topic) if receipts_topic else None,
+                places=places,
+                registry=registry,
+                telemetry=telemetry,
+                pause=pause,
+                receipts=(
+                    ReceiptsCodec(registry, receipts_topic) if receipts_topic else None
+                ),
             )
             for producer in producers
         ]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from producers.store.facts import Decided, Facts, Place, Range
 from producers.store.idfilter import IdFilter, Probes
 from producers.store.receipts import ClientReceipts
-from producers.store.sqlite import connect
+from producers.store.sqlite import Connect, connect
 from producers.store.states import Verdicts
 
 VERSION = 13  # of the schema; a file of another one is made again
@@ -94,18 +94,21 @@ class Part:
     def __init__(
         self,
         path: Path,
-        began_s: int,
-        number: int,
         verdicts: Verdicts,
+        *,
+        began_seconds: int,
+        number: int,
         ids: IdFilter | None,
+        connect: Connect = connect,
     ) -> None:
         """Open a file, or make it. `ids`: empty, for a new one; None: always ask.
 
-        `began_s`: the Unix time of the first hour that it is about; `number` tells it
-        from others of the same time.
+        `began_seconds`: the Unix time of the first hour that it is about; `number`
+        tells it from others of the same time. `connect` opens it, to write, then to
+        read.
         """
         self.path = path
-        self.began_s, self.number = began_s, number
+        self.began_seconds, self.number = began_seconds, number
         self._ids = ids
         self._writing, self._reading = threading.Lock(), threading.Lock()
         decided = (n for n in range(len(verdicts.names)) if verdicts.decided(n))
@@ -113,14 +116,14 @@ class Part:
         # Not synced: what is lost is read again.
         self._writer = connect(path, "OFF")
         try:
-            self._prepare(made=ids is not None)
+            self._prepare(new=ids is not None)
             self._reader = connect(path, "OFF")
         except BaseException:
             self._writer.close()
             raise
 
-    def _prepare(self, made: bool) -> None:
-        if made:
+    def _prepare(self, new: bool) -> None:
+        if new:
             self._writer.executescript(_SCHEMA)
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
         if version != VERSION:

@@ -28,7 +28,7 @@ class Kind(Enum):
     NOT_FOUND = "not-found", 404, "There is nothing here"
     UNKNOWN_TRANSFER = "unknown-transfer", 404, "No such transfer of yours"
     METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Not with this method"
-    NOT_ACCEPTABLE = "unsupported-media-type", 415, "Not in this media type"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", 415, "Not in this media type"
     TIMEOUT = "request-timeout", 408, "The request came too slowly"
     ID_TAKEN = "transfer-id-taken", 409, "The id belongs to another payment"
     KEY_REUSED = "idempotency-key-reused", 422, "The key came with another payment"
@@ -64,7 +64,8 @@ class Problem(Exception):
         self,
         kind: Kind,
         detail: str,
-        retry_after_s: int | None = None,
+        retry_after_seconds: int | None = None,
+        *,
         errors: tuple[FieldError, ...] = (),
         challenge: str | None = None,
     ) -> None:
@@ -72,7 +73,7 @@ class Problem(Exception):
         super().__init__(f"{kind.code}: {detail}")
         self.kind = kind
         self.detail = detail
-        self.retry_after_s = retry_after_s
+        self.retry_after_seconds = retry_after_seconds
         self.errors = errors
         if kind is Kind.UNAUTHENTICATED and challenge is None:
             challenge = "Bearer"

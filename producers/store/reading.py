@@ -7,7 +7,9 @@ is skipped, with a line in the log; it stops nobody.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
+
+from confluent_kafka import KafkaError
 
 from once import logs
 from once.errors import OnceError
@@ -20,18 +22,34 @@ from producers.store.states import Verdicts
 log = logs.get(__name__)
 
 
+class Delivered(Protocol):
+    """A message as a consumer gives it: a record, or an error in its place."""
+
+    def topic(self) -> str: ...
+
+    def partition(self) -> int: ...
+
+    def offset(self) -> int: ...
+
+    def key(self) -> bytes | None: ...
+
+    def value(self) -> bytes | None: ...
+
+    def error(self) -> KafkaError | None: ...
+
+
 class FactReader:
     """Reads the records of Stores that serve HTTP; others are skipped by their key."""
 
     def __init__(
-        self, registry: Registry, results_topic: str, verdicts: Verdicts
+        self, registry: Registry, *, results_topic: str, verdicts: Verdicts
     ) -> None:
         self._receipts = AvroReader(registry, "avro/transfer-receipts.avsc")
         self._results = AvroReader(registry, "avro/transfer-results.avsc")
         self._results_topic = results_topic
         self._number = verdicts.number
 
-    def read(self, messages: Sequence[Any]) -> Facts:
+    def read(self, messages: Sequence[Delivered]) -> Facts:
         """All that these records say. Raises Retriable while the registry is away.
 
         Any other error of ours is raised, too: skipped is only what is unreadable.
@@ -54,7 +72,7 @@ class FactReader:
                 log.error("skipped", at=_place(message), error=repr(unreadable))
         return Facts(receipts, results)
 
-    def _decided(self, message: Any) -> list[Decided]:
+    def _decided(self, message: Delivered) -> list[Decided]:
         return [
             Decided(
                 each["transfer_id"],
@@ -65,12 +83,12 @@ class FactReader:
         ]
 
 
-def _value(message: Any) -> bytes:
+def _value(message: Delivered) -> bytes:
     value: bytes | None = message.value()
     if value is None:
         raise ValueError("it has no value")
     return value
 
 
-def _place(message: Any) -> str:
+def _place(message: Delivered) -> str:
     return f"{message.topic()}[{message.partition()}]@{message.offset()}"

@@ -14,7 +14,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import fastavro
 
@@ -22,7 +22,7 @@ from once import resources
 from once.producer import Record
 from once.registry import Registry, frame, load_schema
 from producers.store.ids import uuid8
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 RECEIPTS_PER_RECORD_MAX = 4_000
 UUID_BYTES = 16  # a digest has as many
@@ -57,24 +57,24 @@ class ClientReceipts(NamedTuple):
 
 def by_client(receipts: Iterable[Receipt]) -> list[ClientReceipts]:
     """The same receipts, packed."""
-    found: dict[str, list[Receipt]] = {}
+    groups: dict[str, list[Receipt]] = {}
     for receipt in receipts:
-        found.setdefault(receipt.client, []).append(receipt)
+        groups.setdefault(receipt.client, []).append(receipt)
     return [
         ClientReceipts(
             client,
-            b"".join(receipt.transfer_id for receipt in mine),
-            b"".join(receipt.digest for receipt in mine),
+            b"".join(receipt.transfer_id for receipt in group),
+            b"".join(receipt.digest for receipt in group),
         )
-        for client, mine in found.items()
+        for client, group in groups.items()
     ]
 
 
-def digest_of(line: TransferLine) -> bytes:
+def digest_of(transfer: Transfer) -> bytes:
     """Of what the Bank compares when an id comes again (ADR 6), 16 bytes."""
     text = (
-        f"{line.debit_account} {line.credit_account} {line.amount} {line.currency} "
-        f"{line.memo}"
+        f"{transfer.debit_account} {transfer.credit_account} {transfer.amount} "
+        f"{transfer.currency} {transfer.memo}"
     )
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
@@ -84,7 +84,7 @@ def new_emitter() -> bytes:
     return uuid8(MARK + os.urandom(10)).bytes
 
 
-def writes_receipts(emitter: bytes | None) -> bool:
+def writes_receipts(emitter: bytes | None) -> TypeGuard[bytes]:
     """Whether this emitter is a Store that serves HTTP."""
     if emitter is None or len(emitter) != UUID_BYTES:
         return False
@@ -118,14 +118,14 @@ class ReceiptsCodec:
 
 def receipts_in(record: dict[str, Any]) -> list[ClientReceipts]:
     """The receipts of one record. Raises ValueError when they are no pairs."""
-    found = [
+    clients = [
         ClientReceipts(each["client"], each["transfer_ids"], each["digests"])
         for each in record["clients"]
     ]
-    for _, ids, digests in found:
+    for _, ids, digests in clients:
         if len(ids) != len(digests) or len(ids) % UUID_BYTES:
             raise ValueError(f"{len(ids)} bytes of ids, {len(digests)} of digests")
-    return [each for each in found if len(each)]
+    return [each for each in clients if len(each)]
 
 
 def _pieces(clients: Iterable[ClientReceipts]) -> Iterator[list[ClientReceipts]]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from uuid import UUID
 
 import numpy as np
 
 from once.errors import Defect, OnceError
 from producers.store.api.models import TransferStatus
 from producers.store.client import StoreClient, StoreRefused
-from producers.store.ids import uuid7s
+from producers.store.ids import uuid7
 from producers.store.settings import SmokeSettings
 from producers.store.states import State
-from producers.store.transfers import TransferLine, now_ms
+from producers.store.transfers import Transfer, now_ms
 
 
 class SmokeFailed(OnceError):
@@ -57,10 +56,13 @@ class Smoke:
 
     def _client(self, token: str | None) -> StoreClient:
         return StoreClient(
-            self._settings.url, token, self._settings.wait_seconds, self._trust
+            self._settings.url,
+            token,
+            deadline_seconds=self._settings.wait_seconds,
+            trust=self._trust,
         )
 
-    def _a_stranger_is_sent_away(self, transfer: TransferLine) -> None:
+    def _a_stranger_is_sent_away(self, transfer: Transfer) -> None:
         with self._client(None) as store:
             try:
                 store.send(transfer)
@@ -69,7 +71,7 @@ class Smoke:
                 return
         raise SmokeFailed("a transfer without a token was taken")
 
-    def _posted(self, store: StoreClient, transfer: TransferLine) -> TransferStatus:
+    def _posted(self, store: StoreClient, transfer: Transfer) -> TransferStatus:
         """The Bank must be at work too: a verdict is waited for."""
         status = store.send(transfer, self._settings.wait_seconds)
         if status.state is State.DECLINED:
@@ -81,7 +83,7 @@ class Smoke:
         return status
 
     def _another_payload_is_refused(
-        self, store: StoreClient, transfer: TransferLine
+        self, store: StoreClient, transfer: Transfer
     ) -> None:
         other = transfer.model_copy(update={"amount": transfer.amount + 1})
         try:
@@ -91,10 +93,9 @@ class Smoke:
             return
         raise SmokeFailed("one id was taken for two different transfers")
 
-    def _transfer(self) -> TransferLine:
-        (new,) = uuid7s(1, now_ms(), np.random.default_rng())
-        return TransferLine(
-            transfer_id=UUID(bytes=new),
+    def _transfer(self) -> Transfer:
+        return Transfer(
+            transfer_id=uuid7(now_ms(), np.random.default_rng()),
             debit_account=self._settings.debit_account,
             credit_account=self._settings.credit_account,
             amount=self._settings.amount,
@@ -110,6 +111,6 @@ def _trust(ca: Path) -> ssl.SSLContext:
         raise Defect(f"SMOKE_CA, {ca}, cannot be read: {error}") from None
 
 
-def _expect(found: object, wanted: object, what: str) -> None:
-    if found != wanted:
-        raise SmokeFailed(f"{what} is {found}, not {wanted}")
+def _expect(actual: object, wanted: object, what: str) -> None:
+    if actual != wanted:
+        raise SmokeFailed(f"{what} is {actual}, not {wanted}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from once.errors import Defect
 
@@ -48,9 +48,16 @@ def is_full(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
-def connect(
-    path: Path, synchronous: Literal["OFF", "NORMAL", "FULL"]
-) -> sqlite3.Connection:
+Synchronous = Literal["OFF", "NORMAL", "FULL"]
+
+
+class Connect(Protocol):
+    """Opens a file: `connect`, or what a test has in its place."""
+
+    def __call__(self, path: Path, synchronous: Synchronous) -> sqlite3.Connection: ...
+
+
+def connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
     """A connection without implicit transactions. Raises Defect when SQLite is too old.
 
     `synchronous`: a commit waits for the disk (FULL), or only a checkpoint does

@@ -36,7 +36,7 @@ class Topics:
             asked = self._admin.describe_topics(
                 TopicCollection([name]), request_timeout=REQUEST_SECONDS
             )
-            found = asked[name].result()
+            description = asked[name].result()
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise Defect(
@@ -47,4 +47,4 @@ class Topics:
                 raise known from error
             self._admin.poll(0)  # else what was said of the connection is not heard
             raise Retriable(f"{known}{self._trouble}") from error
-        return Topic(name, str(found.topic_id), len(found.partitions))
+        return Topic(name, str(description.topic_id), len(description.partitions))

@@ -32,7 +32,7 @@ CONTROLS = (
 _CONTROLS = re.compile(f"[{CONTROLS}]")
 
 
-def _shown(memo: str) -> str:
+def _without_controls(memo: str) -> str:
     if _CONTROLS.search(memo):
         raise ValueError("must not hold control characters")
     return memo
@@ -41,7 +41,7 @@ def _shown(memo: str) -> str:
 AccountNumber = Annotated[int, Field(gt=0, le=INT64_MAX)]
 
 
-class TransferLine(BaseModel):
+class Transfer(BaseModel):
     """One transfer as a client writes it, in JSON.
 
     `transfer_id` is the client's: kept by it before the first send, the same in every
@@ -77,12 +77,12 @@ class TransferLine(BaseModel):
         return self
 
 
-class ClientLine(TransferLine):
+class ClientLine(Transfer):
     """The same as it comes from outside: people will look at it."""
 
     memo: Annotated[
         str,
-        AfterValidator(_shown),
+        AfterValidator(_without_controls),
         Field(json_schema_extra={"pattern": f"^[^{CONTROLS}]*$", "maxLength": 140}),
     ] = ""
 
@@ -90,13 +90,13 @@ class ClientLine(TransferLine):
 _TEXTS = frozenset(("transfer_id", "currency", "memo"))
 
 
-def repeated_field(body: bytes, line: TransferLine) -> str | None:
-    """A field that is there twice in what a line was read from: which one counts?
+def repeated_field(body: bytes, transfer: Transfer) -> str | None:
+    """A field that is there twice in what this was read from: which one counts?
 
     What could be read is flat, so that without a backslash each field has two quotation
     marks, and each text two more. Only what has others is read again.
     """
-    fields = line.model_fields_set
+    fields = transfer.model_fields_set
     if (
         body.count(b'"') == 2 * (len(fields) + len(fields & _TEXTS))
         and b"\\" not in body
@@ -112,7 +112,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Chunk:
     """Transfers for one Kafka transaction, by the column, in the order of sending."""
 
@@ -128,14 +128,14 @@ class Chunk:
         return len(self.transfer_ids)
 
     @classmethod
-    def of(cls, lines: Sequence[TransferLine]) -> Chunk:
-        """The chunk of these lines."""
+    def of(cls, transfers: Sequence[Transfer]) -> Chunk:
+        """The chunk of these transfers."""
         return cls(
-            [line.transfer_id.bytes for line in lines],
-            [line.debit_account for line in lines],
-            [line.credit_account for line in lines],
-            [line.amount for line in lines],
-            [line.currency.encode() for line in lines],
-            [line.memo for line in lines],
-            [line.created_at_ms for line in lines],
+            transfer_ids=[transfer.transfer_id.bytes for transfer in transfers],
+            debit_accounts=[transfer.debit_account for transfer in transfers],
+            credit_accounts=[transfer.credit_account for transfer in transfers],
+            amounts=[transfer.amount for transfer in transfers],
+            currencies=[transfer.currency.encode() for transfer in transfers],
+            memos=[transfer.memo for transfer in transfers],
+            created_at_ms=[transfer.created_at_ms for transfer in transfers],
         )

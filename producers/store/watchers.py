@@ -18,13 +18,13 @@ class Watchers:
     def watch(self, transfer_id: bytes) -> Iterator[asyncio.Event]:
         """An event that is set by every news until the block ends; clear it first."""
         event = asyncio.Event()
-        mine = self._waiting.setdefault(transfer_id, set())
-        mine.add(event)
+        events = self._waiting.setdefault(transfer_id, set())
+        events.add(event)
         try:
             yield event
         finally:
-            mine.discard(event)
-            if not mine and self._waiting.get(transfer_id) is mine:
+            events.discard(event)
+            if not events and self._waiting.get(transfer_id) is events:
                 del self._waiting[transfer_id]
 
     def notify(self, transfer_ids: Collection[bytes]) -> None:

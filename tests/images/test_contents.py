@@ -76,7 +76,7 @@ def test_what_the_programs_need_is_there(files: dict[str, tarfile.TarInfo]) -> N
         "app/once/_data/postgres/asserted/rights.sql",
         "app/once/_data/postgres/checks/accounts.sql",
         "app/once/_data/postgres/migrations/0001_ledger.sql",
-        "app/producers/store/serve.py",
+        "app/producers/store/service.py",
         "app/consumers/bank/worker.py",
         "app/consumers/bank/audit/__main__.py",
     ):

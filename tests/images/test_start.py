@@ -27,7 +27,7 @@ def writable(folder):
 folders = ["/", "/app", "/etc", "/run", "/tmp", "/usr", "/var/tmp"]
 print(os.getuid(), os.getgid(), int(status["CapBnd"], 16), int(status["CapEff"], 16))
 print(*filter(writable, folders))
-import consumers.bank.worker, producers.store.serve
+import consumers.bank.worker, producers.store.service
 """
 
 

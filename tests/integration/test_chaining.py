@@ -90,7 +90,9 @@ def test_a_worker_that_dies_with_a_batch_open_has_an_heir(
 ) -> None:
     """The group's offset is at an end within the open batch, and is known there."""
     monkeypatch.setattr(chaining, "FIRST_BATCHES", 0)
-    generator = Generator(Population(PAYERS, MERCHANTS, amount_max=100), 1)
+    generator = Generator(
+        Population(accounts=PAYERS, merchants=MERCHANTS, amount_max=100), 1
+    )
     log = tmp_path / "acknowledged"
     with a_store(platform) as store, AcknowledgementLog(log) as acknowledged:
         store.emit([generator.chunk(600)], acknowledged)

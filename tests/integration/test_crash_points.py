@@ -89,7 +89,9 @@ def test_dying_there_loses_and_repeats_nothing(
     platform: Platform, tmp_path: Path, point: Point | None
 ) -> None:
     log = tmp_path / "acknowledged"
-    generator = Generator(Population(PAYERS, MERCHANTS, amount_max=100), 1)
+    generator = Generator(
+        Population(accounts=PAYERS, merchants=MERCHANTS, amount_max=100), 1
+    )
     with a_store(platform) as store, AcknowledgementLog(log) as acknowledged:
         chunks = [generator.chunk(CHUNK) for _ in range(RECORDS // CHUNK)]
         store.emit(chunks, acknowledged)

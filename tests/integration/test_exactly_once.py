@@ -28,7 +28,7 @@ from tests.integration.kafka_admin import set_group_offsets
 
 pytestmark = pytest.mark.stack
 
-POPULATION = Population(PAYERS, MERCHANTS, amount_max=100)
+POPULATION = Population(accounts=PAYERS, merchants=MERCHANTS, amount_max=100)
 
 
 def emit_many(platform: Platform, count: int, log: Path, seed: int = 1) -> None:

@@ -56,9 +56,9 @@ def test_a_transfer_is_committed_and_then_posted(
 
 
 def test_a_refusal_of_the_bank_is_told_with_its_reason(client: StoreClient) -> None:
-    poor = client.send(transfer(payer=101, payee=102), wait_s=20)
+    poor = client.send(transfer(payer=101, payee=102), wait_seconds=20)
     assert (poor.state, poor.reason) == (State.DECLINED, "INSUFFICIENT_FUNDS")
-    nobody = client.send(transfer(payer=999), wait_s=20)
+    nobody = client.send(transfer(payer=999), wait_seconds=20)
     assert (nobody.state, nobody.reason) == (State.DECLINED, "UNKNOWN_ACCOUNT")
 
 
@@ -68,7 +68,7 @@ def test_a_repeat_gives_the_status_and_has_no_second_effect(
     sent = transfer(amount=40)
     for _ in range(3):
         client.send(sent)
-    final = client.send(sent, wait_s=20)
+    final = client.send(sent, wait_seconds=20)
     assert final.state is State.POSTED
     assert client.send(sent).state is State.POSTED
     assert balance(platform, 101) == 40
@@ -149,7 +149,7 @@ def test_what_came_another_way_is_told_apart(
     platform.wait_applied(1)
     with pytest.raises(StoreRefused):
         client.status(elsewhere.transfer_id)
-    told = client.send(elsewhere, wait_s=20)
+    told = client.send(elsewhere, wait_seconds=20)
     assert (told.state, told.first_state) == (State.EXISTS, State.POSTED)
     other = elsewhere.model_copy(update={"amount": 8})
     platform.wait_applied(2)
@@ -201,7 +201,7 @@ def test_another_replica_answers_for_all_and_so_does_a_new_one(
     sent = transfer()
     with platform.bank(), serving(platform, "a") as (_, a), client_of(a) as first:
         with serving(platform, "b") as (_, b), client_of(b) as second:
-            assert first.send(sent, wait_s=20).state is State.POSTED
+            assert first.send(sent, wait_seconds=20).state is State.POSTED
             Patience().wait_until(
                 lambda: httpx.get(f"{b}/v1/transfers/{sent.transfer_id}").is_success,
                 what="the other replica to know of it",
@@ -225,7 +225,7 @@ def test_an_index_that_is_kept_is_not_read_again(
     sent, kept = transfer(), tmp_path / "index"
     with platform.bank():
         with serving(platform, index=kept) as (store, url), client_of(url) as client:
-            assert client.send(sent, wait_s=20).state is State.POSTED
+            assert client.send(sent, wait_seconds=20).state is State.POSTED
             assert store.terminate() == 0
         with serving(platform, index=kept) as (_, url), client_of(url) as client:
             assert client.status(sent.transfer_id).state is State.POSTED

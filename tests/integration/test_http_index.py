@@ -15,7 +15,7 @@ from local.deadline import Patience
 from local.platform import Platform
 from producers.store.client import StoreClient
 from producers.store.states import State
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 from tests.fix_platform import PARTITIONS, transfer
 from tests.integration.api import client_of, payment, put, serving
 from tests.integration.kafka_admin import create_topic, delete_topics
@@ -25,15 +25,15 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 SECONDS = 60.0
 
 
-def posted(client: StoreClient, count: int) -> list[TransferLine]:
+def posted(client: StoreClient, count: int) -> list[Transfer]:
     """So many transfers, each posted."""
     sent = [transfer(payer=1 + n, amount=1) for n in range(count)]
     for line in sent:
-        assert client.send(line, wait_s=20).state is State.POSTED
+        assert client.send(line, wait_seconds=20).state is State.POSTED
     return sent
 
 
-def wait_posted(client: StoreClient, sent: list[TransferLine]) -> None:
+def wait_posted(client: StoreClient, sent: list[Transfer]) -> None:
     for line in sent:
         Patience().wait_until(
             lambda line=line: (  # type: ignore[misc]

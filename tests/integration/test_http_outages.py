@@ -21,7 +21,7 @@ from local.platform import Platform
 from local.stack import Stack
 from producers.store.client import StoreClient
 from producers.store.states import State
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 from tests.fix_platform import balance, health_url, transfer
 from tests.integration.api import client_of, is_ready, payment, put, serving
 from tests.integration.test_outages import heal
@@ -76,7 +76,7 @@ def test_without_a_journal_kafka_away_is_told_before_the_deadline(
                 lambda: not is_ready(store), what="not ready", timeout_s=60
             )
         sent = transfer(amount=1)
-        with client_of(url, deadline_s=BACK_AGAIN_S) as client:
+        with client_of(url, deadline_seconds=BACK_AGAIN_S) as client:
             assert client.send(sent).state is State.COMMITTED
         Patience().wait_until(lambda: is_ready(store), what="ready", timeout_s=60)
         with platform.bank():
@@ -116,8 +116,8 @@ def test_a_journal_keeps_accepting_and_drains_in_order_across_a_crash(
                 assert full[-1].json()["code"] == "backlog-full"
                 again.kill()
     with serving(platform, **settings) as (store, url), platform.bank():
-        with client_of(url, deadline_s=BACK_AGAIN_S) as client:
-            assert client.send(sent[-1], wait_s=30).state is State.POSTED
+        with client_of(url, deadline_seconds=BACK_AGAIN_S) as client:
+            assert client.send(sent[-1], wait_seconds=30).state is State.POSTED
         platform.wait_applied(60, BACK_AGAIN_S)
         assert store.terminate() == 0
     assert in_ledger(platform)[:50] == [line.transfer_id for line in sent]
@@ -135,7 +135,7 @@ def test_with_a_journal_it_starts_while_kafka_and_the_registry_are_away(
         store = platform.store_api(journal=journal)
         with client_of(store.url()) as client:
             assert client.send(sent).state is State.QUEUED
-    with store, platform.bank(), client_of(store.url(), deadline_s=120) as client:
+    with store, platform.bank(), client_of(store.url(), deadline_seconds=120) as client:
         last = [status.state for status in client.events(sent.transfer_id)][-1]
         assert last is State.POSTED
         assert store.terminate() == 0
@@ -144,7 +144,7 @@ def test_with_a_journal_it_starts_while_kafka_and_the_registry_are_away(
 def test_the_bank_away_changes_nothing_but_the_state(platform: Platform) -> None:
     sent = transfer()
     with serving(platform) as (_, url), client_of(url) as client:
-        assert client.send(sent, wait_s=1.5).state is State.COMMITTED
+        assert client.send(sent, wait_seconds=1.5).state is State.COMMITTED
         with ThreadPoolExecutor(1) as pool:
             states = pool.submit(
                 lambda: [s.state for s in client.events(sent.transfer_id)]
@@ -163,13 +163,13 @@ def test_a_store_that_is_killed_again_and_again_loses_and_repeats_nothing(
         "index": tmp_path / "index",
         "ack_log": acknowledged,
     }
-    stopped, sent = Event(), dict[UUID, TransferLine]()
+    stopped, sent = Event(), dict[UUID, Transfer]()
     store = platform.store_api(**settings)
     port = store.url().rpartition(":")[2]
 
     def pay() -> int:
         count = 0
-        with StoreClient(f"http://127.0.0.1:{port}", deadline_s=60) as client:
+        with StoreClient(f"http://127.0.0.1:{port}", deadline_seconds=60) as client:
             while not stopped.is_set():
                 line = transfer(payer=1 + count % 100, amount=1)
                 client.send(line)

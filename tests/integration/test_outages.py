@@ -20,7 +20,7 @@ from local.platform import Platform, Program
 from local.stack import Stack
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
-from producers.store.service import Tally
+from producers.store.stream import Tally
 from producers.store.transfers import Chunk
 from tests.fix_platform import MERCHANTS, PAYERS, a_store, health_url, verdict
 from tests.integration.kafka_admin import group_coordinator, group_members
@@ -99,7 +99,9 @@ class Load:
 
 def made_up(stopped: Event) -> Iterator[Chunk]:
     """Small chunks at an even pace, until told to stop."""
-    generator = Generator(Population(PAYERS, MERCHANTS, amount_max=100), seed=1)
+    generator = Generator(
+        Population(accounts=PAYERS, merchants=MERCHANTS, amount_max=100), seed=1
+    )
     while not stopped.wait(0.05):
         yield generator.chunk(RECORDS_A_SECOND // 20)
 

@@ -30,7 +30,7 @@ from tests.fix_platform import (
 
 pytestmark = pytest.mark.stack
 
-POPULATION = Population(PAYERS, MERCHANTS, amount_max=100)
+POPULATION = Population(accounts=PAYERS, merchants=MERCHANTS, amount_max=100)
 
 
 def test_lines_from_standard_input_are_sent_and_bad_ones_reported(
@@ -38,8 +38,23 @@ def test_lines_from_standard_input_are_sent_and_bad_ones_reported(
 ) -> None:
     good = json.loads(transfer().model_dump_json())
     text = "\n".join([json.dumps(good), "{broken", json.dumps(good | {"amount": -1})])
-    done = subprocess.run(
-        [sys.executable, "-m", "producers.store", "emit", "-"],
+    done = emitted(platform, text)
+    assert done.returncode == 1, done.stderr
+    assert b"acknowledged 1 transfers" in done.stdout
+    assert b"rejected 2" in done.stdout
+    assert b"line 2:" in done.stderr
+    assert b"line 3: amount" in done.stderr
+    told = json.loads(emitted(platform, text, "--json").stdout)
+    assert told.pop("seconds") > 0
+    assert told == {"acknowledged": 1, "transactions": 1, "rejected": 2}
+
+
+def emitted(
+    platform: Platform, text: str, *arguments: str
+) -> subprocess.CompletedProcess[bytes]:
+    """What became of these lines."""
+    return subprocess.run(
+        [sys.executable, "-m", "producers.store", "emit", "-", *arguments],
         input=text.encode(),
         env={
             **for_program(["producers.store"], platform.environment()),
@@ -50,11 +65,6 @@ def test_lines_from_standard_input_are_sent_and_bad_ones_reported(
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1, done.stderr
-    assert b"acknowledged 1 transfers" in done.stdout
-    assert b"rejected 2" in done.stdout
-    assert b"line 2:" in done.stderr
-    assert b"line 3: amount" in done.stderr
 
 
 def test_a_store_killed_in_mid_run_has_lost_nothing_that_it_acknowledged(
@@ -88,11 +98,11 @@ def test_the_same_chunk_sent_again_after_doubt_has_one_effect(
     with a_store(platform) as store:
         emitter = store.emitter
         emitter.emit(chunk)
-        first = emitter._producer.incarnation
-        emitter._producer.close()  # as after an indeterminate commit
+        first = emitter.producer.incarnation
+        emitter.producer.close()  # as after an indeterminate commit
         emitter.emit(chunk)
-        assert emitter._producer.incarnation != first
-        assert emitter._producer.recycles == 1
+        assert emitter.producer.incarnation != first
+        assert emitter.producer.recycles == 1
     with platform.bank():
         platform.wait_applied(4)
     report = platform.audit()

@@ -16,8 +16,8 @@ from local.platform import Platform, Program
 from once import names, resources
 from once.registry import Registry, load_schema
 from producers.store.acknowledgements import AcknowledgementLog
-from producers.store.service import Store, open_store
-from producers.store.transfers import Chunk, TransferLine
+from producers.store.stream import Stream, open_stream
+from producers.store.transfers import Chunk, Transfer
 from tests.fix_platform import (
     PARTITIONS,
     emit,
@@ -37,13 +37,13 @@ NOWHERE = "http://127.0.0.1:9"  # nobody listens on the port of "discard"
 
 
 @contextmanager
-def a_store(platform: Platform, **settings: Any) -> Iterator[Store]:
-    with open_store(store_settings(platform).model_copy(update=settings)) as store:
+def a_store(platform: Platform, **settings: Any) -> Iterator[Stream]:
+    with open_stream(store_settings(platform).model_copy(update=settings)) as store:
         yield store
 
 
-def send(store: Store, *lines: TransferLine) -> None:
-    store.emit([Chunk.of(lines)], AcknowledgementLog(None))
+def send(stream: Stream, *lines: Transfer) -> None:
+    stream.emit([Chunk.of(lines)], AcknowledgementLog(None))
 
 
 def ask(program: Program, path: str) -> httpx.Response:

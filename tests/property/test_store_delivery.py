@@ -21,15 +21,17 @@ from hypothesis import strategies as st
 
 from once.health import Progress
 from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.assembly import assemble
 from producers.store.backlog import Entry
-from producers.store.committer import Committer
 from producers.store.emitter import Emitter
 from producers.store.facts import Facts
 from producers.store.index import Index
 from producers.store.journal import Journal
 from producers.store.receipts import ClientReceipts, new_emitter
 from producers.store.states import Verdicts
-from producers.store.transfers import Chunk, TransferLine
+from producers.store.transfers import Chunk, Transfer
+from producers.store.watchers import Watchers
+from tests.unit.handles import Handles, break_off
 
 VERDICTS = Verdicts()
 ROOM = 12
@@ -111,15 +113,6 @@ histories = st.lists(rounds, min_size=3, max_size=15).map(
 # -- the world -------------------------------------------------------------------------
 
 
-def interrupted(connection: sqlite3.Connection, at: int | None) -> None:
-    """Let the connection's next work fail at that instruction, if it gets there."""
-    if at is None:
-        connection.set_progress_handler(None, 1)
-        return
-    left = iter([False] * at + [True])
-    connection.set_progress_handler(lambda: next(left, False), 1)
-
-
 @dataclass
 class World:
     """A Store that dies and comes back, and what is outside of it."""
@@ -133,22 +126,30 @@ class World:
         self.start()
 
     def start(self) -> None:
-        self.journal = Journal(self.folder / "journal.db", ROOM)
+        files, parts = Handles(), Handles()
+        self.journal = Journal(self.folder / "journal.db", ROOM, connect=files)
         # Of the process's death only: for that nothing need be synced.
-        self.index = Index(self.folder / "index", VERDICTS, kept=False)
+        self.index = Index(self.folder / "index", VERDICTS, kept=False, connect=parts)
         self.index.write(Facts())  # there is a part to break off in
+        self.to_journal, self.from_journal, _ = files.journal()
+        self.to_index = parts.parts()[-1].writer
         self.acknowledgements = _Acknowledgements(self.folder / "acknowledged")
         self.emitter = _Emitter(self.log)
         self.acknowledged = []
         self.after_removal: Callable[[], None] = lambda: None
-        self.committer = Committer(
-            lambda _: [cast(Emitter, self.emitter)],
-            *(self.journal, self.index, self.acknowledgements, Progress(60)),
-            records_max=1,
-            interval_s=0,
-            committed=self.committed,
+        self.committer = assemble(
+            self.journal,
+            self.index,
+            open_emitters=lambda _: [cast(Emitter, self.emitter)],
+            watchers=Watchers(),
+            soon=self.committed,
             failed=lambda _: None,
-        )
+            progress=Progress(60),
+            records_max=1,
+            interval_seconds=0,
+            queued_after_seconds=0,
+            acknowledged=self.acknowledgements,
+        ).committer
 
     def end(self) -> None:
         self.journal.close()
@@ -158,7 +159,7 @@ class World:
         acknowledged = {UUID(line).bytes for line in lines}
         assert acknowledged <= set(oracle(self.log)), "only what Kafka has"
 
-    def committed(self, number: int, ids: list[bytes]) -> None:
+    def committed(self, _: object, number: int, ids: list[bytes]) -> None:
         self.after_removal()
         self.acknowledged.append(number)
 
@@ -172,7 +173,7 @@ class World:
                 new.setdefault(entry.receipt.transfer_id, entry)
         if not new or self.journal.room() < len(new):
             return
-        interrupted(self.journal._writer, send.broken_off_at)
+        break_off(self.to_journal, send.broken_off_at)
         try:
             self.journal.append(list(new.values()))
         except sqlite3.OperationalError:
@@ -184,29 +185,29 @@ class World:
             self.accepted += map(payment_of, found)
         else:
             self.accepted += map(payment_of, new.values())
-        interrupted(self.journal._writer, None)
+        break_off(self.to_journal, None)
 
     def commit(self, commit: Commit) -> None:
-        entries = self.journal.take(commit.most, 0, 0)
+        entries = self.journal.take(commit.most)
         if not entries:
             return
         self.emitter.doubts, self.emitter.dies = commit.doubts, commit.dies
         self.emitter.meanwhile = lambda: live(self, commit.meanwhile)
         self.acknowledgements.dies = commit.dies == "before it is removed"
         if commit.dies == "while the index is written":
-            interrupted(self.index._parts[-1]._writer, commit.at)
+            break_off(self.to_index, commit.at)
         if commit.dies == "while it is removed":
-            interrupted(self.journal._remover, commit.at)
+            break_off(self.from_journal, commit.at)
         if commit.dies == "when it is removed":
             self.after_removal = die
         try:
-            self.committer._commit(cast(Emitter, self.emitter), entries)
+            self.committer.commit(cast(Emitter, self.emitter), entries)
         except (Died, sqlite3.OperationalError):
             assert commit.dies is not None
             event(f"died {commit.dies}")
             self.restart(Restart(index_is_lost=False))
-        interrupted(self.index._parts[-1]._writer, None)
-        interrupted(self.journal._remover, None)
+        break_off(self.to_index, None)
+        break_off(self.from_journal, None)
 
     def restart(self, restart: Restart) -> None:
         self.end()
@@ -254,7 +255,7 @@ def die() -> None:
 
 
 def entry_of(number: int, amount: int) -> Entry:
-    line = TransferLine(
+    transfer = Transfer(
         transfer_id=UUID(int=number),
         debit_account=1,
         credit_account=2,
@@ -262,11 +263,11 @@ def entry_of(number: int, amount: int) -> Entry:
         currency="EUR",
         created_at_ms=0,
     )
-    return Entry.of(line, "ada")
+    return Entry.of(transfer, "ada")
 
 
 def payment_of(entry: Entry) -> Payment:
-    return entry.receipt.transfer_id, entry.line.amount
+    return entry.receipt.transfer_id, entry.transfer.amount
 
 
 # -- the claims ------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def way(long: bool) -> AbstractContextManager[object]:
     if long:
-        return patch.object(express, "_plain", lambda scope: None)
+        return patch.object(express, "plain_put", lambda scope: None)
     return nullcontext()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from producers.store.backlog import Entry
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 SECONDS_MAX = 20  # for what should take none
 
@@ -20,7 +20,7 @@ def entry(client: str = "ada", **fields: object) -> Entry:
         "currency": "EUR",
         **fields,
     }
-    return Entry.of(TransferLine.model_validate(values), client)
+    return Entry.of(Transfer.model_validate(values), client)
 
 
 def entries(count: int) -> list[Entry]:

@@ -12,9 +12,9 @@ from typing import cast
 from uuid import UUID, uuid4
 
 from once.health import Progress
-from producers.store.acknowledgements import AcknowledgementLog
+from producers.store.assembly import assemble
 from producers.store.backlog import Backlog, MemoryBacklog
-from producers.store.committer import Committer, Pause
+from producers.store.committer import Pause
 from producers.store.desk import Answer, Desk
 from producers.store.emitter import Emitter
 from producers.store.facts import Decided, Facts
@@ -23,8 +23,9 @@ from producers.store.intake import Intake
 from producers.store.journal import Journal
 from producers.store.problems import Kind, Problem
 from producers.store.receipts import ClientReceipts, new_emitter
+from producers.store.sqlite import Connect, connect
 from producers.store.states import State, Status, Verdicts
-from producers.store.transfers import Chunk, TransferLine
+from producers.store.transfers import Chunk, Transfer
 from producers.store.watchers import Watchers
 
 SECONDS_MAX = 20.0  # for what should take none
@@ -32,9 +33,9 @@ SOON = 0.2  # a deadline that passes
 LONG = 3 * SECONDS_MAX  # and one that does not
 
 
-def line(transfer_id: UUID | None = None, amount: int = 250) -> TransferLine:
+def transfer(transfer_id: UUID | None = None, amount: int = 250) -> Transfer:
     """A payment; the same id and amount are the same payment."""
-    return TransferLine(
+    return Transfer(
         transfer_id=transfer_id or uuid4(),
         debit_account=1,
         credit_account=2,
@@ -44,7 +45,7 @@ def line(transfer_id: UUID | None = None, amount: int = 250) -> TransferLine:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Return when the condition holds."""
+    """Wait until the condition holds."""
     async with asyncio.timeout(SECONDS_MAX):
         while not condition():
             await asyncio.sleep(0.001)
@@ -84,7 +85,7 @@ class Kafka:
 
 @dataclass
 class Store:
-    """The parts of one Store, put together as `Service` does."""
+    """The parts of one Store, and what they play with."""
 
     backlog: Backlog
     index: Index
@@ -112,12 +113,12 @@ def hold(
     backlog: Backlog,
     folder: Path,
     away: str = "",
-    queued_after_s: float = LONG,
+    queued_after_seconds: float = LONG,
 ) -> None:
     """Run a claim on a new Store. `away`: what Kafka is not, as Kafka's fields."""
 
     async def held() -> None:
-        opened = _opened(backlog, folder, queued_after_s)
+        opened = _opened(backlog, folder, queued_after_seconds)
         async with asyncio.timeout(LONG - 1), opened as store:
             for name in {"reachable", "answers"} - {away}:
                 getattr(store.kafka, name).set()
@@ -130,43 +131,44 @@ def memory(entries_max: int = 100) -> MemoryBacklog:
     return MemoryBacklog(entries_max)
 
 
-def journal(folder: Path, entries_max: int = 100) -> Journal:
-    return Journal(folder / "journal.db", entries_max)
+def journal(
+    folder: Path, entries_max: int = 100, connect: Connect = connect
+) -> Journal:
+    return Journal(folder / "journal.db", entries_max, connect=connect)
 
 
 @asynccontextmanager
 async def _opened(
-    backlog: Backlog, folder: Path, queued_after_s: float
+    backlog: Backlog, folder: Path, queued_after_seconds: float
 ) -> AsyncIterator[Store]:
     loop = asyncio.get_running_loop()
     index = Index(folder / "index", Verdicts(), kept=False)
-    intake, watchers, kafka = Intake(backlog), Watchers(), Kafka()
-
-    def committed(number: int, ids: list[bytes]) -> None:
-        loop.call_soon_threadsafe(intake.committed, number)
-        loop.call_soon_threadsafe(watchers.notify, ids)
+    kafka = Kafka()
 
     def failed(error: Exception) -> None:
         raise AssertionError("nothing fails here") from error
 
-    committer = Committer(
-        kafka.open_emitters,
-        *(backlog, index, AcknowledgementLog(None), Progress(60)),
-        records_max=1000,
-        interval_s=0,
-        committed=committed,
+    parts = assemble(
+        backlog,
+        index,
+        open_emitters=kafka.open_emitters,
+        watchers=Watchers(),
+        soon=loop.call_soon_threadsafe,
         failed=failed,
+        progress=Progress(60),
+        records_max=1000,
+        interval_seconds=0,
+        queued_after_seconds=queued_after_seconds,
+        behind=lambda: store.behind,
     )
-    desk = Desk(intake, index, watchers, lambda: store.behind, queued_after_s)
-    store = Store(backlog, index, intake, watchers, desk, kafka)
-    intake.start()
-    committer.start()
+    store = Store(
+        backlog, index, parts.intake, parts.watchers, desk=parts.desk, kafka=kafka
+    )
+    parts.start()
     try:
         yield store
     finally:
-        watchers.leave()
-        await intake.close()
-        await loop.run_in_executor(None, committer.close, 0.0)
+        await parts.drain(0.0)
         backlog.close()
         index.close()
 
@@ -180,7 +182,7 @@ def state(answer: Answer) -> State | None:
 
 
 async def send(
-    store: Store, what: TransferLine, client: str = "ada", within_s: float = LONG
+    store: Store, what: Transfer, client: str = "ada", within_seconds: float = LONG
 ) -> Answer:
-    (answer,) = await store.desk.send_all(client, [what], within_s)
+    (answer,) = await store.desk.send_all(client, [what], within_seconds)
     return answer

@@ -10,7 +10,7 @@ import json
 import queue
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
@@ -25,17 +25,13 @@ import httpx
 import uvloop
 
 from once.health import Progress
-from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.api.app import create_app
 from producers.store.api.auth import Doorman, anyone
-from producers.store.api.connections import Connections
-from producers.store.api.server import Server, server_config
+from producers.store.api.server import Server, StoreConfig
+from producers.store.assembly import assemble
 from producers.store.backlog import MemoryBacklog
-from producers.store.committer import Committer
-from producers.store.desk import Desk
 from producers.store.emitter import Emitter
 from producers.store.index import Index
-from producers.store.intake import Intake
 from producers.store.receipts import new_emitter
 from producers.store.settings import ServeSettings
 from producers.store.states import Verdicts
@@ -82,24 +78,25 @@ class Served:
         self.ended: queue.Queue[tuple[str, str, int]] = queue.Queue()
         self._index = Index(folder / "index", Verdicts(), kept=False)
         backlog = MemoryBacklog(settings.queue_transfers_max)
-        self._intake = Intake(backlog)
         self.watchers = Watchers()
-        self._committer = Committer(
-            lambda pause: [PlayedEmitter(self.kafka)],
-            *(backlog, self._index, AcknowledgementLog(None), Progress(60)),
-            *(settings.transaction_records_max, 0.002),
-            self._committed,
-            lambda error: None,
+        self._parts = assemble(
+            backlog,
+            self._index,
+            open_emitters=lambda pause: [PlayedEmitter(self.kafka)],
+            watchers=self.watchers,
+            soon=self._soon,
+            failed=lambda error: None,
+            progress=Progress(60),
+            records_max=settings.transaction_records_max,
+            interval_seconds=0.002,
+            queued_after_seconds=settings.queued_after_ms / 1000,
         )
-        self.desk = Desk(
-            *(self._intake, self._index, self.watchers, lambda: None),
-            settings.queued_after_ms / 1000,
-        )
+        self.desk = self._parts.desk
         app = create_app(self.desk, doorman, settings, self._observe)
         ports: queue.Queue[int] = queue.Queue()
-        config: Any = server_config(app, settings)
-        self.connections: Connections = config.http.limits.connections
-        self._server = Server(config, self.watchers.leave, ports.put)
+        config = StoreConfig(app, settings)
+        self.connections = config.limits.connections
+        self._server = Server(config, leave=self.watchers.leave, listening=ports.put)
         self._thread = ThreadPoolExecutor(1)
         self._done = self._thread.submit(lambda: uvloop.run(self._serve()))
         self.address = ("127.0.0.1", ports.get(timeout=SECONDS_MAX))
@@ -122,7 +119,7 @@ class Served:
 
     def asked(self) -> int:
         """How many requests are there as a whole and have no answer yet."""
-        return sum(each._answering for each in self.protocols())
+        return sum(each.answering for each in self.protocols())
 
     def http(self) -> httpx.Client:
         """A client of it that keeps connections alive."""
@@ -134,15 +131,12 @@ class Served:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._intake.start()
-        self._committer.start()
+        self._parts.start()
         await self._server.serve()
-        await self._intake.close()
-        await self._loop.run_in_executor(None, self._committer.close, SECONDS_MAX)
+        await self._parts.drain(SECONDS_MAX)
 
-    def _committed(self, number: int, ids: list[bytes]) -> None:
-        self._loop.call_soon_threadsafe(self._intake.committed, number)
-        self._loop.call_soon_threadsafe(self.watchers.notify, ids)
+    def _soon(self, call: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(call, *arguments)
 
     def _observe(self, method: str, route: str, status: int, seconds: float) -> None:
         self.ended.put((method, route, status))
@@ -187,7 +181,7 @@ class Connection:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = connected
         self._stream: BufferedReader = connected.makefile("rb")
-        self._headers = Message()
+        self.headers = Message()
 
     def __enter__(self) -> Connection:
         return self
@@ -208,7 +202,7 @@ class Connection:
         line = self._stream.readline()
         if not line:
             return None
-        self._headers = parse_headers(self._stream)
+        self.headers = parse_headers(self._stream)
         return int(line.split()[1])
 
     def piece(self) -> bytes:
@@ -225,7 +219,7 @@ class Connection:
         status = self.head()
         if status is None:
             return None
-        headers = self._headers
+        headers = self.headers
         if bare or status == HTTPStatus.NO_CONTENT:
             return Answer(status, headers, b"")
         if headers.get("transfer-encoding") == "chunked":

@@ -41,18 +41,6 @@ def jwks(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def gate(jwks: Path) -> Gate:
-    return opened(jwks)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(auth, "time", clock)
-    return clock
-
-
 def why_not(gate: Gate, authorization: str) -> str:
     """Why this opens nothing."""
     with pytest.raises(Problem) as caught:
@@ -114,13 +102,13 @@ def test_an_expired_token_is_good_as_long_as_clocks_may_differ(gate: Gate) -> No
 
 
 def test_a_token_that_was_good_is_refused_once_it_has_expired(
-    gate: Gate, clock: Clock
+    gate: Gate, auth_clock: Clock
 ) -> None:
     once_good = token(exp=int(time.time()) + 60)
     assert run(gate.client(once_good)).name == "ada"
-    clock.later = 60 + LEEWAY - 2
+    auth_clock.later = 60 + LEEWAY - 2
     assert run(gate.client(once_good)).name == "ada"
-    clock.later = 60 + LEEWAY + 1
+    auth_clock.later = 60 + LEEWAY + 1
     assert "expired" in why_not(gate, once_good)
 
 

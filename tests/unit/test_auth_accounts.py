@@ -14,23 +14,11 @@ import pytest
 from producers.store.api.auth import WRITE, Gate
 from producers.store.api.clients import ACCOUNTS_MAX, ANY_ACCOUNT, accounts_of
 from producers.store.problems import Kind, Problem
-from tests.unit.issuing import jwk, opened, run, token, write
+from tests.unit.issuing import opened, run, token
 from tests.unit.serving import FIELDS, serving
 
 TRANSFERS = "/v1/transfers"
 NDJSON = "application/x-ndjson"
-
-
-@pytest.fixture
-def jwks(tmp_path: Path) -> Path:
-    path = tmp_path / "jwks.json"
-    write(path, jwk("EdDSA"))
-    return path
-
-
-@pytest.fixture
-def gate(jwks: Path) -> Gate:
-    return opened(jwks)
 
 
 def may_debit(gate: Gate, account: int, **claims: Any) -> bool:

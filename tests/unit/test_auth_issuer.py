@@ -14,7 +14,7 @@ import trustme
 
 from once.errors import Defect
 from producers.store.api import auth
-from producers.store.api.auth import KEYS_SECONDS_MAX, KEYS_SECONDS_MIN, Gate, Keys
+from producers.store.api.auth import KEYS_SECONDS_MAX, KEYS_SECONDS_MIN, Gate
 from producers.store.problems import Kind, Problem
 from tests.unit.issuing import (
     Clock,
@@ -32,28 +32,14 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def jwks(tmp_path: Path) -> Path:
-    path = tmp_path / "jwks.json"
-    write(path, OLD)
-    return path
+def get_stuck(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From this call on the issuer begins to answer and never ends."""
 
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(auth, "time", clock)
-    return clock
-
-
-@pytest.fixture
-def stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on the issuer begins to answer and never ends."""
-
-    async def never(keys: Keys) -> str:
+    async def never(source: str, authority: Path | None) -> str:
         await asyncio.Event().wait()
         raise AssertionError("it ended")
 
-    monkeypatch.setattr(Keys, "_text", never)
+    return lambda: monkeypatch.setattr(auth, "read_jwks", never)
 
 
 def refused(work: Awaitable[object]) -> Problem:
@@ -70,18 +56,18 @@ async def quick(work: Awaitable[object], most_s: float) -> None:
 
 # -- known tokens ----------------------------------------------------------------------
 def test_with_a_known_token_nobody_waits_for_an_issuer_that_is_stuck(
-    jwks: Path, clock: Clock, request: pytest.FixtureRequest
+    jwks: Path, auth_clock: Clock, get_stuck: Callable[[], None]
 ) -> None:
     gate, known, new = opened(jwks), token(), token(jti="2")
     assert run(gate.client(known)).name == "ada"
-    request.getfixturevalue("stuck")
+    get_stuck()
 
     async def many() -> None:
         # Behind everybody's back: they are only half as old as they may be.
-        clock.later = KEYS_SECONDS_MAX / 2 + 1
+        auth_clock.later = KEYS_SECONDS_MAX / 2 + 1
         await quick(gate.client(known), 0.1)
         # Too old: the first ones wait a moment, and nobody after them.
-        clock.later = KEYS_SECONDS_MAX + 1
+        auth_clock.later = KEYS_SECONDS_MAX + 1
         first = asyncio.gather(*(gate.client(known) for _ in range(50)))
         await quick(first, 1.0)
         for said in (known, new):
@@ -91,17 +77,15 @@ def test_with_a_known_token_nobody_waits_for_an_issuer_that_is_stuck(
     run(many())
 
 
-def test_keys_are_read_again_before_they_are_old(jwks: Path, clock: Clock) -> None:
+def test_keys_are_read_again_before_they_are_old(jwks: Path, auth_clock: Clock) -> None:
     gate = opened(jwks)
     write(jwks, OLD, NEW)
 
     async def later() -> None:
-        clock.later = KEYS_SECONDS_MAX / 2 + 1
+        auth_clock.later = KEYS_SECONDS_MAX / 2 + 1
         await gate.client(token())
-        version = gate._keys.version
-        while gate._keys.version == version:
+        while gate.keys_age_seconds() >= 60:
             await asyncio.sleep(0.001)
-        assert gate.keys_age_s() < 60
 
     run(asyncio.wait_for(later(), 20))
     assert run(gate.client(token("ES256"))).name == "ada"
@@ -109,11 +93,15 @@ def test_keys_are_read_again_before_they_are_old(jwks: Path, clock: Clock) -> No
 
 # -- new keys --------------------------------------------------------------------------
 def test_who_comes_with_a_new_key_waits_a_moment_and_is_told_when_to_come_again(
-    jwks: Path, clock: Clock, stuck: None, monkeypatch: pytest.MonkeyPatch
+    jwks: Path,
+    auth_clock: Clock,
+    get_stuck: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(auth, "NEW_KEY_SECONDS", 0.2)
-    gate = unread(jwks)
-    clock.later = KEYS_SECONDS_MIN + 1
+    gate = opened(jwks)
+    get_stuck()
+    auth_clock.later = KEYS_SECONDS_MIN + 1
 
     async def strangers() -> list[object]:
         clients = (gate.client(token("ES256", jti=str(n))) for n in range(150))
@@ -125,15 +113,19 @@ def test_who_comes_with_a_new_key_waits_a_moment_and_is_told_when_to_come_again(
 
     for problem in run(strangers()):
         assert isinstance(problem, Problem) and problem.kind is Kind.ISSUER_AWAY
-        assert problem.retry_after_s == 1
+        assert problem.retry_after_seconds == 1
 
 
 def test_only_so_many_wait_for_a_new_key(
-    jwks: Path, clock: Clock, stuck: None, monkeypatch: pytest.MonkeyPatch
+    jwks: Path,
+    auth_clock: Clock,
+    get_stuck: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(auth, "WAITING_MAX", 2)
-    gate = unread(jwks)
-    clock.later = KEYS_SECONDS_MIN + 1
+    gate = opened(jwks)
+    get_stuck()
+    auth_clock.later = KEYS_SECONDS_MIN + 1
 
     async def strangers() -> None:
         waiting = [
@@ -153,45 +145,39 @@ def test_only_so_many_wait_for_a_new_key(
     run(strangers())
 
 
-def unread(jwks: Path) -> Gate:
-    """A gate that has read these keys, whatever the issuer does now."""
-    gate = Gate(settings_for(str(jwks)))
-    gate._keys._keys = auth._usable(jwks.read_text())
-    gate._keys._read_at = gate._keys._tried_at = time.monotonic()
-    return gate
-
-
 # -- keys that are too old -------------------------------------------------------------
-def test_keys_that_cannot_be_read_again_end_some_day(jwks: Path, clock: Clock) -> None:
+def test_keys_that_cannot_be_read_again_end_some_day(
+    jwks: Path, auth_clock: Clock
+) -> None:
     gate, known = opened(jwks), token(exp=time.time() + 2 * DAY)
     assert run(gate.client(known)).name == "ada"
     jwks.unlink()
-    clock.later = DAY - 60
+    auth_clock.later = DAY - 60
     assert run(gate.client(known)).name == "ada"
-    clock.later = DAY + 60
+    auth_clock.later = DAY + 60
     for said in (known, token(exp=time.time() + 2 * DAY, jti="2")):
         problem = refused(gate.client(said))
-        assert problem.kind is Kind.ISSUER_AWAY and problem.retry_after_s == 5
+        assert problem.kind is Kind.ISSUER_AWAY and problem.retry_after_seconds == 5
     write(jwks, OLD)
-    clock.later += KEYS_SECONDS_MIN + 1
+    auth_clock.later += KEYS_SECONDS_MIN + 1
     assert run(gate.client(known)).name == "ada", "the issuer is back"
 
 
-def test_that_is_a_setting(jwks: Path, clock: Clock) -> None:
+def test_that_is_a_setting(jwks: Path, auth_clock: Clock) -> None:
     gate = opened(jwks, jwks_seconds_max=1_000)
     jwks.unlink()
-    clock.later = 990
+    auth_clock.later = 990
     assert run(gate.client(token(exp=time.time() + DAY))).name == "ada"
-    clock.later = 1_010
+    auth_clock.later = 1_010
     assert refused(gate.client(token(exp=time.time() + DAY))).kind is Kind.ISSUER_AWAY
 
 
 def test_over_http_it_is_503_and_says_when_to_come_again(
-    jwks: Path, tmp_path: Path, clock: Clock
+    jwks: Path, tmp_path: Path, auth_clock: Clock
 ) -> None:
     gate = opened(jwks, jwks_seconds_max=1_000)
     jwks.unlink()
-    clock.later = 1_010
+    auth_clock.later = 1_010
     with serving(tmp_path, gate.client) as served, served.connect() as connection:
         connection.send(put(f"Authorization: {token(exp=time.time() + DAY)}"))
         answer = connection.answer()

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from once.errors import Defect
 from producers.store.api import auth
-from producers.store.api.auth import KEYS_SECONDS_MAX, KEYS_SECONDS_MIN, Gate, Keys
+from producers.store.api.auth import KEYS_SECONDS_MAX, KEYS_SECONDS_MIN, Gate
 from producers.store.problems import Kind, Problem
 from tests.unit.issuing import (
     KEYS,
@@ -36,30 +36,16 @@ OLD, NEW = jwk("EdDSA"), jwk("ES256")
 
 
 @pytest.fixture
-def jwks(tmp_path: Path) -> Path:
-    path = tmp_path / "jwks.json"
-    write(path, OLD)
-    return path
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(auth, "time", clock)
-    return clock
-
-
-@pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was read of the JWKS so far."""
-    read_text, found = Keys._text, []
+    read_jwks, texts = auth.read_jwks, list[str]()
 
-    async def counted(keys: Keys) -> str:
-        found.append(await read_text(keys))
-        return found[-1]
+    async def counted(source: str, authority: Path | None) -> str:
+        texts.append(await read_jwks(source, authority))
+        return texts[-1]
 
-    monkeypatch.setattr(Keys, "_text", counted)
-    return found
+    monkeypatch.setattr(auth, "read_jwks", counted)
+    return texts
 
 
 def opens(gate: Gate, authorization: str) -> bool:
@@ -72,21 +58,21 @@ def opens(gate: Gate, authorization: str) -> bool:
 
 
 # -- new keys --------------------------------------------------------------------------
-def test_a_new_key_is_read_when_a_token_names_it(jwks: Path, clock: Clock) -> None:
+def test_a_new_key_is_read_when_a_token_names_it(jwks: Path, auth_clock: Clock) -> None:
     gate = opened(jwks)
     write(jwks, OLD, NEW)
-    clock.later = KEYS_SECONDS_MIN + 1
+    auth_clock.later = KEYS_SECONDS_MIN + 1
     assert opens(gate, token("ES256")) and opens(gate, token())
 
 
 def test_a_flood_of_strange_key_ids_does_not_read_the_keys_each_time(
-    jwks: Path, clock: Clock, readings: list[str]
+    jwks: Path, auth_clock: Clock, readings: list[str]
 ) -> None:
     gate = opened(jwks)
     for number in range(50):
         assert not opens(gate, token(key_id=f"strange-{number}"))
     assert len(readings) == 1
-    clock.later = KEYS_SECONDS_MIN + 1
+    auth_clock.later = KEYS_SECONDS_MIN + 1
     for number in range(50):
         assert not opens(gate, token(key_id=f"strange-{number}"))
     assert len(readings) == 2
@@ -94,13 +80,13 @@ def test_a_flood_of_strange_key_ids_does_not_read_the_keys_each_time(
 
 
 def test_many_who_wait_for_the_keys_have_them_read_once(
-    jwks: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    jwks: Path, auth_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = opened(jwks)
     write(jwks, OLD, NEW)
     asked = 0
 
-    async def slow(keys: Keys) -> str:
+    async def slow(source: str, authority: Path | None) -> str:
         nonlocal asked
         asked += 1
         await asyncio.sleep(0)  # the others come to wait
@@ -111,47 +97,49 @@ def test_many_who_wait_for_the_keys_have_them_read_once(
         return [client.name for client in await asyncio.gather(*clients)]
 
     async def twice() -> None:
-        for clock.later in (KEYS_SECONDS_MIN + 1, KEYS_SECONDS_MAX * 2):
+        for auth_clock.later in (KEYS_SECONDS_MIN + 1, KEYS_SECONDS_MAX * 2):
             assert await many() == ["ada"] * 20
 
-    monkeypatch.setattr(Keys, "_text", slow)
+    monkeypatch.setattr(auth, "read_jwks", slow)
     run(twice())
     assert asked == 2
 
 
 # -- keys taken back -------------------------------------------------------------------
 def test_a_key_that_is_taken_back_stops_working_when_the_keys_are_old(
-    jwks: Path, clock: Clock
+    jwks: Path, auth_clock: Clock
 ) -> None:
     gate, stolen = opened(jwks), token()
     assert opens(gate, stolen)
     write(jwks, NEW)
-    clock.later = KEYS_SECONDS_MAX - 1
+    auth_clock.later = KEYS_SECONDS_MAX - 1
     assert opens(gate, stolen), "from memory"
-    clock.later = KEYS_SECONDS_MAX + 1
+    auth_clock.later = KEYS_SECONDS_MAX + 1
     assert not opens(gate, stolen)
     assert not opens(gate, token())
     assert opens(gate, token("ES256"))
 
 
 def test_strange_key_ids_do_not_keep_a_key_alive_that_was_taken_back(
-    jwks: Path, clock: Clock
+    jwks: Path, auth_clock: Clock
 ) -> None:
     """They make the keys be read, so that these are never old."""
     gate, stolen = opened(jwks), token()
     assert opens(gate, stolen)
     write(jwks, NEW)
-    for clock.later in range(0, int(KEYS_SECONDS_MAX) + 20, 10):
+    for auth_clock.later in range(0, int(KEYS_SECONDS_MAX) + 20, 10):
         assert not opens(gate, token(key_id="strange"))
     assert not opens(gate, stolen)
 
 
-def test_another_key_under_the_same_id_takes_over(jwks: Path, clock: Clock) -> None:
+def test_another_key_under_the_same_id_takes_over(
+    jwks: Path, auth_clock: Clock
+) -> None:
     gate, stolen = opened(jwks), token()
     assert opens(gate, stolen)
     other = new_key("EdDSA")
     write(jwks, jwk("EdDSA", other))
-    clock.later = KEYS_SECONDS_MAX + 1
+    auth_clock.later = KEYS_SECONDS_MAX + 1
     assert not opens(gate, stolen)
     assert opens(gate, token(key=other))
 
@@ -194,13 +182,13 @@ def test_an_address_without_keys_is_the_same_sentence(url: str) -> None:
 
 @pytest.mark.parametrize("spoil", SPOILERS.values(), ids=SPOILERS)
 def test_keys_that_cannot_be_read_again_stay_those_that_are_known(
-    jwks: Path, clock: Clock, spoil: Callable[[Path], object]
+    jwks: Path, auth_clock: Clock, spoil: Callable[[Path], object]
 ) -> None:
     gate, known = opened(jwks), token()
     assert opens(gate, known)
     spoil(jwks)
     with capture_logs() as logged:
-        for clock.later in (KEYS_SECONDS_MAX + 1, KEYS_SECONDS_MAX + 2):
+        for auth_clock.later in (KEYS_SECONDS_MAX + 1, KEYS_SECONDS_MAX + 2):
             assert opens(gate, known) and opens(gate, token())
             assert not opens(gate, token("ES256"))
     (line,) = logged

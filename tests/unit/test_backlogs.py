@@ -43,10 +43,10 @@ def test_entries_are_taken_once_and_in_the_order_they_came(backlog_of: Open) -> 
     backlog, sent = backlog_of(100), entries(7)
     backlog.append(sent[:2])
     backlog.append(sent[2:6])
-    assert backlog.take(3, 0, 0) == sent[:3]
+    assert backlog.take(3) == sent[:3]
     backlog.append(sent[6:])
-    assert backlog.take(100, 0, 0) == sent[3:]
-    assert backlog.take(100, 0, 0) == []
+    assert backlog.take(100) == sent[3:]
+    assert backlog.take(100) == []
 
 
 def test_a_full_backlog_refuses_and_drops_nothing(backlog_of: Open) -> None:
@@ -58,13 +58,13 @@ def test_a_full_backlog_refuses_and_drops_nothing(backlog_of: Open) -> None:
     assert backlog.find(ids(refused)) == []
     backlog.append(sent[2:])
     assert backlog.room() == 0
-    assert backlog.take(100, 0, 0) == sent
+    assert backlog.take(100) == sent
 
 
 def test_room_comes_back_by_removing_and_not_by_taking(backlog_of: Open) -> None:
     backlog = backlog_of(2)
     backlog.append(entries(2))
-    backlog.take(100, 0, 0)
+    backlog.take(100)
     with pytest.raises(Full):
         backlog.append(entries(1))
     backlog.remove(1)
@@ -76,7 +76,7 @@ def test_numbers_grow_by_one_for_each_entry(backlog_of: Open) -> None:
     backlog = backlog_of(100)
     first = backlog.append(entries(1))
     assert backlog.append(entries(3)) == first + 3
-    backlog.take(100, 0, 0)
+    backlog.take(100)
     assert backlog.remove(2) == first + 1
     assert backlog.remove(2) == first + 3
     assert backlog.append(entries(2)) == first + 5
@@ -93,11 +93,11 @@ def test_a_refused_append_uses_no_numbers(backlog_of: Open) -> None:
 def test_what_was_taken_is_found_until_it_is_removed(backlog_of: Open) -> None:
     backlog, sent = backlog_of(100), entries(3)
     backlog.append(sent)
-    backlog.take(2, 0, 0)
+    backlog.take(2)
     assert sorted(backlog.find(ids(sent))) == sorted(each.receipt for each in sent)
     backlog.remove(2)
     assert backlog.find(ids(sent)) == [sent[2].receipt]
-    assert backlog.take(100, 0, 0) == sent[2:]
+    assert backlog.take(100) == sent[2:]
     backlog.remove(1)
     assert backlog.find(ids(sent)) == [] and len(backlog) == 0
 
@@ -108,7 +108,7 @@ def test_every_entry_under_an_id_is_found_whosever_it_is(backlog_of: Open) -> No
     backlog.append([mine, entry(), theirs])
     both = backlog.find([one.bytes, uuid4().bytes])
     assert sorted(both) == sorted([mine.receipt, theirs.receipt])
-    backlog.take(1, 0, 0)
+    backlog.take(1)
     backlog.remove(1)
     assert backlog.find([one.bytes]) == [theirs.receipt]
 
@@ -121,13 +121,13 @@ def test_thirty_thousand_ids_are_looked_up_at_once(backlog_of: Open) -> None:
 
 
 def test_an_empty_backlog_gives_nothing_after_the_wait(backlog_of: Open) -> None:
-    assert backlog_of(1).take(10, SECONDS_MAX, 0.01) == []
+    assert backlog_of(1).take(10, linger_seconds=SECONDS_MAX, wait_seconds=0.01) == []
 
 
 def test_who_waits_is_woken_by_what_comes(backlog_of: Open) -> None:
     backlog, sent = backlog_of(10), entries(1)
     with ThreadPoolExecutor(1) as other:
-        taken = other.submit(backlog.take, 10, 0, 3 * SECONDS_MAX)
+        taken = other.submit(backlog.take, 10, wait_seconds=3 * SECONDS_MAX)
         backlog.append(sent)
         assert taken.result(SECONDS_MAX) == sent
 
@@ -136,7 +136,7 @@ def test_lingering_ends_when_there_is_enough(backlog_of: Open) -> None:
     backlog, sent = backlog_of(10), entries(3)
     backlog.append(sent[:1])
     with ThreadPoolExecutor(1) as other:
-        taken = other.submit(backlog.take, 2, 3 * SECONDS_MAX, 0)
+        taken = other.submit(backlog.take, 2, linger_seconds=3 * SECONDS_MAX)
         backlog.append(sent[1:])
         assert taken.result(SECONDS_MAX) == sent[:2]
 
@@ -144,7 +144,7 @@ def test_lingering_ends_when_there_is_enough(backlog_of: Open) -> None:
 def test_lingering_for_more_that_does_not_come_ends_too(backlog_of: Open) -> None:
     backlog, sent = backlog_of(10), entries(1)
     backlog.append(sent)
-    assert backlog.take(2, 0.01, 0) == sent
+    assert backlog.take(2, linger_seconds=0.01, wait_seconds=0) == sent
 
 
 def test_nothing_is_lost_or_doubled_between_two_threads(backlog_of: Open) -> None:
@@ -162,7 +162,7 @@ def test_nothing_is_lost_or_doubled_between_two_threads(backlog_of: Open) -> Non
     with ThreadPoolExecutor(1) as other:
         appended = other.submit(append)
         while len(taken) < len(sent):
-            some = backlog.take(40, 0, SECONDS_MAX)
+            some = backlog.take(40, wait_seconds=SECONDS_MAX)
             assert some, "nothing came"
             taken += some
             backlog.remove(len(some))
@@ -181,15 +181,15 @@ def test_what_was_withdrawn_is_gone_and_the_rest_keeps_its_order() -> None:
     left = sent[:2] + sent[4:]
     assert len(backlog) == 4 and backlog.room() == 2
     assert sorted(backlog.find(ids(sent))) == sorted(each.receipt for each in left)
-    assert backlog.take(3, 0, 0) == left[:3]
+    assert backlog.take(3) == left[:3]
     assert backlog.remove(3) == last - 1
-    assert backlog.take(100, 0, 0) == left[3:]
+    assert backlog.take(100) == left[3:]
 
 
 def test_what_was_taken_in_part_cannot_be_withdrawn() -> None:
     backlog, sent = MemoryBacklog(10), entries(4)
     last = backlog.append(sent)
-    backlog.take(2, 0, 0)
+    backlog.take(2)
     assert not backlog.withdraw(last - 2, last)
     assert len(backlog) == 4
     assert backlog.withdraw(last - 1, last), "of these none is taken"
@@ -201,10 +201,10 @@ def test_when_all_was_withdrawn_there_is_nothing_to_take() -> None:
     backlog = MemoryBacklog(10)
     last = backlog.append(entries(2))
     assert backlog.withdraw(last - 1, last)
-    assert backlog.take(10, SECONDS_MAX, 0) == []
+    assert backlog.take(10, linger_seconds=SECONDS_MAX, wait_seconds=0) == []
     sent = entries(1)
     assert backlog.append(sent) == last + 1
-    assert backlog.take(10, 0, 0) == sent
+    assert backlog.take(10) == sent
 
 
 def test_withdrawing_all_through_an_outage_takes_no_memory() -> None:

@@ -20,10 +20,10 @@ from producers.store.client import (
     DeadlineExceeded,
     StoreClient,
     StoreRefused,
-    retry_after_s,
+    retry_after_seconds,
 )
 from producers.store.states import State
-from tests.unit.scripted_store import line
+from tests.unit.scripted_store import transfer
 from tests.unit.serving import serving
 
 ID = UUID("0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c01")
@@ -85,8 +85,11 @@ def playing(played: Played) -> Iterator[str]:
         server.server_close()
 
 
-def events(played: Played, deadline_s: float = 20.0) -> list[State]:
-    with playing(played) as url, StoreClient(url, deadline_s=deadline_s) as store:
+def events(played: Played, deadline_seconds: float = 20.0) -> list[State]:
+    with (
+        playing(played) as url,
+        StoreClient(url, deadline_seconds=deadline_seconds) as store,
+    ):
         return [told.state for told in store.events(ID)]
 
 
@@ -100,7 +103,7 @@ def test_a_stream_that_ends_too_soon_is_asked_for_again_after_a_pause() -> None:
 def test_a_store_that_ends_every_stream_is_left_alone_at_the_deadline() -> None:
     played = Played(stream("committed"))
     with pytest.raises(DeadlineExceeded, match="ended before the final one"):
-        events(played, deadline_s=1.0)
+        events(played, deadline_seconds=1.0)
     assert 2 <= len(played.asked) <= 8  # and not as often as it answers
 
 
@@ -128,7 +131,10 @@ def test_a_stream_that_was_open_for_long_begins_a_new_deadline(
     monkeypatch.setattr(client, "MAX_SECONDS", -1.0)  # any stream was open for long
     ends = [stream("committed")] * 4
     # Each pause is a first one; four that double would take 0.75 s at least.
-    assert events(Played(*ends, stream("posted")), deadline_s=0.5)[-1] is State.POSTED
+    assert (
+        events(Played(*ends, stream("posted")), deadline_seconds=0.5)[-1]
+        is State.POSTED
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +158,7 @@ def test_a_stream_that_was_open_for_long_begins_a_new_deadline(
 def test_when_to_ask_again_is_read_as_seconds_or_as_a_date(
     headers: dict[str, str], seconds: float
 ) -> None:
-    assert retry_after_s(headers) == seconds
+    assert retry_after_seconds(headers) == seconds
 
 
 def test_a_date_to_ask_again_ends_no_send() -> None:
@@ -193,5 +199,5 @@ def test_on_this_machine_no_proxy_is_asked(
         monkeypatch.delenv(name, raising=False)
     with serving(tmp_path) as served:
         url = "http://{}:{}".format(*served.address)
-        with StoreClient(url, token="secret", deadline_s=1.0) as store:
-            assert store.send(line()).state is State.COMMITTED
+        with StoreClient(url, token="secret", deadline_seconds=1.0) as store:
+            assert store.send(transfer()).state is State.COMMITTED

@@ -33,12 +33,14 @@ class Spinning(MemoryBacklog):
         super().__init__(10)
         self.asked = threading.Semaphore(0)
 
-    def take(self, most: int, linger_s: float, wait_s: float) -> list[Entry]:
+    def take(
+        self, most: int, *, linger_seconds: float = 0, wait_seconds: float = 0
+    ) -> list[Entry]:
         self.asked.release()
         return []
 
     def wait_asked(self) -> None:
-        """Return when a take that began from now on has been dealt with."""
+        """Wait until a take that began from now on has been dealt with."""
         while self.asked.acquire(blocking=False):
             pass
         for _ in range(3):
@@ -89,10 +91,13 @@ def committing(
 ) -> Iterator[Committer]:
     index = Index(folder / "index", Verdicts(), kept=False)
     committer = Committer(
-        lambda pause: cast(Sequence[Emitter], [emitter]),
-        *(backlog, index, AcknowledgementLog(None), Progress(60, clock)),
+        backlog,
+        index,
+        open_emitters=lambda pause: cast(Sequence[Emitter], [emitter]),
+        acknowledged=AcknowledgementLog(None),
+        progress=Progress(60, clock),
         records_max=10,
-        interval_s=0,
+        interval_seconds=0,
         committed=lambda number, ids: None,
         failed=failed,
     )

@@ -13,10 +13,10 @@ import pytest
 
 from producers.store.backlog import Backlog, Entry
 from producers.store.intake import Ticket
-from producers.store.journal import Journal
 from producers.store.problems import Kind, Problem
 from producers.store.receipts import digest_of
 from producers.store.states import State, Status
+from tests.unit.handles import Handles, let_grow
 from tests.unit.scripted_store import (
     LONG,
     SECONDS_MAX,
@@ -25,10 +25,10 @@ from tests.unit.scripted_store import (
     hold,
     journal,
     kind,
-    line,
     memory,
     send,
     state,
+    transfer,
     until,
 )
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 def test_a_new_transfer_is_committed_once(backlog: Backlog, tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
+        mine = transfer()
         status = await store.desk.send("ada", mine, LONG)
         assert status == Status(State.COMMITTED, digest_of(mine))
         assert store.kafka.log == [mine.transfer_id.bytes]
@@ -53,7 +53,7 @@ def test_a_repeat_is_told_the_status_and_not_sent(
     backlog: Backlog, tmp_path: Path
 ) -> None:
     async def claim(store: Store) -> None:
-        mine, poor = line(), line()
+        mine, poor = transfer(), transfer()
         for each in (mine, poor):
             assert state(await send(store, each)) is State.COMMITTED
             assert state(await send(store, each)) is State.COMMITTED
@@ -72,8 +72,8 @@ def test_another_payload_under_an_id_is_refused_however_far_the_first_is(
     backlog: Backlog, tmp_path: Path
 ) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
-        other = line(mine.transfer_id, mine.amount + 1)
+        mine = transfer()
+        other = transfer(mine.transfer_id, mine.amount + 1)
         first = asyncio.create_task(send(store, mine))
         await until(lambda: store.kafka.sending)
         answers = [await send(store, other)]
@@ -93,8 +93,8 @@ def test_another_clients_id_is_refused_and_nothing_is_told_of_its_payment(
     backlog: Backlog, tmp_path: Path
 ) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
-        guesses = [mine, line(mine.transfer_id, mine.amount + 1)]
+        mine = transfer()
+        guesses = [mine, transfer(mine.transfer_id, mine.amount + 1)]
         first = asyncio.create_task(send(store, mine))
         await until(lambda: store.kafka.sending)
         answers = [await send(store, guess, "eve") for guess in guesses]
@@ -115,7 +115,7 @@ def test_another_clients_id_is_refused_and_nothing_is_told_of_its_payment(
 
 def test_repeats_of_what_is_queued_wait_for_the_first(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
+        mine = transfer()
         first = asyncio.create_task(send(store, mine))
         await until(lambda: store.kafka.sending)
         repeats = [asyncio.create_task(send(store, mine)) for _ in range(3)]
@@ -134,8 +134,8 @@ def test_what_comes_twice_in_one_batch_is_sent_once(
     backlog: Backlog, tmp_path: Path
 ) -> None:
     async def claim(store: Store) -> None:
-        one, two = line(), line()
-        other = line(one.transfer_id, one.amount + 1)
+        one, two = transfer(), transfer()
+        other = transfer(one.transfer_id, one.amount + 1)
         answers = await store.desk.send_all("ada", [one, one, other, two, one], LONG)
         committed = Status(State.COMMITTED, digest_of(one))
         assert answers[0] == answers[1] == answers[4] == committed
@@ -150,7 +150,7 @@ def test_many_at_once_are_each_sent_once_and_in_the_order_they_came(
     backlog: Backlog, tmp_path: Path
 ) -> None:
     async def claim(store: Store) -> None:
-        lines = [line() for _ in range(50)]
+        lines = [transfer() for _ in range(50)]
         answers = await asyncio.gather(*(send(store, each) for each in lines * 2))
         assert {state(answer) for answer in answers} == {State.COMMITTED}
         assert store.kafka.log == [each.transfer_id.bytes for each in lines]
@@ -162,7 +162,7 @@ def test_a_client_that_goes_takes_nothing_with_it(
     backlog: Backlog, tmp_path: Path
 ) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
+        mine = transfer()
         gone = asyncio.create_task(send(store, mine))
         await until(lambda: store.kafka.sending)
         gone.cancel()
@@ -181,15 +181,15 @@ def test_without_a_journal_nothing_is_kept_for_a_kafka_that_is_away(
     tmp_path: Path,
 ) -> None:
     async def claim(store: Store) -> None:
-        mine, began = line(), time.monotonic()
-        assert kind(await send(store, mine, within_s=SOON)) is Kind.KAFKA_AWAY
+        mine, began = transfer(), time.monotonic()
+        assert kind(await send(store, mine, within_seconds=SOON)) is Kind.KAFKA_AWAY
         assert time.monotonic() - began < SECONDS_MAX
         assert len(store.backlog) == 0
         with pytest.raises(Problem) as asked:
             store.desk.status("ada", mine.transfer_id)
         assert asked.value.kind is Kind.UNKNOWN_TRANSFER
         store.kafka.reachable.set()
-        later = line()
+        later = transfer()
         assert state(await send(store, later)) is State.COMMITTED
         assert store.kafka.log == [later.transfer_id.bytes], "it was never sent"
         assert state(await send(store, mine)) is State.COMMITTED
@@ -199,10 +199,10 @@ def test_without_a_journal_nothing_is_kept_for_a_kafka_that_is_away(
 
 def test_without_a_journal_what_is_under_way_is_not_known(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
-        mine, began = line(), time.monotonic()
-        first = asyncio.create_task(send(store, mine, within_s=SOON))
+        mine, began = transfer(), time.monotonic()
+        first = asyncio.create_task(send(store, mine, within_seconds=SOON))
         await until(lambda: store.kafka.sending)
-        repeat = asyncio.create_task(send(store, mine, within_s=SOON))
+        repeat = asyncio.create_task(send(store, mine, within_seconds=SOON))
         assert kind(await first) is Kind.OUTCOME_UNKNOWN
         assert kind(await repeat) is Kind.OUTCOME_UNKNOWN
         assert time.monotonic() - began < SECONDS_MAX
@@ -217,10 +217,10 @@ def test_a_repeat_of_what_is_withdrawn_meanwhile_is_promised_nothing(
     tmp_path: Path,
 ) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
-        first = asyncio.create_task(send(store, mine, within_s=SOON))
+        mine = transfer()
+        first = asyncio.create_task(send(store, mine, within_seconds=SOON))
         await until(lambda: len(store.backlog) == 1)
-        repeat = asyncio.create_task(send(store, mine, within_s=3 * SOON))
+        repeat = asyncio.create_task(send(store, mine, within_seconds=3 * SOON))
         assert kind(await first) is Kind.KAFKA_AWAY
         assert kind(await repeat) is Kind.OUTCOME_UNKNOWN
         store.kafka.reachable.set()
@@ -234,7 +234,7 @@ def test_with_a_journal_it_is_queued_and_committed_later(
     tmp_path: Path, away: str
 ) -> None:
     async def claim(store: Store) -> None:
-        mine, began = line(), time.monotonic()
+        mine, began = transfer(), time.monotonic()
         queued = Status(State.QUEUED, digest_of(mine))
         assert await send(store, mine) == queued
         assert await send(store, mine) == queued, "also when it comes again"
@@ -247,17 +247,19 @@ def test_with_a_journal_it_is_queued_and_committed_later(
                 break
         assert store.kafka.log == [mine.transfer_id.bytes]
 
-    hold(claim, journal(tmp_path), tmp_path, away, queued_after_s=SOON)
+    hold(claim, journal(tmp_path), tmp_path, away, queued_after_seconds=SOON)
 
 
 def test_a_full_backlog_refuses_the_request_and_drops_nothing(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
-        lines = [line() for _ in range(2)]
+        lines = [transfer() for _ in range(2)]
         sent = [asyncio.create_task(send(store, each)) for each in lines]
         await until(lambda: store.backlog.room() == 1)
-        refused = await store.desk.send_all("ada", [line(), line()], LONG)
+        refused = await store.desk.send_all("ada", [transfer(), transfer()], LONG)
         assert [kind(answer) for answer in refused] == [Kind.BACKLOG_FULL] * 2
-        assert all(isinstance(each, Problem) and each.retry_after_s for each in refused)
+        assert all(
+            isinstance(each, Problem) and each.retry_after_seconds for each in refused
+        )
         assert len(store.backlog) == 2, "a batch fits as a whole or not at all"
         repeat = asyncio.create_task(send(store, lines[0]))
         store.kafka.answers.set()
@@ -270,20 +272,20 @@ def test_a_full_backlog_refuses_the_request_and_drops_nothing(tmp_path: Path) ->
 
 def test_requests_that_wait_for_the_disk_take_room_too(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
-        sent = [asyncio.create_task(send(store, line())) for _ in range(5)]
+        sent = [asyncio.create_task(send(store, transfer())) for _ in range(5)]
         answers = await asyncio.gather(*sent)
         assert [kind(answer) for answer in answers].count(Kind.BACKLOG_FULL) == 2
         assert [state(answer) for answer in answers].count(State.QUEUED) == 3
         assert len(store.backlog) == 3
 
-    hold(claim, journal(tmp_path, 3), tmp_path, "reachable", queued_after_s=SOON)
+    hold(claim, journal(tmp_path, 3), tmp_path, "reachable", queued_after_seconds=SOON)
 
 
 def test_an_outage_leaves_no_tickets_behind(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
         for _ in range(3):
-            lines = [line() for _ in range(20)]
-            answers = [send(store, each, within_s=SOON) for each in lines]
+            lines = [transfer() for _ in range(20)]
+            answers = [send(store, each, within_seconds=SOON) for each in lines]
             refused = await asyncio.gather(*answers)
             assert all(isinstance(answer, Problem) for answer in refused)
         gc.collect()
@@ -297,7 +299,7 @@ def test_who_holds_a_ticket_hears_when_all_of_it_is_committed_and_not_before(
     tmp_path: Path,
 ) -> None:
     async def claim(store: Store) -> None:
-        entries = [Entry.of(line(), "ada") for _ in range(5)]
+        entries = [Entry.of(transfer(), "ada") for _ in range(5)]
         one, two = store.intake.offer(entries[:2]), store.intake.offer(entries[2:])
         first, second = await one, await two
         assert (second.first, second.last) == (first.last + 1, first.last + 3)
@@ -321,19 +323,15 @@ def busy(folder: Path) -> Callable[[], None]:
     return other.close
 
 
-def fill(backlog: Journal) -> None:
-    """Let the disk be full for what is more than some forty transfers."""
-    (pages,) = backlog._writer.execute("PRAGMA page_count").fetchone()
-    backlog._writer.execute(f"PRAGMA max_page_count = {pages}")
-
-
-def test_a_repeat_is_not_promised_what_the_journal_then_refuses(tmp_path: Path) -> None:
-    backlog = journal(tmp_path)
+def test_a_repeat_is_not_promised_what_the_journal_then_refuses(
+    tmp_path: Path, handles: Handles
+) -> None:
+    backlog = journal(tmp_path, connect=handles)
 
     async def claim(store: Store) -> None:
-        fill(backlog)
+        let_grow(handles.journal().writer, 0)  # for some forty transfers
         ready = busy(tmp_path)
-        mine = [line() for _ in range(80)]
+        mine = [transfer() for _ in range(80)]
         first = asyncio.create_task(store.desk.send_all("ada", mine, LONG))
         await asyncio.sleep(0)
         repeat = await send(store, mine[0])
@@ -345,21 +343,21 @@ def test_a_repeat_is_not_promised_what_the_journal_then_refuses(tmp_path: Path) 
         assert asked.value.kind is Kind.UNKNOWN_TRANSFER
         assert store.kafka.log == []
 
-    hold(claim, backlog, tmp_path, queued_after_s=SOON)
+    hold(claim, backlog, tmp_path, queued_after_seconds=SOON)
 
 
 def test_what_the_journal_refused_is_taken_when_the_disk_is_well(
-    tmp_path: Path,
+    tmp_path: Path, handles: Handles
 ) -> None:
-    backlog = journal(tmp_path)
+    backlog = journal(tmp_path, connect=handles)
 
     async def claim(store: Store) -> None:
-        fill(backlog)
-        mine = [line() for _ in range(80)]
+        let_grow(handles.journal().writer, 0)  # for some forty transfers
+        mine = [transfer() for _ in range(80)]
         refused = await store.desk.send_all("ada", mine, LONG)
         assert {kind(answer) for answer in refused} == {Kind.JOURNAL_FAILED}
         assert len(backlog) == 0 and backlog.room() == 100
-        backlog._writer.execute("PRAGMA max_page_count = 100000")
+        let_grow(handles.journal().writer, 100_000)
         answers = await store.desk.send_all("ada", mine, LONG)
         assert {state(answer) for answer in answers} <= {State.QUEUED, State.COMMITTED}
         await until(lambda: len(store.kafka.log) == 80)
@@ -372,15 +370,15 @@ def test_what_came_before_the_store_leaves_is_appended(tmp_path: Path) -> None:
         ready = busy(tmp_path)
         sent = []
         for _ in range(3):  # one is being written, two wait
-            sent.append(asyncio.create_task(send(store, line())))
+            sent.append(asyncio.create_task(send(store, transfer())))
             await asyncio.sleep(0)
         closing = asyncio.create_task(store.intake.close())
         await asyncio.sleep(0)
-        assert kind(await send(store, line())) is Kind.DRAINING
+        assert kind(await send(store, transfer())) is Kind.DRAINING
         ready()
         await closing
         assert len(store.backlog) == 3
         answers = await asyncio.gather(*sent)
         assert {state(answer) for answer in answers} == {State.QUEUED}
 
-    hold(claim, journal(tmp_path), tmp_path, "reachable", queued_after_s=SOON)
+    hold(claim, journal(tmp_path), tmp_path, "reachable", queued_after_seconds=SOON)

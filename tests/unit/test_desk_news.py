@@ -17,10 +17,10 @@ from tests.unit.scripted_store import (
     Store,
     hold,
     kind,
-    line,
     memory,
     send,
     state,
+    transfer,
     until,
 )
 
@@ -34,7 +34,7 @@ def test_news_are_every_state_once_and_end_with_the_final_one(
     backlog: Backlog, tmp_path: Path
 ) -> None:
     async def claim(store: Store) -> None:
-        mine, seen = line(), list[State]()
+        mine, seen = transfer(), list[State]()
         first = asyncio.create_task(send(store, mine))
         await until(lambda: store.kafka.sending)
 
@@ -59,7 +59,7 @@ def test_news_are_every_state_once_and_end_with_the_final_one(
 
 def test_news_of_what_is_final_are_one_and_the_end(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
+        mine = transfer()
         await send(store, mine)
         store.bank_says(mine.transfer_id, "EXISTS")
         news = [s.state async for s in store.desk.news("ada", mine.transfer_id)]
@@ -72,7 +72,7 @@ def test_news_of_what_is_final_are_one_and_the_end(tmp_path: Path) -> None:
 
 def test_news_end_when_the_store_leaves(tmp_path: Path) -> None:
     async def claim(store: Store) -> None:
-        mine, seen = line(), list[State]()
+        mine, seen = transfer(), list[State]()
         await send(store, mine)
 
         async def follow() -> None:
@@ -96,7 +96,7 @@ def test_waiting_for_the_final_state_ends_with_it_or_with_the_time(
     tmp_path: Path,
 ) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
+        mine = transfer()
         await send(store, mine)
         now = await store.desk.final("ada", mine.transfer_id, SOON)
         assert now.state is State.COMMITTED
@@ -115,10 +115,10 @@ def test_a_store_that_leaves_takes_nothing_new_and_still_answers(
     backlog: Backlog, tmp_path: Path
 ) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
+        mine = transfer()
         await send(store, mine)
         await store.intake.close()
-        assert kind(await send(store, line())) is Kind.DRAINING
+        assert kind(await send(store, transfer())) is Kind.DRAINING
         assert state(await send(store, mine)) is State.COMMITTED
 
     hold(claim, backlog, tmp_path)
@@ -128,7 +128,7 @@ def test_an_unknown_id_is_said_to_be_unknown_only_when_all_was_read(
     tmp_path: Path,
 ) -> None:
     async def claim(store: Store) -> None:
-        mine = line()
+        mine = transfer()
         await send(store, mine)
         with pytest.raises(Problem) as asked:
             store.desk.status("ada", uuid4())
@@ -137,7 +137,7 @@ def test_an_unknown_id_is_said_to_be_unknown_only_when_all_was_read(
         with pytest.raises(Problem, match="2 partitions are still being read") as asked:
             store.desk.status("ada", uuid4())
         assert asked.value.kind is Kind.CATCHING_UP
-        assert asked.value.retry_after_s
+        assert asked.value.retry_after_seconds
         known = store.desk.status("ada", mine.transfer_id)
         assert known.state is State.COMMITTED, "what is known is told"
 

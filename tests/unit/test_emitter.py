@@ -17,12 +17,12 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import FENCES_MAX, Emitter
 from producers.store.places import ACCOUNTS_REMEMBERED_MAX, Places
-from producers.store.service import Store, Tally
+from producers.store.stream import Stream, Tally
 from producers.store.transfers import Chunk
 from tests.contract.golden import AVRO
 from tests.contract.registry_server import serving
 from tests.unit.entries import SECONDS_MAX
-from tests.unit.scripted_store import line
+from tests.unit.scripted_store import transfer
 
 
 class Clock:
@@ -77,7 +77,12 @@ def registry() -> Iterator[Registry]:
 def emitter(registry: Registry, producer: TransactionalProducer) -> Emitter:
     telemetry = Telemetry.start("store", "test", 0.0, None)
     return Emitter(
-        producer, "transfers", Places(3), registry, telemetry, lambda _: None
+        producer,
+        "transfers",
+        places=Places(3),
+        registry=registry,
+        telemetry=telemetry,
+        pause=lambda _: None,
     )
 
 
@@ -89,11 +94,11 @@ def test_what_was_sent_is_acknowledged_while_the_next_line_is_waited_for(
     clock: Clock, registry: Registry, tmp_path: Path
 ) -> None:
     producer = PlayedProducer(clock, [], took_s=0.0)
-    store = Store(emitter(registry, producer), Progress(60.0), Tally())
+    stream = Stream(emitter(registry, producer), Progress(60.0), Tally())
     log = tmp_path / "acknowledged"
 
     def waits() -> Iterator[Chunk | None]:
-        yield Chunk.of([line()])
+        yield Chunk.of([transfer()])
         for _ in range(round(SECONDS_MAX / 0.01)):
             if log.stat().st_size:
                 raise NoMore
@@ -101,7 +106,7 @@ def test_what_was_sent_is_acknowledged_while_the_next_line_is_waited_for(
             yield None
 
     with AcknowledgementLog(log) as acknowledged, pytest.raises(NoMore):
-        store.emit(waits(), acknowledged)
+        stream.emit(waits(), acknowledged)
 
 
 def fences(count: int) -> list[OnceError]:
@@ -112,7 +117,7 @@ def test_fences_of_transactions_that_outlived_their_timeout_are_no_rivals(
     clock: Clock, registry: Registry
 ) -> None:
     producer = PlayedProducer(clock, fences(3 * FENCES_MAX), took_s=10.0)
-    emitter(registry, producer).emit(Chunk.of([line()]))
+    emitter(registry, producer).emit(Chunk.of([transfer()]))
     assert producer.recycled == 3 * FENCES_MAX + 1
 
 
@@ -121,7 +126,7 @@ def test_fences_one_soon_after_the_other_are_a_rival(
 ) -> None:
     producer = PlayedProducer(clock, fences(3 * FENCES_MAX), took_s=9.9)
     with pytest.raises(Refused, match="give each its own STORE_INSTANCE"):
-        emitter(registry, producer).emit(Chunk.of([line()]))
+        emitter(registry, producer).emit(Chunk.of([transfer()]))
     assert producer.recycled == FENCES_MAX + 1
 
 
@@ -131,7 +136,7 @@ def test_a_defect_ends_it_at_once_with_its_sentence(
     ends = [Defect("MSG_SIZE_TOO_LARGE: raise the topic's max.message.bytes")] * 2
     producer = PlayedProducer(clock, ends, took_s=0.1)
     with pytest.raises(Defect, match="max.message.bytes"):
-        emitter(registry, producer).emit(Chunk.of([line()]))
+        emitter(registry, producer).emit(Chunk.of([transfer()]))
     assert producer.recycled == 1
 
 
@@ -142,13 +147,17 @@ def test_emitters_share_what_is_remembered_of_accounts_and_its_bound(
     places, telemetry = Places(3), Telemetry.start("store", "test", 0.0, None)
     one, two = (
         Emitter(
-            PlayedProducer(clock, [], 0.0), "transfers", places, registry, telemetry
+            PlayedProducer(clock, [], 0.0),
+            "transfers",
+            places=places,
+            registry=registry,
+            telemetry=telemetry,
         )
         for _ in range(2)
     )
-    one.emit(Chunk.of([line()]))
+    one.emit(Chunk.of([transfer()]))
     known = dict(places.known)
-    two.emit(Chunk.of([line()]))
+    two.emit(Chunk.of([transfer()]))
     assert places.known == known and len(known) == 1
     for account in (7, 8, 9):
         assert places.of(account) == (b"%d" % account, places.of(account)[1])

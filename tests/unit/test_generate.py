@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from producers.store.generate import Generator, Population
-from producers.store.service import paced
 from producers.store.settings import StoreSettings
+from producers.store.stream import paced
 from producers.store.transfers import now_ms
 
 STALL_SECONDS = 0.3

@@ -13,10 +13,10 @@ from uuid import uuid4
 
 import pytest
 
-from producers.store.api.lines import LINE_BYTES_MAX, Line, read_lines
+from producers.store.api.ndjson import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.routes import BATCHES_MAX
 from producers.store.desk import Answer as DeskAnswer
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 from tests.unit.serving import FIELDS, Served, head, serving
 
 BATCH = "POST /v1/transfers:batch"
@@ -254,11 +254,11 @@ def test_a_mistake_of_ours_costs_the_lines_that_it_meets_and_no_others(
     send_all = store.desk.send_all
 
     async def sometimes(
-        client: str, lines: Sequence[TransferLine], within_s: float
+        client: str, lines: Sequence[Transfer], within_seconds: float
     ) -> list[DeskAnswer]:
         if any(each.memo == "poison" for each in lines):
             raise RuntimeError("a mistake")
-        return await send_all(client, lines, within_s)
+        return await send_all(client, lines, within_seconds)
 
     monkeypatch.setattr(store.desk, "send_all", sometimes)
     lines = [line() for _ in range(1_001)]

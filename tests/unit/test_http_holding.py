@@ -123,7 +123,7 @@ def test_what_is_sent_behind_a_request_is_read_no_further(store: Served) -> None
             sent = as_much_as_it_takes(connection, put() + lines, 0.3)
             assert sent < len(lines)
             (protocol,) = store.protocols()
-            assert len(protocol._unread) <= 2 * 16_384
+            assert len(protocol.unread) <= 2 * 16_384
     finally:
         store.kafka.set()
 

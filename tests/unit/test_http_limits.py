@@ -311,7 +311,7 @@ def test_a_client_that_waited_may_send_as_much_as_it_waited() -> None:
     rates.take("ada", 5)
     with pytest.raises(Problem) as caught:
         rates.take("ada", 10)
-    assert caught.value.retry_after_s == 1
+    assert caught.value.retry_after_seconds == 1
     clock.now += 60
     rates.take("ada", 10)  # rest is not saved up beyond a second's worth
     with pytest.raises(Problem):

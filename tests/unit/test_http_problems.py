@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
@@ -21,18 +20,6 @@ TRANSFERS = "/v1/transfers"
 UNKNOWN = f"{TRANSFERS}/0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c01"
 INSIDE = re.compile(r"Traceback|\.py\b|site-packages|line \d+, in |(/[a-z_]+){3,}")
 MEMBERS = {"type", "title", "status", "detail", "code"}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("store")) as served:
-        yield served
-
-
-@pytest.fixture
-def http(store: Served) -> Iterator[httpx.Client]:
-    with store.http() as client:
-        yield client
 
 
 def problem(response: httpx.Response) -> dict[str, Any]:

@@ -29,12 +29,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-@pytest.fixture
-def http(store: Served) -> Iterator[httpx.Client]:
-    with store.http() as client:
-        yield client
-
-
 def asked(store: Served, request: bytes, bare: bool = False) -> Answer:
     with store.connect() as connection:
         connection.send(request)
@@ -131,7 +125,7 @@ def test_payments_streams_and_batches_are_as_safe(store: Served) -> None:
             media_type = "Content-Type: application/x-ndjson"
             connection.send(head(line, media_type, "Content-Length: 0"))
             assert connection.head() == 200
-            assert_is_safe(Answer(200, connection._headers, b""))
+            assert_is_safe(Answer(200, connection.headers, b""))
 
 
 # -- methods ---------------------------------------------------------------------------

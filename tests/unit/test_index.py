@@ -11,6 +11,7 @@ from producers.store.facts import Decided, Facts
 from producers.store.index import Index
 from producers.store.receipts import by_client
 from producers.store.states import Sent, State, Status
+from tests.unit.handles import Handles
 from tests.unit.indexes import (
     DECIDED,
     MEANING,
@@ -141,13 +142,13 @@ def test_thirty_thousand_ids_are_looked_up_at_once(index: Index) -> None:
     assert index.find([*unknown, mine.transfer_id]) == [Sent(mine, None)]
 
 
-def test_readers_do_not_wait_for_a_writer(index: Index) -> None:
+def test_readers_do_not_wait_for_a_writer(index: Index, handles: Handles) -> None:
     mine = receipt()
     sent(index, A, mine)
-    (part,) = index._parts
-    part._writer.execute("BEGIN EXCLUSIVE")
+    (part,) = handles.parts()
+    part.writer.execute("BEGIN EXCLUSIVE")
     assert index.find([mine.transfer_id]) == [Sent(mine, None)]
-    part._writer.execute("ROLLBACK")
+    part.writer.execute("ROLLBACK")
 
 
 # -- what was decided before -----------------------------------------------------------

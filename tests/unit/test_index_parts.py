@@ -18,6 +18,7 @@ from producers.store.facts import Decided, Facts, Place, Range
 from producers.store.index import Index
 from producers.store.receipts import Receipt, by_client
 from producers.store.states import Sent
+from tests.unit.handles import Handles, break_off, let_grow
 from tests.unit.indexes import (
     DECIDED,
     NUMBER,
@@ -49,17 +50,18 @@ def test_ranges_are_kept_by_topic_and_partition_and_grow_together(index: Index) 
     }
 
 
-def test_ranges_are_written_with_the_rows_or_not_at_all(index: Index) -> None:
+def test_ranges_are_written_with_the_rows_or_not_at_all(
+    index: Index, handles: Handles
+) -> None:
     """SQLite is interrupted at ever later instructions until it gets through."""
     index.write(Facts(), [Range(HERE, 0, 7)])
-    (part,) = index._parts
+    (part,) = handles.parts()
     some, broken_off = [receipt("ada"), receipt("ada"), receipt("bob")], 0
     ids = [each.transfer_id for each in some]
     results = {A: [Decided(transfer_id, NUMBER["POSTED"]) for transfer_id in ids]}
     facts = Facts({A: by_client(some)}, results)
     while True:
-        left = iter([False] * 3 * broken_off + [True])
-        part._writer.set_progress_handler(lambda: next(left, False), 1)
+        break_off(part.writer, 3 * broken_off)
         try:
             index.write(facts, [Range(HERE, 7, 8)])
             break
@@ -113,7 +115,7 @@ def test_an_index_that_cannot_be_made_names_its_setting(tmp_path: Path) -> None:
 
 # -- hours -----------------------------------------------------------------------------
 
-PART_S = 3 * 3600
+PART_SECONDS = 3 * 3600
 
 
 @pytest.mark.parametrize("receipt_first", [True, False])
@@ -127,8 +129,8 @@ def test_a_receipt_and_a_verdict_of_different_hours_meet(
     ]
     for step in steps if receipt_first else reversed(steps):
         step()
-        clock.now += PART_S
-    assert len(index._parts) == 2
+        clock.now += PART_SECONDS
+    assert len(index.parts) == 2
     sent(index, A, mine._replace(client="eve", digest=b"e" * 16))
     assert index.find([mine.transfer_id]) == [
         Sent(mine, NUMBER["EXISTS"], NUMBER["POSTED"])
@@ -145,7 +147,7 @@ def test_a_decided_verdict_beats_one_on_a_repeat_over_hours_in_either_order(
         sent(index, A, mine)
         for verdict in order:
             said(index, A, mine.transfer_id, verdict)
-            clock.now += PART_S
+            clock.now += PART_SECONDS
         (found,) = index.find([mine.transfer_id])
         assert found.verdict == NUMBER[decided]
 
@@ -153,7 +155,7 @@ def test_a_decided_verdict_beats_one_on_a_repeat_over_hours_in_either_order(
 def test_what_is_filled_in_later_is_older(index: Index, clock: Clock) -> None:
     mine = receipt()
     sent(index, A, mine._replace(client="eve"))
-    index.write(Facts({A: by_client([mine])}), at_s=clock.now - PART_S)
+    index.write(Facts({A: by_client([mine])}), at_seconds=clock.now - PART_SECONDS)
     (found,) = index.find([mine.transfer_id])
     assert found.receipt.client == mine.client, "the first one keeps it"
 
@@ -163,13 +165,13 @@ def test_hours_that_are_too_old_go_as_a_file_and_nothing_else(
 ) -> None:
     old, young = receipt(), receipt()
     index.write(Facts({A: by_client([old])}), [Range(HERE, 0, 7)])
-    clock.now += PART_S
+    clock.now += PART_SECONDS
     index.write(Facts({A: by_client([young])}), [Range(HERE, 7, 9)])
     said(index, A, old.transfer_id, "POSTED")
-    clock.now += 24 * 3600 - 2 * PART_S
+    clock.now += 24 * 3600 - 2 * PART_SECONDS
     index.forget()
     assert len(index.find([old.transfer_id, young.transfer_id])) == 2
-    clock.now += 2 * PART_S - clock.now % PART_S
+    clock.now += 2 * PART_SECONDS - clock.now % PART_SECONDS
     index.forget()
     assert index.find([old.transfer_id, young.transfer_id]) == [Sent(young, None)]
     assert index.ranges() == [Range(HERE, 7, 9)], "what is gone is not claimed"
@@ -202,24 +204,25 @@ def test_there_is_no_room_for_older_hours_when_the_next_part_would_have_to_go(
         sizes.append(index.size_bytes())
         sent(index, A, *(receipt() for _ in range(500)))
     assert sizes[-1] < 7 * 200_000 <= index.size_bytes() <= 8 * 200_000
-    before = index._parts
+    before = index.parts
     index.forget()
-    assert index._parts == before, "nothing had to go yet"
+    assert index.parts == before, "nothing had to go yet"
     index.close()
 
 
-def test_a_full_disk_costs_the_oldest_file(index: Index, clock: Clock) -> None:
+def test_a_full_disk_costs_the_oldest_file(
+    index: Index, handles: Handles, clock: Clock
+) -> None:
     old, young = receipt(), [receipt() for _ in range(400)]
     sent(index, A, old)
-    clock.now += PART_S
+    clock.now += PART_SECONDS
     sent(index, A, receipt())
-    writer = index._parts[-1]._writer
-    (pages,) = writer.execute("PRAGMA page_count").fetchone()
-    writer.execute(f"PRAGMA max_page_count = {pages + 1}")
+    writer = handles.parts()[-1].writer
+    let_grow(writer, 1)
     with pytest.raises(sqlite3.OperationalError, match="disk is full"):
         sent(index, A, *young)
     assert index.find([old.transfer_id]) == []
-    writer.execute("PRAGMA max_page_count = 100000")
+    let_grow(writer, 100_000)
     sent(index, A, *young)
     assert len(index.find([each.transfer_id for each in young])) == 400
 
@@ -266,7 +269,7 @@ def filled(index: Index, clock: Clock) -> list[Receipt]:
         offsets = Range(HERE, 300 * hour, 300 * hour + 300)
         index.write(Facts({A: by_client(some)}), [offsets])
         all_ += some
-        clock.now += PART_S
+        clock.now += PART_SECONDS
     return all_
 
 
@@ -277,7 +280,7 @@ def test_a_damaged_file_found_at_start_is_read_again_and_the_other_is_kept(
 ) -> None:
     before = open_index()
     some = filled(before, clock)
-    path = before._parts[which].path
+    path = before.parts[which].path
     before.close()
     damage(path)
     with capture_logs() as logged:
@@ -296,13 +299,18 @@ def test_a_damaged_file_found_at_start_is_read_again_and_the_other_is_kept(
 @pytest.mark.parametrize("by", ["a reader", "the follower"])
 @pytest.mark.parametrize("which", [0, 1])
 def test_damage_found_while_it_runs_costs_the_file_and_no_error(
-    open_index: Open, clock: Clock, damage: Damage, by: str, which: int
+    open_index: Open,
+    handles: Handles,
+    clock: Clock,
+    damage: Damage,
+    by: str,
+    which: int,
 ) -> None:
     index = open_index()
     some = filled(index, clock)
-    part = index._parts[which]
-    part._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    for connection in (part._writer, part._reader):
+    part, connections = index.parts[which], handles.parts()[which]
+    connections.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for connection in connections:
         connection.execute("PRAGMA cache_size = 0")
     damage(part.path)
     index.incomplete.clear()
@@ -311,7 +319,7 @@ def test_damage_found_while_it_runs_costs_the_file_and_no_error(
         if by == "a reader":
             assert len(index.find(ids)) == 300
         else:
-            at_s = float(part.began_s)
+            at_s = float(part.began_seconds)
             again = Facts({A: by_client(some[300 * which : 300 * which + 300])})
             index.write(again, [Range(HERE, 300 * which, 300 * which + 300)], at_s)
             assert len(index.find(ids)) == 600, "it was read again"
@@ -321,25 +329,25 @@ def test_damage_found_while_it_runs_costs_the_file_and_no_error(
 
 
 def test_a_folder_that_is_taken_away_while_it_runs_is_made_again(
-    open_index: Open, clock: Clock
+    open_index: Open, clock: Clock, tmp_path: Path
 ) -> None:
     index = open_index()
     filled(index, clock)
-    shutil.rmtree(index._folder)
-    clock.now += PART_S
+    shutil.rmtree(tmp_path / "store" / "index")
+    clock.now += PART_SECONDS
     mine = receipt()
     sent(index, A, mine)
     assert Sent(mine, None) in index.find([mine.transfer_id])
 
 
 def test_a_journal_of_sqlite_that_is_gone_costs_nothing_but_what_was_in_it(
-    open_index: Open, clock: Clock
+    open_index: Open, clock: Clock, tmp_path: Path
 ) -> None:
     before = open_index()
     filled(before, clock)
     before.close()
     for end in ("wal", "shm"):
-        for file in before._folder.glob(f"*-{end}"):
+        for file in (tmp_path / "store" / "index").glob(f"*-{end}"):
             file.unlink()
     after = open_index()
     assert after.ranges() == [Range(HERE, 0, 300), Range(HERE, 300, 600)]
@@ -372,17 +380,15 @@ def test_other_files_in_the_folder_are_left_alone(
 def test_a_machine_that_went_down_with_the_index_open_costs_all_of_it(
     open_index: Open, clock: Clock, tmp_path: Path
 ) -> None:
-    before = open_index()
-    some = filled(before, clock)
-    for part in before._parts:
-        part.close()
-    before._lock.close()  # it was killed; the machine stayed up
-    killed = open_index()
-    assert len(killed.find([each.transfer_id for each in some])) == 600
-    (killed._folder / "open-since-boot").write_text("another")
-    for part in killed._parts:
-        part.close()
-    killed._lock.close()
-    with capture_logs() as logged:
-        after = open_index()
-    assert after.ranges() == [] and len(logged) == 1
+    some = filled(open_index(), clock)
+    left = tmp_path / "left"
+    # What a killed process leaves; the machine stayed up.
+    shutil.copytree(tmp_path / "store" / "index", left)
+    with closing(Index(left, VERDICTS)) as killed:
+        assert len(killed.find([each.transfer_id for each in some])) == 600
+    shutil.rmtree(left)
+    shutil.copytree(tmp_path / "store" / "index", left)
+    (left / "open-since-boot").write_text("another")
+    with capture_logs() as logged, closing(Index(left, VERDICTS)) as after:
+        assert after.ranges() == []
+    assert len(logged) == 1

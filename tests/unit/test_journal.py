@@ -20,8 +20,10 @@ import pytest
 from once.errors import Defect, Refused, exit_status
 from producers.store.journal import Journal
 from producers.store.receipts import Receipt
+from producers.store.sqlite import Connect, Synchronous, connect
 from producers.store.transfers import INT64_MAX
 from tests.unit.entries import SECONDS_MAX, entries, entry, ids
+from tests.unit.handles import Handles, break_off, let_grow
 
 OpenJournal = Callable[..., Journal]
 
@@ -31,8 +33,9 @@ def journal(tmp_path: Path) -> Iterator[OpenJournal]:
     """Opens the journal of this test, as often as asked; closes what is left open."""
     opened: list[Journal] = []
 
-    def open_(entries_max: int = 1000) -> Journal:
-        opened.append(Journal(tmp_path / "store" / "journal.db", entries_max))
+    def open_(entries_max: int = 1000, connect: Connect = connect) -> Journal:
+        path = tmp_path / "store" / "journal.db"
+        opened.append(Journal(path, entries_max, connect=connect))
         return opened[-1]
 
     yield open_
@@ -44,20 +47,20 @@ def test_a_journal_takes_nothing_back(journal: OpenJournal) -> None:
     backlog, sent = journal(), entries(2)
     last = backlog.append(sent)
     assert not backlog.withdraw(last - 1, last)
-    assert backlog.take(10, 0, 0) == sent
+    assert backlog.take(10) == sent
 
 
 def test_what_was_not_removed_is_there_after_reopening(journal: OpenJournal) -> None:
     before, sent = journal(), entries(9)
     before.append(sent[:4])
     before.append(sent[4:])
-    before.take(6, 0, 0)
+    before.take(6)
     before.remove(2)
     before.close()
     after = journal(8)
     assert len(after) == 7 and after.room() == 1
     assert sorted(after.find(ids(sent))) == sorted(each.receipt for each in sent[2:])
-    assert after.take(100, 0, 0) == sent[2:], "what was only taken comes again"
+    assert after.take(100) == sent[2:], "what was only taken comes again"
 
 
 TEXTS = [
@@ -87,10 +90,10 @@ def test_every_payment_comes_back_as_it_was(journal: OpenJournal) -> None:
     before.append(sent)
     before.close()
     after = journal()
-    found = after.take(100, 0, 0)
+    found = after.take(100)
     assert found == sent
-    assert [each.line.model_dump() for each in found] == [
-        each.line.model_dump() for each in sent
+    assert [each.transfer.model_dump() for each in found] == [
+        each.transfer.model_dump() for each in sent
     ]
     assert sorted(after.find(ids(sent))) == sorted(each.receipt for each in sent)
 
@@ -98,13 +101,13 @@ def test_every_payment_comes_back_as_it_was(journal: OpenJournal) -> None:
 def test_numbers_go_on_growing_after_all_was_removed(journal: OpenJournal) -> None:
     before = journal()
     last = before.append(entries(5))
-    before.take(5, 0, 0)
+    before.take(5)
     before.remove(5)
     before.close()
     after, sent = journal(), entries(1)
     assert len(after) == 0
     assert after.append(sent) == last + 1
-    assert after.take(10, 0, 0) == sent
+    assert after.take(10) == sent
 
 
 def test_a_second_store_on_one_journal_is_refused_by_name(
@@ -127,7 +130,7 @@ def test_a_journal_may_have_any_name(tmp_path: Path, name: str) -> None:
     before.append(sent)
     before.close()
     after = Journal(tmp_path / name, 10)
-    assert after.take(10, 0, 0) == sent
+    assert after.take(10) == sent
     after.close()
 
 
@@ -136,11 +139,11 @@ import sys
 from pathlib import Path
 from producers.store.backlog import Entry
 from producers.store.journal import Journal
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 journal = Journal(Path(sys.argv[1]), 10)
 for line in sys.argv[2:]:
-    journal.append([Entry.of(TransferLine.model_validate_json(line), "ada")])
+    journal.append([Entry.of(Transfer.model_validate_json(line), "ada")])
 print("appended", flush=True)
 sys.stdin.read()
 """
@@ -150,7 +153,7 @@ def test_what_was_appended_survives_a_kill(
     journal: OpenJournal, tmp_path: Path
 ) -> None:
     sent = entries(3)
-    lines = [each.line.model_dump_json() for each in sent]
+    lines = [each.transfer.model_dump_json() for each in sent]
     path = tmp_path / "store" / "journal.db"
     with subprocess.Popen(
         [sys.executable, "-c", APPEND_AND_STAY, path, *lines],
@@ -164,71 +167,62 @@ def test_what_was_appended_survives_a_kill(
             journal()
         other.kill()
         assert other.wait(SECONDS_MAX) == -signal.SIGKILL
-    assert journal().take(10, 0, 0) == sent
+    assert journal().take(10) == sent
 
 
-def test_a_full_disk_leaves_nothing_half_appended(journal: OpenJournal) -> None:
-    backlog, kept, refused = journal(), entries(3), entries(400)
+def test_a_full_disk_leaves_nothing_half_appended(
+    journal: OpenJournal, handles: Handles
+) -> None:
+    backlog, kept, refused = journal(connect=handles), entries(3), entries(400)
     last = backlog.append(kept)
-    (pages,) = backlog._writer.execute("PRAGMA page_count").fetchone()
-    backlog._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+    let_grow(handles.journal().writer, 2)
     with pytest.raises(sqlite3.OperationalError, match="disk is full"):
         backlog.append(refused)
     assert len(backlog) == 3
     assert backlog.find(ids(refused)) == []
-    assert backlog.take(1000, 0, 0) == kept
-    backlog._writer.execute("PRAGMA max_page_count = 100000")
+    assert backlog.take(1000) == kept
+    let_grow(handles.journal().writer, 100_000)
     assert backlog.append(refused) == last + 400, "no number is lost"
-    assert backlog.take(1000, 0, 0) == refused
+    assert backlog.take(1000) == refused
     backlog.close()
-    assert journal().take(1000, 0, 0) == kept + refused
+    assert journal().take(1000) == kept + refused
 
 
 def test_what_cannot_be_removed_stops_nothing_behind_it(journal: OpenJournal) -> None:
     """To delete needs room on the disk, too."""
-    backlog, sent, behind = journal(), entries(3), entries(2)
+    fails = Failing("DELETE")
+    backlog, sent, behind = journal(connect=fails), entries(3), entries(2)
     backlog.append(sent)
-    assert backlog.take(10, 0, 0) == sent
-    fails = Failing(backlog._remover, "DELETE")
-    backlog._remover = fails  # type: ignore[assignment]
+    assert backlog.take(10) == sent
     last = backlog.remove(3)
     assert len(backlog) == 0 and backlog.find(ids(sent)) == []
     backlog.append(behind)
-    assert backlog.take(10, 0, 0) == behind and len(backlog) == 2
+    assert backlog.take(10) == behind and len(backlog) == 2
     fails.word = "nothing"
     assert backlog.remove(2) == last + 2 and len(backlog) == 0
     backlog.close()
-    assert journal().take(10, 0, 0) == []
+    assert journal().take(10) == []
 
 
 def test_what_could_not_be_removed_is_sent_again_by_the_next(
     journal: OpenJournal,
 ) -> None:
-    backlog, sent = journal(), entries(3)
+    backlog, sent = journal(connect=Failing("DELETE")), entries(3)
     backlog.append(sent)
-    backlog.take(10, 0, 0)
-    backlog._remover = Failing(backlog._remover, "DELETE")  # type: ignore[assignment]
+    backlog.take(10)
     backlog.remove(3)
     backlog.close()
-    assert journal().take(10, 0, 0) == sent, "legal: the ledger knows their ids"
+    assert journal().take(10) == sent, "legal: the ledger knows their ids"
 
 
-class Failing:
-    """A connection on which statements with a word fail, as on a full disk."""
+class Played:
+    """A connection with something between it and its user."""
 
-    def __init__(self, real: sqlite3.Connection, word: str) -> None:
+    def __init__(self, real: sqlite3.Connection) -> None:
         self._real = real
-        self.word = word
 
-    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if self.word in statement:
-            error = sqlite3.OperationalError("database or disk is full")
-            error.sqlite_errorcode = sqlite3.SQLITE_FULL
-            raise error
-        return self._real.execute(statement, *values)
-
-    def close(self) -> None:
-        self._real.close()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
     def __enter__(self) -> None:
         self._real.__enter__()
@@ -237,24 +231,43 @@ class Failing:
         self._real.__exit__(*error)
 
 
+class Failing:
+    """Opens files on which statements with a word fail, as on a full disk."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def __call__(self, path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+        disk = self
+
+        class Connection(Played):
+            def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+                if disk.word in statement:
+                    error = sqlite3.OperationalError("database or disk is full")
+                    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                    raise error
+                return self._real.execute(statement, *values)
+
+        return cast(sqlite3.Connection, Connection(connect(path, synchronous)))
+
+
 def test_an_append_that_is_broken_off_anywhere_is_all_or_nothing(
-    journal: OpenJournal,
+    journal: OpenJournal, handles: Handles
 ) -> None:
     """SQLite is interrupted at ever later instructions until it gets through."""
-    backlog, sent, broken_off = journal(), entries(8), 0
+    backlog, sent, broken_off = journal(connect=handles), entries(8), 0
     while True:
-        left = iter([False] * 3 * broken_off + [True])
-        backlog._writer.set_progress_handler(lambda: next(left, False), 1)
+        break_off(handles.journal().writer, 3 * broken_off)
         try:
             backlog.append(sent)
             break
         except sqlite3.OperationalError as error:
             assert str(error) == "interrupted"
-            assert len(backlog) == 0 and backlog.take(10, 0, 0) == []
+            assert len(backlog) == 0 and backlog.take(10) == []
             broken_off += 1
     assert broken_off > 100
     backlog.close()
-    assert journal().take(10, 0, 0) == sent
+    assert journal().take(10) == sent
 
 
 def test_a_receipt_of_the_journal_is_the_receipt_that_was_put_in(
@@ -267,33 +280,32 @@ def test_a_receipt_of_the_journal_is_the_receipt_that_was_put_in(
 
 
 class Descheduled:
-    """The journal's condition, with a gate before it for the thread that appends."""
+    """Opens files with a gate behind each COMMIT, for one thread."""
 
-    def __init__(self, real: threading.Condition) -> None:
-        self._real = real
+    def __init__(self) -> None:
         self.thread: int | None = None  # that must wait
         self.arrived, self.gate = threading.Event(), threading.Event()
 
-    def __enter__(self) -> bool:
-        if threading.get_ident() == self.thread:
-            self.arrived.set()
-            assert self.gate.wait(SECONDS_MAX)
-        return self._real.__enter__()
+    def __call__(self, path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+        slow = self
 
-    def __exit__(self, *raised: Any) -> None:
-        self._real.__exit__(*raised)
+        class Connection(Played):
+            def __exit__(self, *error: Any) -> None:
+                super().__exit__(*error)
+                if threading.get_ident() == slow.thread:
+                    slow.arrived.set()
+                    assert slow.gate.wait(SECONDS_MAX)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+        return cast(sqlite3.Connection, Connection(connect(path, synchronous)))
 
 
 def test_an_append_that_loses_its_turn_after_its_commit_is_sent_all_the_same(
     journal: OpenJournal,
 ) -> None:
-    backlog, first, second, third = journal(), entries(1), entries(1), entries(3)
+    slow = Descheduled()
+    backlog = journal(connect=slow)
+    first, second, third = entries(1), entries(1), entries(3)
     backlog.append(first)
-    slow = Descheduled(backlog._changed)
-    backlog._changed = cast(threading.Condition, slow)
 
     def append() -> None:
         slow.thread = threading.get_ident()
@@ -302,26 +314,26 @@ def test_an_append_that_loses_its_turn_after_its_commit_is_sent_all_the_same(
     with ThreadPoolExecutor(1) as other:
         appended = other.submit(append)
         assert slow.arrived.wait(SECONDS_MAX), "committed, and not counted yet"
-        assert backlog.take(10, 0, 0) == first, "what is not counted is not there"
-        assert backlog.take(10, 0, 0.01) == [], "nor waited for without end"
+        assert backlog.take(10) == first, "what is not counted is not there"
+        assert backlog.take(10, wait_seconds=0.01) == [], "nor waited for without end"
         slow.gate.set()
         appended.result(SECONDS_MAX)
-    assert backlog.take(10, 0, 0) == second
+    assert backlog.take(10) == second
     backlog.remove(2)
     backlog.append(third)
-    assert backlog.take(10, 0, 0) == third
+    assert backlog.take(10) == third
     backlog.remove(3)
-    assert backlog.take(10, 0, 0.01) == [] and len(backlog) == 0
+    assert backlog.take(10, wait_seconds=0.01) == [] and len(backlog) == 0
 
 
 def test_a_journal_that_lost_what_it_counted_says_so_and_does_not_go_on(
-    journal: OpenJournal,
+    journal: OpenJournal, handles: Handles
 ) -> None:
-    backlog = journal()
+    backlog = journal(connect=handles)
     backlog.append(entries(1))
-    backlog._writer.execute("DELETE FROM entries")
+    handles.journal().writer.execute("DELETE FROM entries")
     with pytest.raises(sqlite3.DatabaseError, match="lacks entries"):
-        backlog.take(10, 0, 0)
+        backlog.take(10)
 
 
 # -- a damaged file is a person's ------------------------------------------------------

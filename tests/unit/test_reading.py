@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import fastavro
@@ -23,7 +23,7 @@ from producers.store.facts import Decided
 from producers.store.followed import Followed
 from producers.store.follower import Follower, News
 from producers.store.index import Index
-from producers.store.reading import FactReader
+from producers.store.reading import Delivered, FactReader
 from producers.store.receipts import (
     Receipt,
     ReceiptsCodec,
@@ -55,11 +55,12 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture
 def reader(registry: Registry) -> FactReader:
-    return FactReader(registry, "results", VERDICTS)
+    return FactReader(registry, results_topic="results", verdicts=VERDICTS)
 
 
-def message(topic: str, value: bytes | None, key: bytes | None = EMITTER) -> Message:
-    return Message(topic=topic, partition=0, offset=7, key=key, value=value)
+def message(topic: str, value: bytes | None, key: bytes | None = EMITTER) -> Delivered:
+    record = Message(topic=topic, partition=0, offset=7, key=key, value=value)
+    return cast(Delivered, record)
 
 
 def avro(schema_id: int, record: dict[str, Any]) -> bytes:
@@ -125,7 +126,7 @@ def test_a_record_that_cannot_be_read_is_skipped_and_the_others_are_told(
 
 def test_a_record_is_not_skipped_because_the_registry_is_away(unused_port: int) -> None:
     away = Registry(f"http://127.0.0.1:{unused_port}")
-    reader = FactReader(away, "results", VERDICTS)
+    reader = FactReader(away, results_topic="results", verdicts=VERDICTS)
     with pytest.raises(Retriable):
         reader.read([message("results", result(uuid4().bytes, "POSTED"))])
     away.close()
@@ -183,12 +184,16 @@ def following(
     failed: Callable[[OnceError], None],
 ) -> Follower:
     followed = Followed(
-        {"bootstrap.servers": f"127.0.0.1:{port}"},
-        *(registry, "receipts", "results", VERDICTS, Trouble()),
+        kafka={"bootstrap.servers": f"127.0.0.1:{port}"},
+        registry=registry,
+        receipts_topic="receipts",
+        results_topic="results",
+        verdicts=VERDICTS,
+        trouble=Trouble(),
     )
     metrics = FollowMetrics(NoOpMeterProvider().get_meter("test"))
-    news = News(metrics, lambda: False, lambda ids: None)
-    return kind(followed, index, news, Progress(60), failed)
+    news = News(metrics, wanted=lambda: False, changed=lambda ids: None)
+    return kind(followed, index, news=news, progress=Progress(60), failed=failed)
 
 
 @pytest.mark.parametrize(

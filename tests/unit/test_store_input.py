@@ -36,7 +36,12 @@ def read(*lines: object) -> tuple[list[Chunk], list[tuple[int, str]]]:
     with TemporaryFile() as file:
         file.write(b"\n".join(raw))
         file.seek(0)
-        found = chunks(file, 2, 0.0, lambda number, why: rejected.append((number, why)))
+        found = chunks(
+            file,
+            lambda number, why: rejected.append((number, why)),
+            records_max=2,
+            linger_seconds=0.0,
+        )
         return [chunk for chunk in found if chunk is not None], rejected
 
 
@@ -84,7 +89,7 @@ def test_lines_that_are_no_json_or_too_long_are_named_too() -> None:
     assert sum(map(len, found)) == 1
 
 
-LINGER_S = 0.2
+LINGER_SECONDS = 0.2
 
 
 @pytest.fixture
@@ -92,7 +97,9 @@ def pipe() -> Iterator[tuple[int, Iterator[Chunk | None]]]:
     """Where to write, and the chunks that come out: of 1,000 lines, or by time."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream:
-        yield writing, chunks(stream, 1_000, LINGER_S, lambda *_: None)
+        yield writing, chunks(
+            stream, lambda *_: None, records_max=1_000, linger_seconds=LINGER_SECONDS
+        )
     try:
         os.close(writing)
     except OSError:  # the test has
@@ -107,7 +114,7 @@ def test_a_line_in_a_pipe_that_stays_open_is_sent_after_the_linger(
     began = time.monotonic()
     chunk = next(found)
     assert chunk is not None and len(chunk) == 1
-    assert LINGER_S <= time.monotonic() - began < LINGER_S + SECONDS_MAX
+    assert LINGER_SECONDS <= time.monotonic() - began < LINGER_SECONDS + SECONDS_MAX
     assert next(found) is None, "it says that it waits"
     os.close(writing)
     assert list(found) == []
@@ -122,9 +129,9 @@ def test_lines_that_trickle_are_sent_in_time_and_none_is_lost(
     def trickle() -> None:
         for _ in range(60):
             os.write(writing, line[:40])  # half a line is not lost either
-            time.sleep(LINGER_S / 40)
+            time.sleep(LINGER_SECONDS / 40)
             os.write(writing, line[40:])
-            time.sleep(LINGER_S / 40)
+            time.sleep(LINGER_SECONDS / 40)
         os.close(writing)
 
     thread = threading.Thread(target=trickle)

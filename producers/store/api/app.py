@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from producers.store.api.auth import Doorman
 from producers.store.api.express import Express
@@ -68,7 +69,7 @@ def create_app(
         separate_input_output_schemas=False,
     )
     rates = RateLimit(settings.rate_limit)
-    routes = TransferRoutes(desk, doorman, rates, settings)
+    routes = TransferRoutes(desk, doorman, rates=rates, settings=settings)
     app.include_router(routes.router())
     _complete_document(app, tokens=not settings.demo)
     _handle_errors(app)
@@ -138,7 +139,7 @@ def _handle_errors(app: FastAPI) -> None:
 
 def _methods(app: FastAPI, request: Request) -> str:
     """All that can be done with this path (RFC 9110, 10.2.1), by whatever route."""
-    found = {"OPTIONS"}
+    allowed = {"OPTIONS"}
     # A mount that has matched made its own path the root.
     root = request.scope.get("app_root_path", request.scope["root_path"])
     for method in ("GET", "PUT", "POST", "PATCH", "DELETE"):
@@ -149,16 +150,16 @@ def _methods(app: FastAPI, request: Request) -> str:
             if method == "GET" or not isinstance(route, Mount)
         )
         if any(matches):
-            found.add(method)
-    if "GET" in found and not request.url.path.endswith(EVENTS):
-        found.add("HEAD")
-    return ", ".join(sorted(found))
+            allowed.add(method)
+    if "GET" in allowed and not request.url.path.endswith(EVENTS):
+        allowed.add("HEAD")
+    return ", ".join(sorted(allowed))
 
 
 class Assets(StaticFiles):
     """Files for browsers; what pages are made from is none of them."""
 
-    async def get_response(self, path: str, scope: Any) -> Response:
+    async def get_response(self, path: str, scope: Scope) -> Response:
         if not path.endswith((".css", ".js", ".svg", ".png")):
             raise HTTPException(404)
         response = await super().get_response(path, scope)

@@ -70,7 +70,7 @@ class Keys:
         self.version = 0  # counts how often they were read
 
     @property
-    def age_s(self) -> float:
+    def age_seconds(self) -> float:
         """Since when they may have changed."""
         return time.monotonic() - self._read_at
 
@@ -95,13 +95,13 @@ class Keys:
         From half their time on behind everybody's back. After it those that ask first
         wait a moment, and nobody waits for an issuer that has not answered then.
         """
-        if self.age_s > KEYS_SECONDS_MAX / 2:
+        if self.age_seconds > KEYS_SECONDS_MAX / 2:
             reading = self._read_soon()
             if reading is not None and reading is not self._slow:
-                if self.age_s > KEYS_SECONDS_MAX:
+                if self.age_seconds > KEYS_SECONDS_MAX:
                     await asyncio.wait([reading], timeout=OLD_KEYS_SECONDS)
                     self._slow = reading
-        if self.age_s > self._seconds_max:
+        if self.age_seconds > self._seconds_max:
             detail = "The issuer's keys could not be read for too long."
             raise Problem(Kind.ISSUER_AWAY, detail, int(KEYS_SECONDS_MIN))
 
@@ -147,29 +147,31 @@ class Keys:
     async def _read(self) -> None:
         self._tried_at = time.monotonic()
         async with asyncio.timeout(REQUEST_SECONDS):
-            self._keys = _usable(await self._text())
+            self._keys = _usable(await read_jwks(self._source, self._authority))
         self.version += 1
         self._read_at = time.monotonic()
 
-    async def _text(self) -> str:
-        if not self._source.startswith("https://"):
-            return await asyncio.to_thread(Path(self._source).read_text)
-        trusted = ssl.create_default_context(cafile=self._authority)
-        async with (
-            httpx.AsyncClient(
-                timeout=REQUEST_SECONDS,
-                verify=trusted,
-                trust_env=not loopback.is_loopback(self._source),
-            ) as http,
-            http.stream("GET", self._source) as answer,
-        ):
-            answer.raise_for_status()
-            found = bytearray()
-            async for piece in answer.aiter_bytes():
-                found += piece
-                if len(found) > ANSWER_BYTES_MAX:
-                    raise ValueError(f"more than {ANSWER_BYTES_MAX} bytes")
-        return found.decode()
+
+async def read_jwks(source: str, authority: Path | None) -> str:
+    """The text of a JWKS: of a file, or at a URL whose certificate is good."""
+    if not source.startswith("https://"):
+        return await asyncio.to_thread(Path(source).read_text)
+    trusted = ssl.create_default_context(cafile=authority)
+    async with (
+        httpx.AsyncClient(
+            timeout=REQUEST_SECONDS,
+            verify=trusted,
+            trust_env=not loopback.is_loopback(source),
+        ) as http,
+        http.stream("GET", source) as answer,
+    ):
+        answer.raise_for_status()
+        text = bytearray()
+        async for piece in answer.aiter_bytes():
+            text += piece
+            if len(text) > ANSWER_BYTES_MAX:
+                raise ValueError(f"more than {ANSWER_BYTES_MAX} bytes")
+    return text.decode()
 
 
 def _usable(text: str) -> dict[str | None, jwt.PyJWK]:
@@ -202,9 +204,9 @@ class Gate:
         """Read no keys any more."""
         self._keys.close()
 
-    def keys_age_s(self) -> float:
+    def keys_age_seconds(self) -> float:
         """How old the issuer's keys are."""
-        return self._keys.age_s
+        return self._keys.age_seconds
 
     async def client(self, authorization: str) -> Client:
         """Who sends this header. Raises Problem."""
@@ -275,10 +277,10 @@ Doorman = Callable[[str], Awaitable[Client]]
 
 
 def _refused(why: str) -> Problem:
-    said = why.rstrip(".")
-    plain = re.sub(r'[^ -~]|["\\]', "?", said)  # RFC 6750, 3
+    reason = why.rstrip(".")
+    plain = re.sub(r'[^ -~]|["\\]', "?", reason)  # RFC 6750, 3
     return Problem(
         Kind.UNAUTHENTICATED,
-        f"A bearer token is needed, and this one is not good: {said}.",
+        f"A bearer token is needed, and this one is not good: {reason}.",
         challenge=f'Bearer error="invalid_token", error_description="{plain}"',
     )

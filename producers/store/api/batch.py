@@ -15,12 +15,12 @@ from starlette.requests import ClientDisconnect
 
 from producers.store.api.clients import Client
 from producers.store.api.limits import BATCH_PATH, RateLimit
-from producers.store.api.lines import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.models import parse_line, status_fields
+from producers.store.api.ndjson import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.problem_response import mistake
 from producers.store.desk import Answer, Desk
 from producers.store.problems import Kind, Problem
-from producers.store.transfers import TransferLine
+from producers.store.transfers import Transfer
 
 WINDOW_LINES_MAX = 500
 WINDOWS_MAX = 16
@@ -37,12 +37,12 @@ class Batch:
     """One request's lines on their way."""
 
     def __init__(
-        self, desk: Desk, rates: RateLimit, client: Client, within_s: float
+        self, desk: Desk, rates: RateLimit, client: Client, *, within_seconds: float
     ) -> None:
         self._desk = desk
         self._rates = rates
         self._client = client
-        self._within_s = within_s
+        self._within_seconds = within_seconds
         self._read_bytes = self._answer_bytes = 0
         self._kept = 0  # bytes of answers that are there and not taken
         self._taken = asyncio.Event()
@@ -104,7 +104,7 @@ class Batch:
     async def _send(self, window: Sequence[Line]) -> bytes:
         """The answers to one window, joined."""
         answers: dict[int, bytes] = {}
-        good: list[tuple[int, TransferLine]] = []
+        good: list[tuple[int, Transfer]] = []
         over = self._book(len(window))
         for number, raw in window:
             try:
@@ -113,8 +113,8 @@ class Batch:
                 good.append((number, self._parse(raw)))
             except Problem as problem:
                 answers[number] = _problem_line(number, problem)
-        for (number, line), answer in zip(good, await self._ask(good), strict=True):
-            answers[number] = _answer_line(number, line, answer)
+        for (number, transfer), answer in zip(good, await self._ask(good), strict=True):
+            answers[number] = _answer_line(number, transfer, answer)
         joined = b"".join(answers[number] for number, _ in window)
         self._read_bytes += sum(len(raw or b"") for _, raw in window)
         self._answer_bytes += len(joined)
@@ -129,28 +129,28 @@ class Batch:
             return problem
         return None
 
-    def _parse(self, raw: bytes | None) -> TransferLine:
+    def _parse(self, raw: bytes | None) -> Transfer:
         if raw is None:
             raise Problem(Kind.TOO_LARGE, f"A line has at most {LINE_BYTES_MAX} bytes.")
-        line = parse_line(raw)
-        self._client.require_account(line.debit_account)
-        return line
+        transfer = parse_line(raw)
+        self._client.require_account(transfer.debit_account)
+        return transfer
 
-    async def _ask(self, good: Sequence[tuple[int, TransferLine]]) -> list[Answer]:
-        lines = [line for _, line in good]
+    async def _ask(self, good: Sequence[tuple[int, Transfer]]) -> list[Answer]:
+        transfers = [transfer for _, transfer in good]
         client = self._client.name
         try:
-            return await self._desk.send_all(client, lines, self._within_s)
+            return await self._desk.send_all(client, transfers, self._within_seconds)
         except Problem as problem:
-            return [problem] * len(lines)
+            return [problem] * len(transfers)
         except Exception as error:  # the other windows have answers
-            return [mistake(BATCH_PATH, error)] * len(lines)
+            return [mistake(BATCH_PATH, error)] * len(transfers)
 
 
-def _answer_line(number: int, line: TransferLine, answer: Answer) -> bytes:
+def _answer_line(number: int, transfer: Transfer, answer: Answer) -> bytes:
     if isinstance(answer, Problem):
-        return _problem_line(number, answer, str(line.transfer_id))
-    fields = status_fields(line.transfer_id, answer)
+        return _problem_line(number, answer, str(transfer.transfer_id))
+    fields = status_fields(transfer.transfer_id, answer)
     return f'{{"line":{number},{fields}}}\n'.encode()
 
 

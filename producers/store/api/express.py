@@ -6,10 +6,10 @@ headers. Everything else, and every other path, is FastAPI's, with the same hand
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from producers.store.api.problem_response import internal, respond
 from producers.store.api.routes import TRANSFER_PATH, TransferRoutes
@@ -29,13 +29,13 @@ class Route:
 class Express:
     """ASGI middleware that answers plain PUTs itself."""
 
-    def __init__(self, app: Any, routes: TransferRoutes) -> None:
+    def __init__(self, app: ASGIApp, routes: TransferRoutes) -> None:
         self._app = app
         self._routes = routes
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        transfer_id = _plain(scope)
+        transfer_id = plain_put(scope)
         if transfer_id is None:
             await self._app(scope, receive, send)
             return
@@ -50,7 +50,7 @@ class Express:
         await response(scope, receive, send)
 
 
-def _plain(scope: Any) -> UUID | None:
+def plain_put(scope: Scope) -> UUID | None:
     """The id of a plain PUT, or None: then it is not one."""
     if scope.get("method") != "PUT" or scope["query_string"]:
         return None

@@ -60,14 +60,14 @@ class Cutter:
             self._left -= end - at
             return end
         before, size = self._before, len(BLANK_LINE)
-        found = (before + data[at : at + size - 1]).find(BLANK_LINE)
-        if found >= 0:
-            end = at + found + size - len(before)
+        blank = (before + data[at : at + size - 1]).find(BLANK_LINE)
+        if blank >= 0:
+            end = at + blank + size - len(before)
         else:
-            found = data.find(BLANK_LINE, at)
-            end = found + size if found >= 0 else len(data)
+            blank = data.find(BLANK_LINE, at)
+            end = blank + size if blank >= 0 else len(data)
         last = data[max(at, end - size + 1) : end]
-        self._before = b"" if found >= 0 else (before + last)[1 - size :]
+        self._before = b"" if blank >= 0 else (before + last)[1 - size :]
         return end
 
 
@@ -108,7 +108,7 @@ def _fault(version: str, name: bytes, value: bytes) -> Problem | None:
         return Problem(Kind.BAD_REQUEST, "The header host is no host.")
     if name == b"content-encoding" and value.lower() != b"identity":
         detail = "No Content-Encoding: nothing is unpacked here."
-        return Problem(Kind.NOT_ACCEPTABLE, detail)
+        return Problem(Kind.UNSUPPORTED_MEDIA_TYPE, detail)
     if name == b"transfer-encoding" and version == "1.0":  # RFC 9112, 6.1
         return Problem(Kind.BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding.")
     if name == b"transfer-encoding" and value.strip().lower() != b"chunked":

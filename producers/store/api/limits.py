@@ -11,9 +11,9 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producers.store.api.places import Held, Places
 from producers.store.api.problem_response import mistake, respond
@@ -42,7 +42,7 @@ class RateLimit:
         self, per_second: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.transfers_max = per_second  # more at once never pass
-        self._each_s = 1.0 / per_second
+        self._each_seconds = 1.0 / per_second
         self._clock = clock
         self._empty_at: OrderedDict[str, float] = OrderedDict()
 
@@ -50,7 +50,7 @@ class RateLimit:
         """Book so many transfers. Raises Problem when they are too many."""
         now = self._clock()
         empty_at = max(now, self._empty_at.get(client, now))
-        empty_at += transfers * self._each_s
+        empty_at += transfers * self._each_seconds
         wait = empty_at - now - 1.0
         if wait > ROUNDING_SECONDS:
             detail = f"At most {self.transfers_max} transfers a second."
@@ -66,7 +66,7 @@ class Guard:
 
     def __init__(
         self,
-        app: Any,
+        app: ASGIApp,
         settings: ServeSettings,
         observe: Callable[[str, str, int, float], None],
     ) -> None:
@@ -79,14 +79,14 @@ class Guard:
         self._requests = Places("requests", settings.requests_max)
         self._pages = Places("pages", PAGES_MAX)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Whatever happens, it has an answer, and nothing is raised."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
 
-        async def observed(message: Any) -> None:
+        async def observed(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
@@ -106,7 +106,7 @@ class Guard:
             seconds = time.perf_counter() - began
             self._observe(scope["method"], route, status, seconds)
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self.app
         path = scope["path"]
         places = self._requests if path.startswith(API) else self._pages
@@ -124,13 +124,18 @@ class Guard:
             scope = {**scope, "method": "GET"}  # uvicorn leaves its body out
         await app(scope, receive, send)
 
-    def _measured(self, scope: Any, receive: Any) -> Any:
+    def _measured(self, scope: Scope, receive: Receive) -> Receive:
         settings = self._settings
         if scope["path"] == BATCH_PATH:
             most, per_second = settings.batch_bytes_max, BATCH_BYTES_PER_SECOND_MIN
         else:
             most, per_second = settings.body_bytes_max, settings.body_bytes_max
-        return measured(receive, most, settings.receive_seconds_max, per_second)
+        return measured(
+            receive,
+            most,
+            seconds=settings.receive_seconds_max,
+            per_second=per_second,
+        )
 
 
 def _refuse_repeated(query: bytes) -> None:
@@ -142,7 +147,9 @@ def _refuse_repeated(query: bytes) -> None:
             raise Problem(Kind.INVALID_REQUEST, detail)
 
 
-def measured(receive: Any, most: int, seconds: float, per_second: int) -> Any:
+def measured(
+    receive: Receive, most: int, *, seconds: float, per_second: int
+) -> Receive:
     """A body of so many bytes: no silence is longer than `seconds`, and neither is what
     it lags behind a rate. Waiting for us does not count.
 
@@ -151,7 +158,7 @@ def measured(receive: Any, most: int, seconds: float, per_second: int) -> Any:
     size, complete, waited = 0, False, 0.0
     clock = asyncio.get_running_loop().time
 
-    async def measuring() -> Any:
+    async def measuring() -> Message:
         nonlocal size, complete, waited
         if complete:
             return await receive()  # waits for the client to leave

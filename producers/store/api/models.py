@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from producers.store.ids import NewTransferId, TransferId
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.states import State, Status
-from producers.store.transfers import ClientLine, TransferLine, repeated_field
+from producers.store.transfers import ClientLine, Transfer, repeated_field
 
 # An answer is not much larger than its question.
 ERRORS_MAX, NAME_LETTERS_MAX = 10, 64
@@ -88,7 +88,7 @@ class Payment(ClientLine):
 _LINE, _PAYMENT = TypeAdapter(BatchLine), TypeAdapter(Payment)
 
 
-def parse_line(body: bytes, transfer_id: UUID | None = None) -> TransferLine:
+def parse_line(body: bytes, transfer_id: UUID | None = None) -> Transfer:
     """A transfer from JSON; `transfer_id`, if given, is that of the URL or the key.
 
     Raises Problem that names the wrong fields.
@@ -96,22 +96,22 @@ def parse_line(body: bytes, transfer_id: UUID | None = None) -> TransferLine:
     if body.count(b'"') - body.count(b'\\"') > QUOTES_MAX:
         raise _too_many_fields()
     try:
-        line = (_LINE if transfer_id is None else _PAYMENT).validate_json(body)
+        transfer = (_LINE if transfer_id is None else _PAYMENT).validate_json(body)
     except ValidationError as error:
         raise _problem(error) from None
-    repeated = repeated_field(body, line)
+    repeated = repeated_field(body, transfer)
     if repeated is not None:
         raise invalid([FieldError(repeated, "is there more than once")])
     if transfer_id is None:
-        return line
-    if line.transfer_id is None:
+        return transfer
+    if transfer.transfer_id is None:
         # It is frozen for those who get it; a copy would cost more than the reading.
-        object.__setattr__(line, "transfer_id", transfer_id)
-        return line
-    if line.transfer_id != transfer_id:
-        detail = f"is {line.transfer_id} in the body and {transfer_id} outside it"
+        object.__setattr__(transfer, "transfer_id", transfer_id)
+        return transfer
+    if transfer.transfer_id != transfer_id:
+        detail = f"is {transfer.transfer_id} in the body and {transfer_id} outside it"
         raise invalid([FieldError("transfer_id", detail)])
-    return line
+    return transfer
 
 
 def invalid(errors: Sequence[FieldError]) -> Problem:
@@ -127,7 +127,7 @@ def invalid(errors: Sequence[FieldError]) -> Problem:
 
 
 def _too_many_fields() -> Problem:
-    known = ", ".join(TransferLine.model_fields)
+    known = ", ".join(Transfer.model_fields)
     detail = f"It has far too many fields; those of a transfer are {known}."
     return Problem(Kind.INVALID_REQUEST, detail)
 

@@ -18,18 +18,18 @@ class Places:
 
     def has_room(self, client: str) -> bool:
         """Whether this client would get one."""
-        mine = self._by_client.get(client, 0)
-        return self._taken < self._most and mine < self._each
+        own = self._by_client.get(client, 0)
+        return self._taken < self._most and own < self._each
 
     def take(self, client: str) -> None:
         """A place for this client. Raises Problem when there is none."""
-        mine = self._by_client.get(client, 0)
+        own = self._by_client.get(client, 0)
         if self._taken >= self._most:
             raise _none(f"{self._most} {self._what} here")
-        if mine >= self._each:
+        if own >= self._each:
             raise _none(f"{self._each} {self._what} of one client")
         self._taken += 1
-        self._by_client[client] = mine + 1
+        self._by_client[client] = own + 1
 
     def give_back(self, client: str) -> None:
         """One that it has taken."""

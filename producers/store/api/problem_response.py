@@ -33,18 +33,18 @@ def internal(path: str, error: Exception) -> Response:
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The response to a request that failed, with what its headers should say."""
-    found = dict(headers or {})
-    if problem.retry_after_s is not None:
-        found["Retry-After"] = str(problem.retry_after_s)
+    fields = dict(headers or {})
+    if problem.retry_after_seconds is not None:
+        fields["Retry-After"] = str(problem.retry_after_seconds)
     if problem.challenge is not None:
-        found["WWW-Authenticate"] = problem.challenge
+        fields["WWW-Authenticate"] = problem.challenge
     if problem.kind in _LAST:
-        found["Connection"] = "close"
+        fields["Connection"] = "close"
     text = json.dumps(problem.body(), ensure_ascii=False, separators=(",", ":"))
     return Response(
         text.encode(errors="replace"),  # it may quote what no client should send
         HTTPStatus(problem.kind.status),
-        found,
+        fields,
         media_type="application/problem+json",
     )
 

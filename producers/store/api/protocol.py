@@ -4,6 +4,7 @@ Every state of a connection has a deadline: its handshake (server.py), its head,
 body (limits.py), its answer, its silence. What was sent behind a request is not parsed
 before that one is answered, and little of it is read. And a connection that ends is
 heard out for a while, or the kernel takes the answer back with a reset.
+It rests on uvicorn's inside, of one minor version: tests/unit/test_uvicorn.py.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ LINGERS_MAX = 3  # times so long that nothing may come
 CHUNK_OVERHEAD = 8  # bytes of framing for each byte of a body
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Limits:
     """What one connection may take, and all of them together."""
 
@@ -55,11 +56,11 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self.limits = limits
         self._cutter = Cutter()
-        self._unread = b""  # what came behind a request that is not answered yet
+        self.unread = b""  # what came behind a request that is not answered yet
         self._again = b""  # a head to be parsed once more
         self._framing_bytes = 0  # of the head, or around the pieces of a body
         self.in_body = False
-        self._answering = False  # a whole request is not answered yet
+        self.answering = False  # a whole request is not answered yet
         self._deaf = False  # what comes is no longer looked at
         self._heard = False  # that something came nevertheless
         self._clock: asyncio.TimerHandle | None = None
@@ -71,7 +72,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._raw = transport
         closing: Any = _Closing(transport, self._close)
         super().connection_made(closing)
-        self.flow = _Flow(closing, lambda: bool(self._unread))
+        self.flow = _Flow(closing, lambda: bool(self.unread))
         if self.limits.connections.admit(self, transport.abort):
             self._start_clock()
             return
@@ -82,7 +83,7 @@ class GuardedProtocol(HttpToolsProtocol):
         transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deaf, self._unread = True, b""
+        self._deaf, self.unread = True, b""
         self.limits.connections.gone(self)
         super().connection_lost(exc)
         self.transport.close()  # it no longer refers to this
@@ -107,17 +108,17 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self.limits.connections.busy(self)
-        self._unread = self._unread + data if self._unread else data
+        self.unread = self.unread + data if self.unread else data
         self._parse()
         if self._clock is None and self._framing_bytes and not self.in_body:
             self._start_clock()  # of a head that is not there as a whole
-        if self._unread and not self._deaf:
+        if self.unread and not self._deaf:
             self.flow.pause_reading()
 
     def _parse(self) -> None:
         """Up to the end of one request; what is behind it waits for its answer."""
-        data, at = self._unread, 0
-        while at < len(data) and not self._answering and not self._deaf:
+        data, at = self.unread, 0
+        while at < len(data) and not self.answering and not self._deaf:
             end = self._cutter.cut(data, at)
             self._framing_bytes += end - at
             self._feed(data[at:end])
@@ -126,7 +127,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 data, at, self._again = self._again + data[at:], 0, b""
             if self._framing_bytes > self.limits.header_bytes_max:
                 self._refuse(_too_large())
-        self._unread = b"" if self._deaf else data[at:]
+        self.unread = b"" if self._deaf else data[at:]
 
     def _feed(self, piece: bytes) -> None:
         try:
@@ -169,18 +170,18 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._framing_bytes, self.in_body = 0, False
         self._cutter.head()
-        self._answering = self.cycle is not None and not self.cycle.response_complete
+        self.answering = self.cycle is not None and not self.cycle.response_complete
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._answering = False
+        self.answering = False
         if self._deaf or self.transport.is_closing():
             return
         if self.in_body:
             # Nobody waits for the rest of this body, nor for what comes after it.
             self._start_clock()
-        elif self._unread:
+        elif self.unread:
             self.loop.call_soon(self._go_on)
         else:
             self.limits.connections.idle(self, self._raw.abort)
@@ -188,7 +189,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _go_on(self) -> None:
         """The request that was sent behind the one that is answered now."""
         if not self._deaf:
-            unread, self._unread = self._unread, b""
+            unread, self.unread = self.unread, b""
             self.data_received(unread)
             self.flow.resume_reading()
 
@@ -247,7 +248,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer what no application can, after all other answers, and close."""
         if self._deaf:
             return
-        self._deaf, self._unread = True, b""
+        self._deaf, self.unread = True, b""
         self._stop_clock()
         cycle, answered = self.cycle, self.in_body
         if cycle is not None and not cycle.response_complete:
@@ -271,13 +272,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_clock()
         self.limits.connections.busy(self)
         self._watch_unsent()
-        sending = (
-            self._deaf or self.in_body or self._framing_bytes or bool(self._unread)
-        )
+        sending = self._deaf or self.in_body or self._framing_bytes or bool(self.unread)
         if not sending or transport.is_closing():
             transport.close()
             return
-        self._deaf, self._unread = True, b""
+        self._deaf, self.unread = True, b""
         self.flow.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()

@@ -20,7 +20,6 @@ from producers.store.api.auth import Doorman
 from producers.store.api.batch import Batch
 from producers.store.api.clients import READ, WRITE, Client
 from producers.store.api.limits import RateLimit
-from producers.store.api.lines import LinesResponse, Stream
 from producers.store.api.models import (
     BatchAnswer,
     ProblemDetails,
@@ -31,13 +30,14 @@ from producers.store.api.models import (
 )
 from producers.store.api.places import Places
 from producers.store.api.problem_response import mistake
+from producers.store.api.streaming import EventsResponse, LinesResponse
 from producers.store.api.waiting import unless_gone
 from producers.store.desk import Desk
-from producers.store.ids import NewTransferId, TransferId, uuid7s, uuid8
+from producers.store.ids import NewTransferId, TransferId, uuid7, uuid8
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.settings import ServeSettings
 from producers.store.states import Status
-from producers.store.transfers import ClientLine, TransferLine, now_ms
+from producers.store.transfers import ClientLine, Transfer, now_ms
 
 TRANSFER_PATH = "/transfers/{transfer_id}"
 HEARTBEAT_SECONDS = 15.0
@@ -87,7 +87,12 @@ class TransferRoutes:
     """Handlers, with what they need."""
 
     def __init__(
-        self, desk: Desk, doorman: Doorman, rates: RateLimit, settings: ServeSettings
+        self,
+        desk: Desk,
+        doorman: Doorman,
+        *,
+        rates: RateLimit,
+        settings: ServeSettings,
     ) -> None:
         self._desk = desk
         self._doorman = doorman
@@ -175,7 +180,7 @@ class TransferRoutes:
     ) -> Response:
         """Idempotent: the same id again gives its status and has no second effect."""
         client = await self._client(request, WRITE)
-        return await self._take(request, client, transfer_id, wait, within)
+        return await self._take(request, client, transfer_id, wait=wait, within=within)
 
     async def post(
         self,
@@ -190,12 +195,13 @@ class TransferRoutes:
         """
         client = await self._client(request, WRITE)
         if key is None:
-            (new,) = uuid7s(1, now_ms(), self._random)
-            transfer_id = UUID(bytes=new)
+            transfer_id = uuid7(now_ms(), self._random)
         else:
             transfer_id = id_of_key(client.name, bare(key))
         try:
-            return await self._take(request, client, transfer_id, wait, within)
+            return await self._take(
+                request, client, transfer_id, wait=wait, within=within
+            )
         except Problem as problem:
             if key is None or problem.kind is not Kind.ID_TAKEN:
                 raise
@@ -211,7 +217,9 @@ class TransferRoutes:
         client = await self._client(request, WRITE)
         _check_media_type(request, "application/x-ndjson")
         request.scope["held"].take(self._batches, client.name)
-        batch = Batch(self._desk, self._rates, client, self._within(within))
+        batch = Batch(
+            self._desk, self._rates, client, within_seconds=self._within(within)
+        )
         return LinesResponse(batch.answers(request.stream()))
 
     async def get(self, request: Request, transfer_id: TransferId) -> Response:
@@ -225,7 +233,7 @@ class TransferRoutes:
         client = await self._client(request, READ)
         self._desk.status(client.name, transfer_id)  # raises before the stream starts
         request.scope["held"].change(self._waiting, client.name)
-        return Stream(self._stream(client.name, transfer_id))
+        return EventsResponse(self._events(client.name, transfer_id))
 
     async def _client(self, request: Request, scope: str) -> Client:
         client = await self._doorman(request.headers.get("authorization", ""))
@@ -238,13 +246,14 @@ class TransferRoutes:
         request: Request,
         client: Client,
         transfer_id: UUID,
+        *,
         wait: float,
         within: float | None,
     ) -> Response:
         """Whatever goes wrong, the answer names the id of the transfer to be sent."""
         try:
-            line = parse_line(await _json(request), transfer_id)
-            return await self._send(request, client, line, wait, within)
+            transfer = parse_line(await _json(request), transfer_id)
+            return await self._send(request, client, transfer, wait=wait, within=within)
         except Problem as problem:
             raise problem.about(transfer_id) from None
         except ClientDisconnect:
@@ -256,25 +265,26 @@ class TransferRoutes:
         self,
         request: Request,
         client: Client,
-        line: TransferLine,
+        transfer: Transfer,
+        *,
         wait: float,
         within: float | None,
     ) -> Response:
-        client.require_account(line.debit_account)
+        client.require_account(transfer.debit_account)
         self._rates.take(client.name)
-        status = await self._desk.send(client.name, line, self._within(within))
+        status = await self._desk.send(client.name, transfer, self._within(within))
         if wait and not status.final and self._waiting.has_room(client.name):
             request.scope["held"].change(self._waiting, client.name)
             longest = min(wait, self._settings.wait_seconds_max)
-            final = self._desk.final(client.name, line.transfer_id, longest)
+            final = self._desk.final(client.name, transfer.transfer_id, longest)
             status = await unless_gone(request.receive, final)
-        return _respond(200 if status.final else 202, line.transfer_id, status)
+        return _respond(200 if status.final else 202, transfer.transfer_id, status)
 
     def _within(self, asked: float | None) -> float:
         # A tenth is left for the answer's way back.
         return min(0.9 * (asked or math.inf), self._settings.answer_seconds_max)
 
-    async def _stream(self, client: str, transfer_id: UUID) -> AsyncGenerator[bytes]:
+    async def _events(self, client: str, transfer_id: UUID) -> AsyncGenerator[bytes]:
         longest = self._settings.events_seconds_max
         clock = asyncio.get_running_loop().time
         end = clock() + longest
@@ -296,9 +306,9 @@ def bare(key: str) -> str:
     In the IETF's draft it is a string of structured fields (RFC 9651, 3.3.3). Raises
     Problem when it only half is.
     """
-    found = _QUOTED.fullmatch(key)
-    if found is not None:
-        key = re.sub(r"\\(.)", r"\1", found[1])
+    quoted = _QUOTED.fullmatch(key)
+    if quoted is not None:
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
     elif '"' in key:
         detail = "must be a string in quotes, or have none"
         raise invalid([FieldError("Idempotency-Key", detail)])
@@ -323,9 +333,9 @@ async def _json(request: Request) -> bytes:
 
 
 def _check_media_type(request: Request, wanted: str) -> None:
-    found = request.headers.get("content-type", "none").partition(";")[0].strip()
-    if found.lower() != wanted:
-        raise Problem(Kind.NOT_ACCEPTABLE, f"Content-Type must be {wanted}.")
+    media_type = request.headers.get("content-type", "none").partition(";")[0].strip()
+    if media_type.lower() != wanted:
+        raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, f"Content-Type must be {wanted}.")
 
 
 def _respond(code: int, transfer_id: UUID, status: Status) -> Response:

@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from once.errors import Defect
 from producers.store.api.connections import Connections
@@ -21,41 +23,44 @@ BACKLOG = 2_048
 RETRY_SECONDS = 1.0
 
 
-def server_config(app: Any, settings: ServeSettings) -> uvicorn.Config:
+class StoreConfig(uvicorn.Config):
     """Limits, TLS and silence: what uvicorn would say, our own logs do."""
-    limits = Limits(
-        settings.header_bytes_max,
-        settings.receive_seconds_max,
-        Connections(settings.connections_max),
-    )
-    make: Any = guarded(limits)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http=make,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type]
-        timeout_graceful_shutdown=int(settings.drain_seconds_max) + 1,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
-        backlog=BACKLOG,
-    )
-    make.limits = limits
-    return config
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self.limits = Limits(
+            header_bytes_max=settings.header_bytes_max,
+            seconds_max=settings.receive_seconds_max,
+            connections=Connections(settings.connections_max),
+        )
+        self.protocol = guarded(self.limits)
+        super().__init__(
+            app,
+            host=settings.host,
+            port=settings.port,
+            http=self.protocol,  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type]
+            timeout_graceful_shutdown=int(settings.drain_seconds_max) + 1,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+            backlog=BACKLOG,
+        )
 
 
 class Server(uvicorn.Server):
     """Says where it listens, and wakes those who wait as soon as it is to leave."""
 
+    config: StoreConfig
+
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: StoreConfig,
+        *,
         leave: Callable[[], None],
         listening: Callable[[int], None],
     ) -> None:
@@ -79,7 +84,9 @@ class Server(uvicorn.Server):
         if self.config.ssl is None:
             await super().startup([listener])
         else:
-            self.servers: list[Any] = [Entrance(listener, self)]
+            self.servers: list[Any] = [
+                Entrance(listener, self.config, self.server_state)
+            ]
             self.started = True
         self._listening(listener.getsockname()[1])
 
@@ -94,16 +101,18 @@ class Entrance:
     asyncio's own server tells nobody of a connection before its TLS is there.
     """
 
-    def __init__(self, listener: socket.socket, server: uvicorn.Server) -> None:
-        config: Any = server.config
+    def __init__(
+        self, listener: socket.socket, config: StoreConfig, state: ServerState
+    ) -> None:
+        assert config.ssl is not None, "without TLS uvicorn's own server does"
         self._listener = listener
         self._context: ssl.SSLContext = config.ssl
-        self._connections: Connections = config.http.limits.connections
-        self._seconds_max: float = config.http.limits.seconds_max
+        self._connections = config.limits.connections
+        self._seconds_max = config.limits.seconds_max
         self._loop = asyncio.get_running_loop()
         self._shaking: set[asyncio.Task[None]] = set()
         self._make = partial(
-            config.http, config=config, server_state=server.server_state, app_state={}
+            config.protocol, config=config, server_state=state, app_state={}
         )
         listener.setblocking(False)
         self._loop.add_reader(listener, self._accept)
@@ -147,10 +156,10 @@ class Entrance:
 
     async def _shake_hands(self, sock: socket.socket) -> None:
         connections = self._connections
-        mine = asyncio.current_task()
+        task = asyncio.current_task()
 
         def arrived() -> None:
-            connections.gone(mine)
+            connections.gone(task)
 
         try:
             with suppress(OSError, TimeoutError):  # of the client: nothing to log
@@ -161,7 +170,7 @@ class Entrance:
                     ssl_handshake_timeout=self._seconds_max,
                 )
         finally:
-            connections.gone(mine)
+            connections.gone(task)
 
 
 def _end(task: asyncio.Task[None]) -> None:

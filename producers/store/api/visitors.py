@@ -17,12 +17,12 @@ from producers.store.problems import Kind, Problem
 def foreign(headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Raises Problem for a request that is not from this machine, by its headers."""
     for name, value in headers:
-        said = value.decode("latin-1")
-        if name == b"host" and not is_of_this_machine(said):
-            raise _refused(f"The host {said!r} is not this machine.")
-        if name == b"origin" and not is_of_this_machine(urlsplit(said).netloc):
-            raise _refused(f"A page of {said!r} may not ask here.")
-        if name == b"sec-fetch-site" and said == "cross-site":
+        text = value.decode("latin-1")
+        if name == b"host" and not is_of_this_machine(text):
+            raise _refused(f"The host {text!r} is not this machine.")
+        if name == b"origin" and not is_of_this_machine(urlsplit(text).netloc):
+            raise _refused(f"A page of {text!r} may not ask here.")
+        if name == b"sec-fetch-site" and text == "cross-site":
             raise _refused("A page of another site may not ask here.")
 
 

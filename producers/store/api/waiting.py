@@ -7,11 +7,12 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 T = TypeVar("T")
 
 
-async def unless_gone(receive: Any, work: Coroutine[Any, Any, T]) -> T:
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """What the work returns. Raises ClientDisconnect, and then it was cancelled.
 
     The request's body must have been read.
@@ -31,6 +32,6 @@ async def unless_gone(receive: Any, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(*both, return_exceptions=True)
 
 
-async def _gone(receive: Any) -> None:
+async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
