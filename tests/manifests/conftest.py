@@ -10,8 +10,8 @@ import pytest
 
 from local.deadline import Patience
 from local.kube import programs
-from local.kube.argo import CRDS
 from local.kube.control_plane import NEEDED, ControlPlane
+from local.kube.kinds import definitions
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 from tests.manifests.overlays import Object, environment, kinds, listed
 
@@ -38,10 +38,10 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 def _define_kinds(plane: ControlPlane) -> None:
     cd = programs.source("github.com/argoproj/argo-cd/v3", ARGO_CD) / FOLDER
     rollouts = programs.source("github.com/argoproj/argo-rollouts", ARGO_ROLLOUTS)
-    folders = [CRDS, *(cd / f"{name}-crd.yaml" for name in OF_CD)]
-    folders += [rollouts / FOLDER / f"{name}-crd.yaml" for name in OF_ROLLOUTS]
-    named = [f"--filename={folder}" for folder in folders]
-    _run(plane, "create", "--recursive", *named)
+    paths = [cd / f"{name}-crd.yaml" for name in OF_CD]
+    paths += [rollouts / FOLDER / f"{name}-crd.yaml" for name in OF_ROLLOUTS]
+    _run(plane, "create", *(f"--filename={path}" for path in paths))
+    _run(plane, "create", "--filename=-", stdin=listed(definitions()))
     Patience().wait_until(
         lambda: _established(plane),
         what="the custom kinds",
