@@ -15,7 +15,7 @@ from local.kube.kinds import definitions
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 from tests.manifests.overlays import Object, environment, kinds, listed
 
-ESTABLISHED_TIMEOUT_S = 60.0
+ESTABLISHED_TIMEOUT_SECONDS = 60.0
 NAMESPACES = ("argocd",)
 # The kinds of ours among those of Argo CD and Argo Rollouts, in their sources.
 FOLDER = Path("manifests", "crds")
@@ -45,7 +45,7 @@ def _define_kinds(plane: ControlPlane) -> None:
     Patience().wait_until(
         lambda: _established(plane),
         what="the custom kinds",
-        timeout_s=ESTABLISHED_TIMEOUT_S,
+        timeout_s=ESTABLISHED_TIMEOUT_SECONDS,
     )
 
 
