@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from importlib import metadata
@@ -50,6 +51,17 @@ def test_a_page_at_the_root_leads_to_what_is_there(name: str) -> None:
 def test_weaknesses_are_reported_where_only_maintainers_read() -> None:
     assert "private advisory" in read("SECURITY.md")
     assert "@" not in read("SECURITY.md"), "an address that nobody reads"
+
+
+def test_a_dev_container_is_built_from_what_its_context_has() -> None:
+    told = json.loads(read(".devcontainer/devcontainer.json"))
+    dockerfile = read(".devcontainer/Dockerfile")
+    assert told["build"] == {"dockerfile": "Dockerfile", "context": ".."}
+    assert f"\nUSER {told['remoteUser']}\n" in dockerfile
+    copied = re.findall(r"(?m)^COPY (\S+) ", dockerfile)
+    sent = re.findall(r"(?m)^!(.*)$", read(".dockerignore"))
+    assert copied == sent
+    assert [path for path in sent if not (ROOT / path).exists()] == []
 
 
 def test_every_text_ends_and_is_spaced_as_editors_are_told() -> None:
