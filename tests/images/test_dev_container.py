@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,13 +73,17 @@ def checkout(
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the lock asks for, for the Python of the base."""
+    """What the lock asks for, for the Python of the base, and what builds sources."""
     folder = tmp_path_factory.mktemp("wheels")
     command = [sys.executable, "-m", "pip", "download", "--quiet", f"--dest={folder}"]
-    command += ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
-    command += ["--python-version", own_images.PYTHON, "--implementation", "cp"]
+    command += ["--no-deps", "--implementation=cp"]
+    command += [f"--python-version={own_images.PYTHON}"]
     lock = ROOT / "requirements-local.lock"
-    subprocess.run([*command, f"--requirement={lock}"], check=True)
+    hashed = ["--require-hashes", f"--requirement={lock}"]
+    every = (ROOT / "requirements.lock").read_text()
+    builders = re.findall(r"(?m)^((?:setuptools|wheel)==\S+) ", every)
+    for asked in (hashed, builders):
+        subprocess.run([*command, *asked], check=True)
     folder.chmod(0o755)
     return folder
 
