@@ -56,11 +56,11 @@ class HttpMetrics:
                 name, [_observed(read)], "{record}", what
             )
 
-    def watch_keys(self, age_s: Callable[[], float]) -> None:
+    def watch_keys(self, age_seconds: Callable[[], float]) -> None:
         """Ask this at every scrape: since when the issuer's keys may have changed."""
         what = "since the issuer's keys were read"
         self._meter.create_observable_gauge(
-            names.ISSUER_KEYS_AGE, [_observed(age_s)], "s", what
+            names.ISSUER_KEYS_AGE, [_observed(age_seconds)], "s", what
         )
 
 

@@ -155,12 +155,12 @@ class ApplyMetrics:
         verdicts: Mapping[str, int],
         quarantined: Mapping[str, int],
         stages: Mapping[str, float],
-        latencies_s: Iterable[float] = (),
+        latencies_seconds: Iterable[float] = (),
     ) -> None:
         """Report one committed batch: counts by verdict and reason, seconds by stage.
 
-        `latencies_s` are ages at commit of a few records spread over the batch, at
-        most `LATENCIES_PER_BATCH_MAX`: every record would cost more than its work.
+        `latencies_seconds` are ages at commit of a few records spread over the batch,
+        at most `LATENCIES_PER_BATCH_MAX`: every record would cost more than its work.
         """
         self._consumed.add(records, self._where)
         self._batches.add(1)
@@ -168,7 +168,7 @@ class ApplyMetrics:
         self._results.add_all(verdicts)
         self._quarantined.add_all(quarantined)
         self.stages(stages)
-        for latency in latencies_s:
+        for latency in latencies_seconds:
             self._latency.record(latency)
 
     def expect_reasons(self, reasons: Iterable[str]) -> None:
@@ -272,9 +272,9 @@ class EmitMetrics:
         elif outcome == names.OUTCOME_INDETERMINATE:
             self._indeterminate.add(names.KAFKA, 1)
 
-    def results(self, latencies_s: Iterable[float]) -> None:
+    def results(self, latencies_seconds: Iterable[float]) -> None:
         """Report ages at arrival of a few results, a handful per results record."""
-        for latency in latencies_s:
+        for latency in latencies_seconds:
             self._latency.record(latency)
 
     def recycle(self) -> None:

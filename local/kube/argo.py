@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from local.deadline import Patience
-from local.kube import objects, programs
+from local.kube import kinds, objects, programs
 from local.kube.api import Api, Object
 from local.kube.cluster import Cluster
 from local.kube.foreign_images import REPOSITORY
@@ -19,7 +19,6 @@ from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 
 ARGO_CD_NAMESPACE, ROLLOUTS_NAMESPACE = "argocd", "argo-rollouts"
 INSTALLED_TIMEOUT_S = 300.0
-CRDS = Path(__file__).with_name("crds")
 # Parts of Argo CD that a laptop does without: single sign-on, mail, generators.
 WITHOUT = (
     "argocd-dex-server",
@@ -45,8 +44,7 @@ def install(cluster: Cluster) -> None:
         adapted = _adapted(manifest, cluster.offline)
         cluster.apply(*adapted, namespace=namespace)
     if cluster.offline:  # the kinds of the operators that are not there
-        crds = ["apply", "--server-side", "--recursive", "--filename", str(CRDS)]
-        cluster.kubectl(*crds)
+        cluster.apply(*kinds.definitions())
 
 
 def wait_installed(cluster: Cluster) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.house.tree import PRODUCT, ROOT
 
+BANK = [f"consumers/bank/{name}" for name in ("audit", "posting", "rules", "worker")]
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 
@@ -28,7 +29,7 @@ def lint(house: Path) -> subprocess.CompletedProcess[str]:
 def house(tmp_path: Path) -> Path:
     """An empty house with our contracts: the packages, without their modules."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for name in (*PRODUCT, "producers/store", "consumers/bank"):
+    for name in (*PRODUCT, "producers/store", "consumers/bank", *BANK):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()
     return tmp_path
@@ -49,6 +50,8 @@ def test_an_empty_house_breaks_no_contract(house: Path) -> None:
         ("producers/store", "from consumers import bank"),
         ("consumers/bank", "import producers.store"),
         ("consumers/bank", "import local"),
+        ("consumers/bank/audit", "from consumers.bank import posting"),
+        ("consumers/bank/audit", "from consumers.bank.rules import decide"),
         ("producers/store", "import loadtest"),
         ("local", "import tests.fix_stack"),
         ("loadtest", "from tests import fix_stack"),

@@ -14,6 +14,7 @@ from tests.house.tree import ROOT, files, text
 
 WORKFLOWS = Path(".github/workflows")
 LOCKS = [path for path in files() if path.suffix == ".lock"]
+DEV_CONTAINER = Path(".devcontainer/Dockerfile")
 PINNED = re.compile(r"FROM [\w./-]+:[\w.-]+@sha256:[0-9a-f]{64} AS base")
 
 
@@ -87,8 +88,8 @@ def test_an_image_names_its_base_where_a_bot_reads_it(path: Path) -> None:
     assert {line.split()[1] for line in others} == {"base"}
 
 
-def test_both_images_have_one_base() -> None:
-    texts = [text(path) or "" for path in DOCKERFILES.values()]
+def test_all_images_have_one_base() -> None:
+    texts = [text(path) or "" for path in (*DOCKERFILES.values(), DEV_CONTAINER)]
     assert len({PINNED.findall(each)[0] for each in texts}) == 1
 
 

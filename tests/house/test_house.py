@@ -8,26 +8,25 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.house.tree import PRODUCT, ROOT, Module, imports, module, modules
+from tests.house.tree import (
+    PRODUCT,
+    ROOT,
+    Module,
+    functions,
+    imports,
+    module,
+    modules,
+)
 
 MODULE_LINES_MAX = 400
 MODULE_LINES_MEDIAN_MAX = 150
 FUNCTION_LINES_MAX = 70
 
 RULES = "consumers.bank.rules"
-AUDIT = "consumers.bank.audit"
-# What the audit checks cannot be what it checks with.
-AUDITED = ("posting", "rules", "worker")
-
-
-def functions(of: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(of.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
 
 
 def calls(of: Module, *names: str) -> Iterator[int]:
-    """Yield the line of each call of one of `names`, written like that."""
+    """The line of each call of one of `names`, written like that."""
     for node in ast.walk(of.tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in names:
             yield node.lineno
@@ -54,11 +53,6 @@ def is_cli(of: Module) -> bool:
     """A program's face: `__main__`, or a module or package with cli in its name."""
     parts = of.name.split(".")
     return parts[-1] == "__main__" or any("cli" in part.split("_") for part in parts)
-
-
-def below(name: str, package: str) -> bool:
-    """Whether module `name` is `package`, is inside it, or is a sibling `package_*`."""
-    return name == package or name.startswith((f"{package}.", f"{package}_"))
 
 
 def test_no_module_is_longer_than_a_reader_can_hold() -> None:
@@ -113,9 +107,9 @@ def test_what_is_a_cli_is_told_by_its_name() -> None:
 
 
 def rules_closure() -> tuple[set[str], list[str]]:
-    """Return the modules that the rules of money consist of, and what else they use."""
+    """The modules that the rules of money consist of, and what else they use."""
     by_name = {m.name: m for m in modules()}
-    waiting = [name for name in by_name if below(name, RULES)]
+    waiting = [RULES]
     pure: set[str] = set()
     foreign: list[str] = []
     while waiting:
@@ -146,25 +140,6 @@ def test_the_rules_of_money_need_the_standard_library_only() -> None:
         if used.partition(".")[0] in impure
     ]
     assert not touching, f"no I/O, no clock, no chance: {touching}"
-
-
-def test_the_audit_shares_nothing_with_what_it_audits() -> None:
-    by_name = {m.name: m for m in modules()}
-    audited = tuple(f"consumers.bank.{name}" for name in AUDITED)
-    seen: dict[str, str] = {}
-    waiting = [(name, name) for name in by_name if below(name, AUDIT)]
-    while waiting:
-        name, way = waiting.pop()
-        if name in seen or name not in by_name:
-            continue
-        seen[name] = way
-        waiting.extend((used, f"{way} -> {used}") for used in imports(by_name[name]))
-    shared = [
-        way
-        for name, way in seen.items()
-        if any(below(name, package) for package in audited)
-    ]
-    assert not shared, f"the audit must judge with its own code: {shared}"
 
 
 def test_the_contract_folder_does_not_shadow_the_avro_package() -> None:

@@ -77,7 +77,7 @@ def test_a_place_is_found_and_a_url_path_is_not() -> None:
 
 
 def requirements() -> list[str]:
-    """Return the lock's requirements, each with its hashes on one line."""
+    """The lock's requirements, each with its hashes on one line."""
     joined = LOCK.read_text().replace("\\\n", " ")
     return [
         line
@@ -113,7 +113,7 @@ def test_the_lock_has_every_direct_dependency() -> None:
 
 
 def normal(requirement: str) -> str:
-    """Return the canonical name of a requirement, without version and extras."""
+    """The canonical name of a requirement, without version and extras."""
     name = re.match(r"[\w.-]+", requirement)
     assert name is not None, requirement
     return re.sub(r"[-_.]+", "-", name.group()).lower()

@@ -15,7 +15,7 @@ PRODUCT = ("once", "producers", "consumers", "loadtest", "local")
 
 @cache
 def files() -> tuple[Path, ...]:
-    """Return tracked files and new ones that git does not ignore, relative to ROOT."""
+    """Tracked files, and new ones that git does not ignore, relative to ROOT."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -28,7 +28,7 @@ def files() -> tuple[Path, ...]:
 
 
 def text(path: Path) -> str | None:
-    """Return a file's text, or None if it is binary."""
+    """A file's text, or None if it is binary."""
     try:
         return (ROOT / path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -57,7 +57,7 @@ class Module:
 
 @cache
 def modules() -> tuple[Module, ...]:
-    """Return every Python module of the repository, tests too."""
+    """Every Python module of the repository, tests too."""
     return tuple(
         module(path, text(path) or "") for path in files() if path.suffix == ".py"
     )
@@ -72,9 +72,9 @@ def module(path: Path, source: str) -> Module:
 
 
 def imports(of: Module) -> Iterator[str]:
-    """Yield the dotted name of everything a module imports, wherever in it.
+    """The dotted name of everything a module imports, wherever in it.
 
-    ``from a import b`` yields both ``a`` and ``a.b``: b may be a module.
+    ``from a import b`` is both ``a`` and ``a.b``: b may be a module.
     """
     for node in ast.walk(of.tree):
         if isinstance(node, ast.Import):
@@ -84,3 +84,10 @@ def imports(of: Module) -> Iterator[str]:
             assert node.module is not None
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def functions(of: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function of a module, methods and inner ones too."""
+    for node in ast.walk(of.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node

@@ -20,7 +20,7 @@ from tests.images.surroundings import Surroundings
 
 pytestmark = pytest.mark.stack
 
-WAIT_S = 30.0
+WAIT_SECONDS = 30.0
 SENT = 50
 PROCESSES = """
 import pathlib
@@ -78,9 +78,9 @@ def test_a_transfer_flows_from_the_stores_container_to_the_banks(
     before = balance(around.platform, 4)
     with programs.client(store) as client:
         line = transfer(payer=3, payee=4, amount=250)
-        status = client.send(line, WAIT_S)
+        status = client.send(line, WAIT_SECONDS)
         assert status.state is State.POSTED
-        assert client.send(line, WAIT_S).state is State.POSTED
+        assert client.send(line, WAIT_SECONDS).state is State.POSTED
     assert balance(around.platform, 4) == before + 250
     for each in (store, bank):
         assert each.python(PROCESSES).split() == ["python3", "python3"]

@@ -50,7 +50,9 @@ def test_i1_a_transfer_that_was_set_aside_though_it_is_one(copy: Copy) -> None:
     copy.spoil(
         "INSERT INTO quarantine (topic, partition, record_offset, reason, detail)"
         " VALUES (%s, %s, %s, 'BAD_BYTES', '')",
-        *(copy.topic, row.partition, row.record_offset),
+        copy.topic,
+        row.partition,
+        row.record_offset,
     )
     said = found(copy, "I1", "I6", "I8")
     assert f"{copy.where(row)} is a transfer, but was set aside: BAD_BYTES" in said
@@ -91,11 +93,14 @@ def test_i2_a_transfer_that_is_posted_twice(copy: Copy) -> None:
     insert_again(copy, twice)
     copy.spoil(
         "UPDATE accounts SET debits = debits + %s WHERE account = %s",
-        *(twice.amount, PAYER),
+        twice.amount,
+        PAYER,
     )
     copy.spoil(
         "UPDATE credits SET credits = credits + %s WHERE account = %s AND shard = %s",
-        *(twice.amount, MERCHANT, PARTITION),
+        twice.amount,
+        MERCHANT,
+        PARTITION,
     )
     said = found(copy, "I2", "I7")
     assert f"transfer {twice.transfer_id} has 2 rows" in said
@@ -106,7 +111,9 @@ def test_i2_a_record_that_is_posted_and_in_quarantine(copy: Copy) -> None:
     copy.spoil(
         "INSERT INTO quarantine (topic, partition, record_offset, reason, detail)"
         " VALUES (%s, %s, %s, 'BAD_FORM', '')",
-        *(copy.topic, row.partition, row.record_offset),
+        copy.topic,
+        row.partition,
+        row.record_offset,
     )
     said = found(copy, "I2", "I6", "I8")
     assert f"{copy.where(row)} is in quarantine and in the ledger" in said
@@ -118,7 +125,9 @@ def invent(copy: Copy, transfer_id: UUID, partition: int, offset: int) -> None:
         "INSERT INTO transfers SELECT %s, debit_account, credit_account, amount,"
         " debits_after, created_at_ms, %s, %s, verdict, currency, memo"
         " FROM transfers WHERE verdict <> 1",
-        *(transfer_id, offset, partition),
+        transfer_id,
+        offset,
+        partition,
     )
 
 
@@ -172,7 +181,8 @@ def test_i4_debits_that_no_transfer_explains(copy: Copy) -> None:
 def test_i4_credits_that_no_transfer_explains(copy: Copy) -> None:
     copy.spoil(
         "UPDATE credits SET credits = credits + 1 WHERE account = %s AND shard = %s",
-        *(MERCHANT, PARTITION),
+        MERCHANT,
+        PARTITION,
     )
     said = found(copy, "I4")
     assert f"account {MERCHANT}, shard {PARTITION}: credits are" in said

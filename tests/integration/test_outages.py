@@ -30,8 +30,8 @@ from tests.integration.schemas import Schemas
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 RECORDS_A_SECOND = 2_000
-BACK_AGAIN_S = 120.0
-SILENCE_S = 8.0  # longer than any broker takes to lose its partitions
+BACK_AGAIN_SECONDS = 120.0
+SILENCE_SECONDS = 8.0  # longer than any broker takes to lose its partitions
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ class Load:
 
     def is_silent(self) -> bool:
         """Whether nothing was acknowledged for a while."""
-        return time() - self.acknowledgements.stat().st_mtime > SILENCE_S
+        return time() - self.acknowledgements.stat().st_mtime > SILENCE_SECONDS
 
     def health(self, path: str) -> int:
         """The HTTP status of the Bank's /livez or /readyz."""
@@ -87,8 +87,8 @@ class Load:
     def ends_well(self) -> None:
         """Stop the Store; what it acknowledged is in the ledger, and all else holds."""
         self.stopped.set()
-        acknowledged = self.emitting.result(BACK_AGAIN_S).acknowledged
-        self.platform.wait_applied(acknowledged, BACK_AGAIN_S)
+        acknowledged = self.emitting.result(BACK_AGAIN_SECONDS).acknowledged
+        self.platform.wait_applied(acknowledged, BACK_AGAIN_SECONDS)
         assert self.bank.process.poll() is None, "the Bank gave up"
         with psycopg.connect(self.platform.conninfo("audit")) as connection:
             row = connection.execute("SELECT count(*) FROM transfers").fetchone()

@@ -125,14 +125,12 @@ def test_secrets_lie_encrypted_in_etcd(deployed: Deployed) -> None:
     files = "/var/lib/etcd/member/snap/db"
     kept = deployed.one("secret", "ledger-pguser-bank")["data"]["password"]
     password = base64.b64decode(kept).decode()
-    found = local.docker.run(
-        *("exec", node, "grep", "--text", "--count", "--fixed-strings", password),
-        files,
-        check=False,
-    )
+    counting = ["exec", node, "grep", "--text", "--count"]
+    asked = [*counting, "--fixed-strings", password, files]
+    found = local.docker.run(*asked, check=False)
     assert found.strip() == "0"
     prefix = "k8s:enc:secretbox:v1:first"
-    found = local.docker.run("exec", node, "grep", "--text", "--count", prefix, files)
+    found = local.docker.run(*counting, prefix, files)
     assert int(found) > 0
 
 

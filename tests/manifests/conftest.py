@@ -10,12 +10,12 @@ import pytest
 
 from local.deadline import Patience
 from local.kube import programs
-from local.kube.argo import CRDS
 from local.kube.control_plane import NEEDED, ControlPlane
+from local.kube.kinds import definitions
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 from tests.manifests.overlays import Object, environment, kinds, listed
 
-ESTABLISHED_TIMEOUT_S = 60.0
+ESTABLISHED_TIMEOUT_SECONDS = 60.0
 NAMESPACES = ("argocd",)
 # The kinds of ours among those of Argo CD and Argo Rollouts, in their sources.
 FOLDER = Path("manifests", "crds")
@@ -38,14 +38,14 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 def _define_kinds(plane: ControlPlane) -> None:
     cd = programs.source("github.com/argoproj/argo-cd/v3", ARGO_CD) / FOLDER
     rollouts = programs.source("github.com/argoproj/argo-rollouts", ARGO_ROLLOUTS)
-    folders = [CRDS, *(cd / f"{name}-crd.yaml" for name in OF_CD)]
-    folders += [rollouts / FOLDER / f"{name}-crd.yaml" for name in OF_ROLLOUTS]
-    named = [f"--filename={folder}" for folder in folders]
-    _run(plane, "create", "--recursive", *named)
+    paths = [cd / f"{name}-crd.yaml" for name in OF_CD]
+    paths += [rollouts / FOLDER / f"{name}-crd.yaml" for name in OF_ROLLOUTS]
+    _run(plane, "create", *(f"--filename={path}" for path in paths))
+    _run(plane, "create", "--filename=-", stdin=listed(definitions()))
     Patience().wait_until(
         lambda: _established(plane),
         what="the custom kinds",
-        timeout_s=ESTABLISHED_TIMEOUT_S,
+        timeout_s=ESTABLISHED_TIMEOUT_SECONDS,
     )
 
 

@@ -19,7 +19,10 @@ FAULTS = [
     *(
         Fault(
             edge.the_gateway_closes_idle_connections_before_the_store,
-            *(TOWARDS_STORE, way, value, f"{EARLIER} (75)"),
+            TOWARDS_STORE,
+            way,
+            value,
+            f"{EARLIER} (75)",
         )
         for way, value in (
             ("", REMOVED),
@@ -33,7 +36,8 @@ FAULTS = [
     ),
     Fault(
         edge.the_gateway_closes_idle_connections_before_the_store,
-        *("", ""),
+        "",
+        "",
         {
             "kind": "ConfigMap",
             "metadata": {"name": "store-settings"},

@@ -149,7 +149,9 @@ KAFKA = [
     ),
     Fault(
         kafka.users_may_do_what_they_need_and_no_more,
-        *("", "", settings(BANK_RESULTS_TOPIC="transfer-results-2")),
+        "",
+        "",
+        settings(BANK_RESULTS_TOPIC="transfer-results-2"),
         (
             "KafkaUser/bank: allow Write topic transfer-results-2",
             "KafkaUser/bank: allow DescribeConfigs topic transfer-results-2",
@@ -157,7 +159,9 @@ KAFKA = [
     ),
     Fault(
         kafka.workers_do_not_outnumber_partitions,
-        *("", "", settings(BANK_TOPIC="transfers-2")),
+        "",
+        "",
+        settings(BANK_TOPIC="transfers-2"),
         f"{SCALED}: there is no KafkaTopic transfers-2",
     ),
     Fault(

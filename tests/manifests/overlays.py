@@ -19,7 +19,7 @@ Object = dict[str, Any]
 
 ENVIRONMENTS = ("kind", "kind-offline", "dev", "test", "production")
 AT_ONCE = 2
-RENDER_TIMEOUT_S = 60.0
+RENDER_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +56,7 @@ class Rendering:
 
 @cache
 def renderings() -> dict[Overlay, Rendering]:
-    """Return what kustomize makes of each overlay."""
+    """What kustomize makes of each overlay."""
     programs.ensure(["kubectl"], print)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(zip(OVERLAYS, pool.map(_render, OVERLAYS), strict=True))
@@ -64,7 +64,7 @@ def renderings() -> dict[Overlay, Rendering]:
 
 @cache
 def rendered(overlay: Overlay) -> list[Object]:
-    """Return the objects of an overlay; whoever changes one copies it first."""
+    """The objects of an overlay; whoever changes one copies it first."""
     made = renderings()[overlay]
     assert made.error == "", made.error
     return list(yaml.load_all(made.text, Loader=yaml.CSafeLoader))
@@ -72,7 +72,7 @@ def rendered(overlay: Overlay) -> list[Object]:
 
 @cache
 def environment(name: str) -> list[Object]:
-    """Return the objects of all parts of an environment, each once."""
+    """The objects of all parts of an environment, each once."""
     found = {
         identity(obj): obj
         for overlay in OVERLAYS
@@ -127,6 +127,6 @@ def _render(overlay: Overlay) -> Rendering:
         capture_output=True,
         text=True,
         check=False,
-        timeout=RENDER_TIMEOUT_S,
+        timeout=RENDER_TIMEOUT_SECONDS,
     )
     return Rendering(done.stdout, done.stderr.strip() if done.returncode else "")

@@ -24,7 +24,7 @@ NEVER_STALE = {"ScaledObject"}
 
 
 def scripts() -> dict[str, Path]:
-    """Return the script of each kind, as the ConfigMap is made of them."""
+    """The script of each kind, as the ConfigMap is made of them."""
     kustomization = yaml.safe_load((HEALTH / "kustomization.yaml").read_text())
     (generator,) = kustomization["configMapGenerator"]
     entries = (entry.split("=") for entry in generator["files"])
@@ -38,7 +38,7 @@ FIXTURES = sorted((HEALTH / "fixtures").glob("*/*.yaml"))
 
 
 def sandbox() -> Any:
-    """Return a Lua with what Argo CD opens: base and table, not even string.
+    """A Lua with what Argo CD opens: base and table, not even string.
 
     See runLuaWithResourceActionParameters in argo-cd/util/lua/lua.go.
     """
@@ -50,7 +50,7 @@ def sandbox() -> Any:
 
 
 def health(kind: str, obj: dict[str, Any]) -> tuple[str, str]:
-    """Return the status and the message that the kind's script gives for an object."""
+    """The status and the message that the kind's script gives for an object."""
     lua = sandbox()
     lua.globals()["obj"] = lua.table_from(obj, recursive=True)
     found = lua.execute(SCRIPTS[kind].read_text())
@@ -58,7 +58,7 @@ def health(kind: str, obj: dict[str, Any]) -> tuple[str, str]:
 
 
 def expected(fixture: Path) -> tuple[str, str | None]:
-    """Return the status in a fixture's name and the message of its first line."""
+    """The status in a fixture's name and the message of its first line."""
     first = fixture.read_text().partition("\n")[0]
     message = first.removeprefix("# ") if first.startswith("# ") else None
     return fixture.stem.partition("-")[0], message

@@ -43,7 +43,7 @@ def batch(metrics: ApplyMetrics) -> None:
         verdicts={"POSTED": 9_000, "DECLINED": 990, "EXISTS": 5},
         quarantined={"undecodable": 5},
         stages=dict.fromkeys(names.STAGES, 0.02),
-        latencies_s=[0.1] * 16,
+        latencies_seconds=[0.1] * 16,
     )
 
 

@@ -54,7 +54,7 @@ def audit(
         codec = TransferCodec(registry, f"{settings.topic}-value")
         trace = Trace(topics, snapshot, codec, settings.topic, Evidence())
         try:
-            _check_all(settings, trace, registry, due, ack_log, shown)
+            _check_all(settings, trace, registry, due=due, ack_log=ack_log, shown=shown)
         except psycopg.Error as error:
             raise from_postgres(error, "auditing the ledger") from error
         return _report(trace, time.monotonic() - began)
@@ -64,6 +64,7 @@ def _check_all(
     settings: AuditSettings,
     trace: Trace,
     registry: Registry,
+    *,
     due: Mapping[int, int],
     ack_log: Path | None,
     shown: Callable[[str], None],
