@@ -20,7 +20,7 @@ from rich.console import Console
 
 from loadtest import http as http_api
 from loadtest import scenarios
-from local.errors import StackError
+from local.processes.errors import StackError
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
 from local.tools import STATE_DIR_VARIABLE
 from once.errors import OnceError

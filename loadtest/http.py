@@ -25,8 +25,8 @@ from loadtest.platforms import (
     wait_assigned,
 )
 from loadtest.usage import Usage
-from local.errors import StackError
 from local.platform import Platform
+from local.processes.errors import StackError
 from local.run import ACCOUNTS, MERCHANTS
 from local.stack import Stack
 

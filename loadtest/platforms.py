@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import psycopg
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from local.run import set_up
 from local.stack import Stack
 

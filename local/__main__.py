@@ -12,10 +12,10 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 
-from local.errors import StackError
-from local.files import UMASK
 from local.parts import find_or_fetch, lock_jars
 from local.passwords import LOGIN_ROLES, SUPERUSER
+from local.processes.errors import StackError
+from local.processes.files import UMASK
 from local.roles import DATABASE
 from local.screen import StartScreen, show_endpoints, show_status
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from local.deadline import Patience
 from local.endpoints import port_names
 from local.kafka import Kafka, KafkaConfig
-from local.layout import Layout
 from local.parts import Parts, Staging
-from local.ports import choose_ports
-from local.process import ManagedProcess
+from local.processes.layout import Layout
+from local.processes.ports import choose_ports
+from local.processes.process import ManagedProcess
+from local.processes.sweep import kill_all
+from local.processes.waiting import Patience
+from local.processes.watchdog import Watchdog
 from local.registry import Registry
-from local.sweep import kill_all
-from local.watchdog import Watchdog
 
 
 def ensure_class_data(

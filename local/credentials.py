@@ -28,8 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from local.errors import StackError
-from local.files import UMASK, make_folder, narrow, replace_file
+from local.processes.errors import StackError
+from local.processes.files import UMASK, make_folder, narrow, replace_file
 from local.stack import DEFAULT_STATE_DIR
 from local.tools import STATE_DIR_VARIABLE
 

@@ -30,9 +30,9 @@ from rich.table import Table
 from consumers.bank.audit.__main__ import show
 from consumers.bank.audit.report import AuditReport
 from local.api_traffic import ApiTraffic
-from local.errors import StackError
-from local.files import UMASK
 from local.platform import Platform, Program, platforms
+from local.processes.errors import StackError
+from local.processes.files import UMASK
 from local.run import ACCOUNTS, set_up
 from local.screen import StartScreen
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig

@@ -18,13 +18,13 @@ from pathlib import Path
 import httpx
 import trustme
 
-from local.deadline import Patience
 from local.endpoints import HOST
-from local.files import make_folder, replace_file
-from local.layout import Layout
 from local.parts import Parts
-from local.privileges import Servant
-from local.process import ManagedProcess, ProcessSpec
+from local.processes.files import make_folder, replace_file
+from local.processes.layout import Layout
+from local.processes.privileges import Servant
+from local.processes.process import ManagedProcess, ProcessSpec
+from local.processes.waiting import Patience
 
 NAME = "etcd"
 SERVER = "etcd-server.pem"  # its certificate, with its key

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.errors import MissingPart
+from local.processes.errors import MissingPart
 
 LIST = Path(__file__).with_name("jars.sha256")
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from local import jars as trusted
-from local.deadline import Patience
-from local.errors import MissingPart
+from local.processes.errors import MissingPart
+from local.processes.waiting import Patience
 
 HERE = Path(__file__).parent
 POSTGRES_ROOT = Path("/usr/lib/postgresql")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from local.layout import Layout, read_json, write_json
+from local.processes.layout import Layout, read_json, write_json
 
 # `migrator`, `bank` and `audit` are what an operator (PGO) would create as users.
 SUPERUSER = "postgres"

@@ -26,10 +26,10 @@ from psycopg import sql
 from consumers.bank import accounts
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
-from local.deadline import Patience
 from local.environments import for_program
-from local.errors import StackError
-from local.files import UMASK, private
+from local.processes.errors import StackError
+from local.processes.files import UMASK, private
+from local.processes.waiting import Patience
 from local.stack import Stack
 from once import resources, topics
 from once.migrate import assert_again, migrate

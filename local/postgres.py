@@ -16,12 +16,9 @@ import httpx
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from local.deadline import Patience
 from local.endpoints import HOST, postgres_names
-from local.errors import StackError
 from local.etcd import credentials
 from local.exposure import Exposure
-from local.layout import Layout, as_json
 from local.parts import Parts
 from local.passwords import SUPERUSER
 from local.patroni_config import (
@@ -31,8 +28,11 @@ from local.patroni_config import (
     server_parameters,
 )
 from local.postmaster import find_postmaster
-from local.privileges import Servant
-from local.process import ManagedProcess, ProcessSpec
+from local.processes.errors import StackError
+from local.processes.layout import Layout, as_json
+from local.processes.privileges import Servant
+from local.processes.process import ManagedProcess, ProcessSpec
+from local.processes.waiting import Patience
 
 READY_TIMEOUT_S = 90.0
 CONNECT_TIMEOUT_S = 2

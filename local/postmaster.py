@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from local.files import read_untrusted
+from local.processes.files import read_untrusted
 
 
 def find_postmaster(data: Path) -> list[psutil.Process]:

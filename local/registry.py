@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import httpx
 
-from local.deadline import Patience
 from local.endpoints import HOST, registry_host, registry_url
 from local.exposure import Exposure
-from local.files import narrow
-from local.java import ClassData, Jvm
-from local.layout import Layout
 from local.parts import Parts
-from local.process import ManagedProcess, ProcessSpec
+from local.processes.files import narrow
+from local.processes.java import ClassData, Jvm
+from local.processes.layout import Layout
+from local.processes.process import ManagedProcess, ProcessSpec
+from local.processes.waiting import Patience
 
 NAME = "registry"
 READY_TIMEOUT_S = 60.0

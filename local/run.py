@@ -13,9 +13,9 @@ from pathlib import Path
 
 from local.credentials import ISSUER, Certificates, Issuer
 from local.environments import for_program
-from local.errors import StackError
-from local.files import UMASK, narrow
 from local.platform import Platform
+from local.processes.errors import StackError
+from local.processes.files import UMASK, narrow
 from local.stack import DEFAULT_STATE_DIR, Stack
 from local.tools import STATE_DIR_VARIABLE
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from local.deadline import Patience
 from local.endpoints import (
     Endpoints,
     load_endpoints,
@@ -25,23 +24,24 @@ from local.endpoints import (
     port_names,
     remembered_ports,
 )
-from local.errors import StackError
 from local.etcd import Etcd
 from local.exposure import Exposure
-from local.files import private
 from local.kafka import Kafka, KafkaConfig
-from local.layout import Layout, read_json
 from local.parts import Parts, find, require_jars
 from local.passwords import load_passwords
-from local.ports import choose_ports
 from local.postgres import PatroniCluster, PlainServer, Postgres, PostgresSettings
-from local.privileges import make_servant, python_files, python_folders
-from local.process import ManagedProcess
+from local.processes.errors import StackError
+from local.processes.files import private
+from local.processes.layout import Layout, read_json
+from local.processes.ports import choose_ports
+from local.processes.privileges import make_servant, python_files, python_folders
+from local.processes.process import ManagedProcess
+from local.processes.sweep import kill_all, running_pids
+from local.processes.waiting import Patience
+from local.processes.watchdog import Watchdog
 from local.registry import Registry
 from local.roles import DATABASE
 from local.starting import Components, Progress, Start, stop_all
-from local.sweep import kill_all, running_pids
-from local.watchdog import Watchdog
 from once import open_files
 from once.errors import Defect
 

@@ -11,14 +11,14 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from local.class_data import ensure_class_data
-from local.deadline import Patience
 from local.endpoints import Endpoints
 from local.etcd import Etcd
 from local.kafka import Kafka
 from local.parts import Parts, fetch
 from local.passwords import SUPERUSER
 from local.postgres import Postgres, PostgresSettings
-from local.process import ManagedProcess
+from local.processes.process import ManagedProcess
+from local.processes.waiting import Patience
 from local.registry import Registry
 from local.roles import ensure_roles
 

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.errors import StackError
-from local.files import UMASK
-from local.java import ClassData, Jvm
-from local.layout import Layout, read_json
+from local.processes.errors import StackError
+from local.processes.files import UMASK
+from local.processes.java import ClassData, Jvm
+from local.processes.layout import Layout, read_json
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import yaml
 
-from local.errors import StackError
+from local.processes.errors import StackError
 
 MANAGER = "once-local"
 TIMEOUT_S = 20.0

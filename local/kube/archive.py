@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.kube import commands, programs
+from local.kube import programs
+from local.processes import commands
 
 CREATED = "2026-01-01T00:00:00Z"  # the same input, the same image
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from local.deadline import Patience
 from local.kube import objects, programs
 from local.kube.api import Api, Object
 from local.kube.cluster import Cluster
 from local.kube.foreign_images import REPOSITORY
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
+from local.processes.waiting import Patience
 
 ARGO_CD_NAMESPACE, ROLLOUTS_NAMESPACE = "argocd", "argo-rollouts"
 INSTALLED_TIMEOUT_S = 300.0

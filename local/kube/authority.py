@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from local.credentials import PUBLIC, write_secret
-from local.files import replace_file
+from local.processes.files import replace_file
 
 CLIENT = ("client.invalid",)  # a certificate must name something; a client is nowhere
 ORGANIZATION = "Once, local cluster"

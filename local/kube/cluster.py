@@ -9,10 +9,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from local.deadline import Patience
-from local.errors import StackError
-from local.kube import commands, kind_config, network, programs
+from local.kube import kind_config, network, programs
 from local.kube.docker import Docker
+from local.processes import commands
+from local.processes.errors import StackError
+from local.processes.waiting import Patience
 
 LOOPBACK = "127.0.0.1"
 NODES_READY_S = 120.0

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.credentials import write_secret
-from local.deadline import Patience
 from local.kube import programs
 from local.kube.network import SERVICES
-from local.layout import write_json
-from local.ports import choose_ports
-from local.process import ManagedProcess, ProcessSpec
+from local.processes.layout import write_json
+from local.processes.ports import choose_ports
+from local.processes.process import ManagedProcess, ProcessSpec
+from local.processes.waiting import Patience
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
 READY_TIMEOUT_S = 60.0

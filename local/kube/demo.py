@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from consumers.bank.audit.__main__ import show
-from local.deadline import Patience
-from local.errors import StackError
 from local.kube import proof
 from local.kube.api import Object
 from local.kube.cluster import Cluster
 from local.kube.docker import OWN
 from local.kube.stand_in import NAMESPACE
 from local.kube.traffic import traffic
+from local.processes.errors import StackError
+from local.processes.waiting import Patience
 
 if TYPE_CHECKING:
     from local.kube.kind import Local

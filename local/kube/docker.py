@@ -14,11 +14,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.deadline import Patience
-from local.errors import MissingPart, StackError
 from local.kube import network, programs
 from local.kube.archive import Image
-from local.process import ManagedProcess, ProcessSpec
+from local.processes.errors import MissingPart, StackError
+from local.processes.process import ManagedProcess, ProcessSpec
+from local.processes.waiting import Patience
 
 READY_TIMEOUT_S = 60.0
 OWN = "KIND_OFFLINE"  # an engine of our own, also where another one runs

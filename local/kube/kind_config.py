@@ -10,7 +10,7 @@ from typing import Any
 
 from local.kube import foreign_images
 from local.kube.versions import COREDNS, ETCD
-from local.layout import write_json
+from local.processes.layout import write_json
 
 NAME = "once"
 ZONES = ("a", "b", "c")

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from local.errors import StackError
-from local.kube import commands
+from local.processes import commands
+from local.processes.errors import StackError
 
 NAMESPACE = "once-kind"
 CABLE = "once-kind0"  # this machine's end

@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from local.deadline import Patience
-from local.kube import commands, foreign_images, programs, rootfs
+from local.kube import foreign_images, programs, rootfs
 from local.kube.archive import Image, pack
 from local.kube.docker import Docker
 from local.kube.versions import KIND, KUBERNETES
+from local.processes import commands
+from local.processes.waiting import Patience
 
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "containerd", "runc"),

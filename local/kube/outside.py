@@ -10,7 +10,7 @@ from local.kube import network
 from local.kube.authority import Authority
 from local.kube.stand_in import NAMESPACE
 from local.kube.stand_in_kafka import PORT, broker_name
-from local.process import ManagedProcess, ProcessSpec
+from local.processes.process import ManagedProcess, ProcessSpec
 from local.stack import Stack, StackConfig
 
 BROKERS = 3

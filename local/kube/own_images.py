@@ -14,10 +14,11 @@ from pathlib import Path
 
 import typer
 
-from local.errors import StackError
-from local.kube import commands, programs, rootfs
+from local.kube import programs, rootfs
 from local.kube.archive import Image
 from local.kube.docker import Docker
+from local.processes import commands
+from local.processes.errors import StackError
 
 CONTEXT = Path("build/image")
 DOCKERFILES = {

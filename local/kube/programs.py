@@ -16,9 +16,9 @@ from pathlib import Path
 
 import typer
 
-from local.errors import MissingPart, StackError
-from local.kube import commands
 from local.kube.versions import MODULES, PROGRAMS, Program
+from local.processes import commands
+from local.processes.errors import MissingPart, StackError
 
 GO_MIN = (1, 26)
 

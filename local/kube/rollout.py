@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from local.deadline import Patience
-from local.errors import StackError
 from local.kube import argo
 from local.kube.api import Api
+from local.processes.errors import StackError
+from local.processes.waiting import Patience
 
 ROOT = "once"
 

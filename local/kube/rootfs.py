@@ -7,8 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from local.errors import MissingPart
-from local.kube import archive, commands, programs
+from local.kube import archive, programs
+from local.processes import commands
+from local.processes.errors import MissingPart
 
 SUITE = "bookworm"
 # What a container does not need, and what would differ from one day to the next.

@@ -18,12 +18,12 @@ from typing import Protocol
 
 import typer
 
-from local.errors import StackError
 from local.kube.api import Api, Object
 from local.kube.authority import Authority
 from local.kube.stand_in_certificates import Certificates
 from local.kube.stand_in_kafka import KafkaOperator
 from local.kube.stand_in_postgres import PostgresOperator
+from local.processes.errors import StackError
 from local.stack import Stack
 
 NAMESPACE = "once"

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from testcontainers.core.container import DockerContainer
 
-from local.deadline import Patience
+from local.processes.waiting import Patience
 from tests.images.engine import LABEL, Engine
 
 ANY_USER = "54321:54321"  # not the one that the image names

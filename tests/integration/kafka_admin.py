@@ -12,8 +12,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.cimpl import NewTopic
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 
 SECONDS = 30.0
 

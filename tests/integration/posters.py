@@ -13,8 +13,8 @@ from consumers.bank.codec import TransferCodec
 from consumers.bank.database import connect
 from consumers.bank.posted import Posting
 from consumers.bank.posting import Poster
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 from once.metrics import Laps
 from once.registry import Registry
 from tests.integration.raw import Raw

@@ -14,8 +14,8 @@ import fastavro
 import httpx
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 
 SECONDS = 30.0
 

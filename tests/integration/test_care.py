@@ -10,8 +10,8 @@ import psutil
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from tests.fix_platform import emit, transfer, verdict
 from tests.integration.raw import partition_of
 

@@ -20,9 +20,9 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.cimpl import NewTopic
 
-from local.deadline import Patience
 from local.environments import for_program
 from local.platform import Platform
+from local.processes.waiting import Patience
 from local.stack import Stack
 from once.doctor.kafka import MISSING, Role, require_fit, unfit_topics
 from once.doctor.report import Finding, Level

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 from once import resources
 from once.columns import ColumnWriter
 from once.registry import Registry, frame, load_schema

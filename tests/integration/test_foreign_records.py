@@ -19,8 +19,8 @@ import httpx
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from local.tools import STATE_DIR_VARIABLE
 from once import resources
 from once.registry import frame, load_schema

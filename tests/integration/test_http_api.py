@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 from producers.store.client import StoreClient, StoreRefused
 from producers.store.states import State
 from tests.fix_platform import balance, emit, transfer, verdict

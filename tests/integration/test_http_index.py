@@ -11,8 +11,8 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 from producers.store.client import StoreClient
 from producers.store.states import State
 from producers.store.transfers import TransferLine

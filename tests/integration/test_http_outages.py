@@ -16,8 +16,8 @@ import httpx
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 from local.stack import Stack
 from producers.store.client import StoreClient
 from producers.store.states import State

@@ -14,9 +14,9 @@ import httpx
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.patroni_config import LEASE_S
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from local.stack import Stack
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population

@@ -8,8 +8,8 @@ import httpx
 import psutil
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 from tests.fix_platform import emit, health_url, transfer
 
 pytestmark = pytest.mark.stack

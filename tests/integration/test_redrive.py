@@ -12,8 +12,8 @@ import pytest
 
 from consumers.bank.redrive import Redriver
 from consumers.bank.settings import KafkaAndRegistry
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from once import resources
 from once.errors import Refused
 from once.registry import Registry, load_schema

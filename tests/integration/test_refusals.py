@@ -16,8 +16,8 @@ import httpx
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.transfers import Chunk
 from tests.fix_platform import (

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import Patience
 from tests.fix_platform import emit, transfer
 from tests.integration.published import wait_for_results
 from tests.integration.raw import Foreign, Raw

@@ -19,8 +19,8 @@ from consumers.bank.database import (
     connect,
 )
 from consumers.bank.posting import Poster
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from once.errors import Defect, Retriable
 from once.metrics import Laps
 from tests.fix_platform import emit, health_url, transfer, verdict

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from local.deadline import Patience
 from local.environments import for_program
 from local.platform import Platform
+from local.processes.waiting import Patience
 from once.errors import Refused
 from once.producer import TransactionalProducer
 from producers.store.acknowledgements import AcknowledgementLog

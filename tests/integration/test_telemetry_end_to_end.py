@@ -11,8 +11,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from once import names, resources
 from once.registry import Registry, load_schema
 from producers.store.acknowledgements import AcknowledgementLog

@@ -5,8 +5,8 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 from tests.fix_platform import emit, transfer
 
 pytestmark = pytest.mark.stack

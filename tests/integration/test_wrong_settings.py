@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import Patience
 
 pytestmark = pytest.mark.stack
 

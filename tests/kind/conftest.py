@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from local.deadline import Patience
 from local.kube import argo
 from local.kube.api import Api, Object
 from local.kube.kind import Local
 from local.kube.rollout import follow
+from local.processes.waiting import Patience
 
 STORE, BANK = "producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind"
 LIVE_SECONDS_MAX = 30.0  # a push, by polling alone: nobody tells Argo CD to look

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from local.deadline import Patience
 from local.kube import programs
 from local.kube.argo import CRDS
 from local.kube.control_plane import NEEDED, ControlPlane
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
+from local.processes.waiting import Patience
 from tests.manifests.overlays import Object, environment, kinds, listed
 
 ESTABLISHED_TIMEOUT_S = 60.0

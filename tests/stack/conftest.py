@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.deadline import Patience
-from local.errors import StackError
+from local.processes.errors import StackError
+from local.processes.waiting import Patience
 from local.stack import StackConfig
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from local import parts
-from local.deadline import Cancelled, Patience
-from local.errors import MissingPart
+from local.processes.errors import MissingPart
+from local.processes.waiting import Cancelled, Patience
 from tests.stack.conftest import JARS
 
 

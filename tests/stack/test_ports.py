@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.errors import StackError
-from local.ports import HIGHEST_PORT, LOWEST_PORT, choose_ports, is_free
+from local.processes.errors import StackError
+from local.processes.ports import HIGHEST_PORT, LOWEST_PORT, choose_ports, is_free
 
 
 @pytest.fixture

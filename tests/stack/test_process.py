@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.deadline import Cancelled, Patience
-from local.errors import StackError
-from local.layout import Layout, read_json, write_json
-from local.process import ManagedProcess, ProcessSpec, started_at
-from local.sweep import kill_all
+from local.processes.errors import StackError
+from local.processes.layout import Layout, read_json, write_json
+from local.processes.process import ManagedProcess, ProcessSpec, started_at
+from local.processes.sweep import kill_all
+from local.processes.waiting import Cancelled, Patience
 
 Make = Callable[..., ManagedProcess]
 SLEEP = [sys.executable, "-c", "import signal; signal.pause()"]

@@ -14,8 +14,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from local.deadline import Patience
-from local.errors import StackError
+from local.processes.errors import StackError
+from local.processes.waiting import Patience
 from local.stack import Stack, StackConfig
 from tests.stack.conftest import ROOT, LeftOver
 

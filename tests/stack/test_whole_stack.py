@@ -19,11 +19,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from local.deadline import Patience
 from local.etcd import credentials
-from local.layout import Layout
 from local.passwords import LOGIN_ROLES, PATRONI_API
 from local.patroni_config import LEASE_S, LOOP_WAIT_S
+from local.processes.layout import Layout
+from local.processes.waiting import Patience
 from local.stack import Stack
 from tests.stack.conftest import ROOT
 

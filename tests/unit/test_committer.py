@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from local.deadline import Patience
+from local.processes.waiting import Patience
 from once.errors import Defect, OnceError, exit_status
 from once.health import Progress
 from producers.store.acknowledgements import AcknowledgementLog

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from local.errors import StackError
 from local.kube import kind
 from local.kube.docker import OWN
+from local.processes.errors import StackError
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from local.credentials import Issuer
-from local.deadline import Patience
+from local.processes.waiting import Patience
 from tests.fix_platform import health_url
 from tests.unit.entries import SECONDS_MAX
 

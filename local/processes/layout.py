@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.files import make_folder, narrow, replace_file
+from local.processes.files import make_folder, narrow, replace_file
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from local.deadline import Patience
-from local.errors import StackError
-from local.files import UMASK, private
-from local.layout import read_json, write_json
+from local.processes.errors import StackError
+from local.processes.files import UMASK, private
+from local.processes.layout import read_json, write_json
+from local.processes.waiting import Patience
 
 # Every process of a stack carries the path of its pid files in its environment, and
 # so do its children: whatever else is lost, this tells whose a process is.

@@ -9,8 +9,8 @@ import signal
 
 import psutil
 
-from local.layout import Layout, read_json
-from local.process import MARK, started_at, with_descendants
+from local.processes.layout import Layout, read_json
+from local.processes.process import MARK, started_at, with_descendants
 
 GONE_TIMEOUT_S = 10.0
 

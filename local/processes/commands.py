@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.errors import StackError
+from local.processes.errors import StackError
 
 SAID_MAX = 800  # characters of its last words
 

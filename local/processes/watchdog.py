@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.layout import Layout
-from local.sweep import kill_all
+from local.processes.layout import Layout
+from local.processes.sweep import kill_all
 
 LET_GO = b"let go\n"
 
@@ -27,8 +27,8 @@ class Watchdog:
 
     def start(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "local.watchdog", str(self._layout.root)],
-            cwd=Path(__file__).parent.parent,
+            [sys.executable, "-m", "local.processes.watchdog", str(self._layout.root)],
+            cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -6,7 +6,7 @@ import random
 import socket
 from collections.abc import Iterable, Mapping
 
-from local.errors import StackError
+from local.processes.errors import StackError
 
 # Below Linux's ephemeral range (32768 and up): an outgoing connection cannot take
 # the port of a broker while that broker is down.

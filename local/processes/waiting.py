@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from local.errors import StackError
+from local.processes.errors import StackError
 
 
 class Cancelled(StackError):

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from local.errors import MissingPart
-from local.files import Owner, make_folder, replace_file
+from local.processes.errors import MissingPart
+from local.processes.files import Owner, make_folder, replace_file
 
 PREFERRED_USERS = ("postgres", "nobody")
 PASS_THROUGH = 0o710  # the servant's group may pass, and see nothing
