@@ -12,14 +12,14 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 
-from local.parts import find_or_fetch, lock_jars
-from local.passwords import LOGIN_ROLES, SUPERUSER
 from local.processes.errors import StackError
 from local.processes.files import UMASK
-from local.roles import DATABASE
-from local.screen import StartScreen, show_endpoints, show_status
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
-from local.status import read_status
+from local.stack.parts import find_or_fetch, lock_jars
+from local.stack.passwords import LOGIN_ROLES, SUPERUSER
+from local.stack.roles import DATABASE
+from local.stack.screen import StartScreen, show_endpoints, show_status
+from local.stack.status import read_status
 from local.tools import STATE_DIR_VARIABLE
 from local.tools import command as tool_command
 

@@ -34,8 +34,8 @@ from local.platform import Platform, Program, platforms
 from local.processes.errors import StackError
 from local.processes.files import UMASK
 from local.run import ACCOUNTS, set_up
-from local.screen import StartScreen
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
+from local.stack.screen import StartScreen
 from local.tools import STATE_DIR_VARIABLE
 from once.errors import OnceError
 

@@ -20,7 +20,7 @@ from local.kube.versions import (
     KUBERNETES,
     PROGRAMS,
 )
-from local.parts import find_or_fetch, pom_property
+from local.stack.parts import find_or_fetch, pom_property
 
 APICURIO = pom_property("apicurio.version")
 REPOSITORY = "once"

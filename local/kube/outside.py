@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from local.exposure import Exposure
 from local.kube import network
 from local.kube.authority import Authority
 from local.kube.stand_in import NAMESPACE
 from local.kube.stand_in_kafka import PORT, broker_name
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.stack import Stack, StackConfig
+from local.stack.exposure import Exposure
 
 BROKERS = 3
 

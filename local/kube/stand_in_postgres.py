@@ -9,9 +9,9 @@ from psycopg import sql
 
 from local.kube import objects
 from local.kube.api import Api, Object
-from local.passwords import SUPERUSER
-from local.roles import OWNER
 from local.stack import Stack
+from local.stack.passwords import SUPERUSER
+from local.stack.roles import OWNER
 
 PORT = 5432
 # Used from outside the cluster too, by what looks after the test: their passwords stay.

@@ -14,10 +14,10 @@ import httpx
 import psycopg
 import pytest
 
-from local.patroni_config import LEASE_S
 from local.platform import Platform, Program
 from local.processes.waiting import Patience
 from local.stack import Stack
+from local.stack.patroni_config import LEASE_S
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from producers.store.service import Tally

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from local import parts
 from local.processes.errors import MissingPart
 from local.processes.waiting import Cancelled, Patience
+from local.stack import parts
 from tests.stack.conftest import JARS
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from local.postmaster import find_postmaster
 from local.processes.errors import MissingPart, StackError
 from local.processes.privileges import (
     Servant,
@@ -18,6 +17,7 @@ from local.processes.privileges import (
     python_files,
     python_folders,
 )
+from local.stack.postmaster import find_postmaster
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a servant")
 

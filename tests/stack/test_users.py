@@ -11,13 +11,13 @@ import pytest
 import yaml
 from confluent_kafka.admin import AdminClient
 
-from local.exposure import Exposure
 from local.kube.api import Api, Object
 from local.kube.authority import Authority
 from local.kube.stand_in_kafka import KafkaOperator
 from local.platform import Platform
 from local.processes.waiting import Patience
 from local.stack import Stack, StackConfig
+from local.stack.exposure import Exposure
 from once.doctor.kafka import Role, require_fit, unfit_topics
 from once.doctor.report import Finding, Level
 from once.errors import Defect

@@ -19,12 +19,12 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from local.etcd import credentials
-from local.passwords import LOGIN_ROLES, PATRONI_API
-from local.patroni_config import LEASE_S, LOOP_WAIT_S
 from local.processes.layout import Layout
 from local.processes.waiting import Patience
 from local.stack import Stack
+from local.stack.etcd import credentials
+from local.stack.passwords import LOGIN_ROLES, PATRONI_API
+from local.stack.patroni_config import LEASE_S, LOOP_WAIT_S
 from tests.stack.conftest import ROOT
 
 pytestmark = pytest.mark.stack

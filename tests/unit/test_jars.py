@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local import jars as trusted
-from local import parts
-from local.jars import Changed
+from local.stack import jars as trusted
+from local.stack import parts
+from local.stack.jars import Changed
 from tests.house.tree import ROOT, files
 
 # Takes part in the play: "fetches" what lies in $FETCHED for the goal that it is told.

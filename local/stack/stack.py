@@ -17,19 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from local.endpoints import (
-    Endpoints,
-    load_endpoints,
-    make_endpoints,
-    port_names,
-    remembered_ports,
-)
-from local.etcd import Etcd
-from local.exposure import Exposure
-from local.kafka import Kafka, KafkaConfig
-from local.parts import Parts, find, require_jars
-from local.passwords import load_passwords
-from local.postgres import PatroniCluster, PlainServer, Postgres, PostgresSettings
 from local.processes.errors import StackError
 from local.processes.files import private
 from local.processes.layout import Layout, read_json
@@ -39,9 +26,22 @@ from local.processes.process import ManagedProcess
 from local.processes.sweep import kill_all, running_pids
 from local.processes.waiting import Patience
 from local.processes.watchdog import Watchdog
-from local.registry import Registry
-from local.roles import DATABASE
-from local.starting import Components, Progress, Start, stop_all
+from local.stack.endpoints import (
+    Endpoints,
+    load_endpoints,
+    make_endpoints,
+    port_names,
+    remembered_ports,
+)
+from local.stack.etcd import Etcd
+from local.stack.exposure import Exposure
+from local.stack.kafka import Kafka, KafkaConfig
+from local.stack.parts import Parts, find, require_jars
+from local.stack.passwords import load_passwords
+from local.stack.postgres import PatroniCluster, PlainServer, Postgres, PostgresSettings
+from local.stack.registry import Registry
+from local.stack.roles import DATABASE
+from local.stack.starting import Components, Progress, Start, stop_all
 from once import open_files
 from once.errors import Defect
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.endpoints import Endpoints
-from local.status import Status
+from local.stack.endpoints import Endpoints
+from local.stack.status import Status
 
 MEGABYTE = 1024 * 1024
 

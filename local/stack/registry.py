@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import httpx
 
-from local.endpoints import HOST, registry_host, registry_url
-from local.exposure import Exposure
-from local.parts import Parts
 from local.processes.files import narrow
 from local.processes.java import ClassData, Jvm
 from local.processes.layout import Layout
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.processes.waiting import Patience
+from local.stack.endpoints import HOST, registry_host, registry_url
+from local.stack.exposure import Exposure
+from local.stack.parts import Parts
 
 NAME = "registry"
 READY_TIMEOUT_S = 60.0

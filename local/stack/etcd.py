@@ -18,13 +18,13 @@ from pathlib import Path
 import httpx
 import trustme
 
-from local.endpoints import HOST
-from local.parts import Parts
 from local.processes.files import make_folder, replace_file
 from local.processes.layout import Layout
 from local.processes.privileges import Servant
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.processes.waiting import Patience
+from local.stack.endpoints import HOST
+from local.stack.parts import Parts
 
 NAME = "etcd"
 SERVER = "etcd-server.pem"  # its certificate, with its key

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from local.endpoints import port_names
-from local.kafka import Kafka, KafkaConfig
-from local.parts import Parts, Staging
 from local.processes.layout import Layout
 from local.processes.ports import choose_ports
 from local.processes.process import ManagedProcess
 from local.processes.sweep import kill_all
 from local.processes.waiting import Patience
 from local.processes.watchdog import Watchdog
-from local.registry import Registry
+from local.stack.endpoints import port_names
+from local.stack.kafka import Kafka, KafkaConfig
+from local.stack.parts import Parts, Staging
+from local.stack.registry import Registry
 
 
 def ensure_class_data(

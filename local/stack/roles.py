@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import sql
 
-from local.passwords import LOGIN_ROLES
+from local.stack.passwords import LOGIN_ROLES
 
 DATABASE = "ledger"
 OWNER = "migrator"

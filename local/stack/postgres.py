@@ -16,23 +16,23 @@ import httpx
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from local.endpoints import HOST, postgres_names
-from local.etcd import credentials
-from local.exposure import Exposure
-from local.parts import Parts
-from local.passwords import SUPERUSER
-from local.patroni_config import (
-    AUTHENTICATION,
-    INITDB_OPTIONS,
-    NodeConfig,
-    server_parameters,
-)
-from local.postmaster import find_postmaster
 from local.processes.errors import StackError
 from local.processes.layout import Layout, as_json
 from local.processes.privileges import Servant
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.processes.waiting import Patience
+from local.stack.endpoints import HOST, postgres_names
+from local.stack.etcd import credentials
+from local.stack.exposure import Exposure
+from local.stack.parts import Parts
+from local.stack.passwords import SUPERUSER
+from local.stack.patroni_config import (
+    AUTHENTICATION,
+    INITDB_OPTIONS,
+    NodeConfig,
+    server_parameters,
+)
+from local.stack.postmaster import find_postmaster
 
 READY_TIMEOUT_S = 90.0
 CONNECT_TIMEOUT_S = 2

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from local.exposure import Exposure, tls_port
 from local.processes.errors import StackError
 from local.processes.layout import Layout, read_json, write_json
+from local.stack.exposure import Exposure, tls_port
 
 HOST = "127.0.0.1"
 

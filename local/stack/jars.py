@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local.processes.errors import MissingPart
 
-LIST = Path(__file__).with_name("jars.sha256")
+LIST = Path(__file__).parents[1] / "jars.sha256"
 
 Hashes = Mapping[str, str]  # by the name under the folder of jars
 

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from local import jars as trusted
 from local.processes.errors import MissingPart
 from local.processes.waiting import Patience
+from local.stack import jars as trusted
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 POSTGRES_ROOT = Path("/usr/lib/postgresql")
 POSTGRES_VERSION_MIN = 15
 POM = HERE / "pom.xml"
@@ -274,7 +274,7 @@ def postgres_versions() -> list[int]:
 
 
 def _install_unless(present: bool, what: str, notify: Notify) -> None:
-    """Let the script beside this module install Debian's packages, or say which."""
+    """Let the script beside pom.xml install Debian's packages, or say which."""
     if present:
         return
     notify(f"installing {what}")

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from local.class_data import ensure_class_data
-from local.endpoints import Endpoints
-from local.etcd import Etcd
-from local.kafka import Kafka
-from local.parts import Parts, fetch
-from local.passwords import SUPERUSER
-from local.postgres import Postgres, PostgresSettings
 from local.processes.process import ManagedProcess
 from local.processes.waiting import Patience
-from local.registry import Registry
-from local.roles import ensure_roles
+from local.stack.class_data import ensure_class_data
+from local.stack.endpoints import Endpoints
+from local.stack.etcd import Etcd
+from local.stack.kafka import Kafka
+from local.stack.parts import Parts, fetch
+from local.stack.passwords import SUPERUSER
+from local.stack.postgres import Postgres, PostgresSettings
+from local.stack.registry import Registry
+from local.stack.roles import ensure_roles
 
 # Told that a component began something or, without a text, that it is ready.
 Progress = Callable[[str, str | None], None]

@@ -13,15 +13,15 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from local.endpoints import HOST, broker_names
-from local.exposure import Exposure, tls_port
-from local.parts import HERE, Parts
 from local.processes.errors import StackError
 from local.processes.files import UMASK, make_folder, replace_file
 from local.processes.java import ClassData, Jvm
 from local.processes.layout import Layout
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.processes.waiting import Patience
+from local.stack.endpoints import HOST, broker_names
+from local.stack.exposure import Exposure, tls_port
+from local.stack.parts import HERE, Parts
 
 # Fixed, so that a client pointed at another stack by mistake is told apart by nothing
 # but its data; each node's directory id is its own.

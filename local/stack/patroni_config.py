@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.endpoints import HOST
-from local.etcd import Credentials
-from local.exposure import Exposure
-from local.passwords import PATRONI_API, REPLICATION, SUPERUSER
+from local.stack.endpoints import HOST
+from local.stack.etcd import Credentials
+from local.stack.exposure import Exposure
+from local.stack.passwords import PATRONI_API, REPLICATION, SUPERUSER
 
 SCOPE = "once"
 # A node that dies loses the lease after this long. Patroni accepts no less than 20 s:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from local.kafka import alive_brokers
-from local.postgres import Member
-from local.stack import Stack
+from local.stack.kafka import alive_brokers
+from local.stack.postgres import Member
+from local.stack.stack import Stack
 
 ANSWER_TIMEOUT_S = 3.0
 
