@@ -195,7 +195,7 @@ kafka-%: bin/kafka-% $(VENV)/.local ## a Kafka tool of bin/: kafka-topics ARGS="
 	@$< $(ARGS)
 
 # -- the platform on the local stack ------------------------------------------------------
-RUN := $(PY) -m local.run
+RUN := $(PY) -m local.platform.run
 DURATION ?= 30
 WORKERS ?= 2
 TOPIC ?= transfers
@@ -206,7 +206,7 @@ SUBJECTS := transfers-value=avro/transfer.avsc \
 
 .PHONY: demo
 demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)
-	@$(PY) -m local.demo --seconds $(DURATION) $(if $(KEEP),--keep)
+	@$(PY) -m local.platform.demo --seconds $(DURATION) $(if $(KEEP),--keep)
 
 .PHONY: set-up
 set-up: $(VENV)/.local ## ledger, schemas, topics and accounts on the running stack
@@ -234,11 +234,11 @@ serve: $(VENV)/.local ## the Store's HTTP API until Ctrl-C (TLS=1: with TLS and 
 
 .PHONY: certs
 certs: $(VENV)/.local ## a local authority and the Store's certificate
-	@$(PY) -m local.credentials certs
+	@$(PY) -m local.platform.credentials certs
 
 .PHONY: token
 token: $(VENV)/.local ## print a token of a client (ARGS="--client me --scopes ...")
-	@$(PY) -m local.credentials token $(ARGS)
+	@$(PY) -m local.platform.credentials token $(ARGS)
 
 .PHONY: audit
 audit: $(VENV)/.local ## check all ten invariants now (ARGS="--ack-log FILE")

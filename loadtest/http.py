@@ -26,8 +26,8 @@ from loadtest.platforms import (
 )
 from loadtest.usage import Usage
 from local.platform import Platform
+from local.platform.run import ACCOUNTS, MERCHANTS
 from local.processes.errors import StackError
-from local.run import ACCOUNTS, MERCHANTS
 from local.stack import Stack
 
 SCRIPTS = Path(__file__).parent / "wrk"

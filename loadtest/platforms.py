@@ -9,8 +9,8 @@ from uuid import uuid4
 import psycopg
 
 from local.platform import Platform, Program
+from local.platform.run import set_up
 from local.processes.waiting import Patience
-from local.run import set_up
 from local.stack import Stack
 
 WAIT_SECONDS_MAX = 600.0

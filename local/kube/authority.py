@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from local.credentials import PUBLIC, write_secret
+from local.platform.credentials import PUBLIC, write_secret
 from local.processes.files import replace_file
 
 CLIENT = ("client.invalid",)  # a certificate must name something; a client is nowhere

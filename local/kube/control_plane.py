@@ -17,9 +17,9 @@ from urllib.error import URLError
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from local.credentials import write_secret
 from local.kube import programs
 from local.kube.network import SERVICES
+from local.platform.credentials import write_secret
 from local.processes.layout import write_json
 from local.processes.ports import choose_ports
 from local.processes.process import ManagedProcess, ProcessSpec

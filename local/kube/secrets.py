@@ -6,10 +6,10 @@ import json
 import secrets
 from pathlib import Path
 
-from local.credentials import Issuer
 from local.kube import objects
 from local.kube.cluster import Cluster
 from local.kube.stand_in import NAMESPACE
+from local.platform.credentials import Issuer
 
 TOKEN_SECONDS = 30 * 24 * 3600
 

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from local.credentials import ISSUER, Certificates, Issuer
 from local.platform import Platform, Program
+from local.platform.credentials import ISSUER, Certificates, Issuer
 from local.processes.waiting import Patience
 from producers.store.client import StoreClient
 from tests.fix_platform import health_url

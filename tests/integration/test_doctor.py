@@ -20,8 +20,8 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.cimpl import NewTopic
 
-from local.environments import for_program
 from local.platform import Platform
+from local.platform.environments import for_program
 from local.processes.waiting import Patience
 from local.stack import Stack
 from once.doctor.kafka import MISSING, Role, require_fit, unfit_topics

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from local.environments import for_program
 from local.platform import Platform
+from local.platform.environments import for_program
 from local.processes.waiting import Patience
 from once.errors import Refused
 from once.producer import TransactionalProducer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local.credentials import Certificates, Issuer, write_secret
+from local.platform.credentials import Certificates, Issuer, write_secret
 from local.processes.errors import StackError
 from local.processes.files import make_folder, narrow, replace_file
 from local.processes.layout import Layout, write_json

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.credentials import Issuer
+from local.platform.credentials import Issuer
 from local.processes.waiting import Patience
 from tests.fix_platform import health_url
 from tests.unit.entries import SECONDS_MAX

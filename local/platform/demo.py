@@ -29,11 +29,11 @@ from rich.table import Table
 
 from consumers.bank.audit.__main__ import show
 from consumers.bank.audit.report import AuditReport
-from local.api_traffic import ApiTraffic
-from local.platform import Platform, Program, platforms
+from local.platform.api_traffic import ApiTraffic
+from local.platform.platform import Platform, Program, platforms
+from local.platform.run import ACCOUNTS, set_up
 from local.processes.errors import StackError
 from local.processes.files import UMASK
-from local.run import ACCOUNTS, set_up
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
 from local.stack.screen import StartScreen
 from local.tools import STATE_DIR_VARIABLE

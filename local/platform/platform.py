@@ -26,7 +26,7 @@ from psycopg import sql
 from consumers.bank import accounts
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
-from local.environments import for_program
+from local.platform.environments import for_program
 from local.processes.errors import StackError
 from local.processes.files import UMASK, private
 from local.processes.waiting import Patience

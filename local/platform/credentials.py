@@ -1,7 +1,7 @@
 """Certificates and tokens for this machine: a local authority, a local issuer.
 
-python -m local.credentials certs            .local/certs/{ca,store,store-key}.pem
-python -m local.credentials token --client me   a token on standard output
+python -m local.platform.credentials certs        .local/certs/{ca,store,store-key}.pem
+python -m local.platform.credentials token --client me   a token on standard output
 
 What is there already stays: whoever trusts the authority goes on trusting it. Nothing
 here is fit for another machine.

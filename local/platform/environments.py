@@ -1,6 +1,6 @@
 """What each program may know: its own settings, and nobody else's passwords.
 
-Decided where programs are started, by the words of their command line: for `local.run`,
+Decided where programs are started, by the words of their command line: for run.py,
 the demo, the load tests and the tests alike. What is set in our own environment for
 another program is not handed on either.
 """

@@ -1,8 +1,8 @@
 """Runs one of our programs with the settings of the stack that `make up` started.
 
-python -m local.run consumers.bank run --workers 2
-python -m local.run set-up                     ledger, schemas, topics, accounts
-python -m local.run serve [--tls]              the Store's HTTP API, with a journal
+python -m local.platform.run consumers.bank run --workers 2
+python -m local.platform.run set-up            ledger, schemas, topics, accounts
+python -m local.platform.run serve [--tls]     the Store's HTTP API, with a journal
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from local.credentials import ISSUER, Certificates, Issuer
-from local.environments import for_program
-from local.platform import Platform
+from local.platform.credentials import ISSUER, Certificates, Issuer
+from local.platform.environments import for_program
+from local.platform.platform import Platform
 from local.processes.errors import StackError
 from local.processes.files import UMASK, narrow
 from local.stack import DEFAULT_STATE_DIR, Stack

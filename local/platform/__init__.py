@@ -1,0 +1,7 @@
+"""Ledger, topics and our programs on a running stack: for the demo and all tests."""
+
+from __future__ import annotations
+
+from local.platform.platform import Platform, Program, platforms
+
+__all__ = ["Platform", "Program", "platforms"]
