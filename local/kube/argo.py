@@ -13,7 +13,7 @@ import yaml
 from local.kube import objects, programs
 from local.kube.api import Api, Object
 from local.kube.cluster import Cluster
-from local.kube.foreign_images import REPOSITORY
+from local.kube.offline.foreign_images import REPOSITORY
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 from local.processes.waiting import Patience
 

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from local.kube import kind_config, network, programs
+from local.kube import kind_config, programs
 from local.kube.docker import Docker
+from local.kube.offline import network
 from local.processes import commands
 from local.processes.errors import StackError
 from local.processes.waiting import Patience

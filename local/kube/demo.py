@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from consumers.bank.audit.__main__ import show
-from local.kube import proof
 from local.kube.api import Object
 from local.kube.cluster import Cluster
 from local.kube.docker import OWN
-from local.kube.stand_in import NAMESPACE
+from local.kube.offline import proof
+from local.kube.offline.stand_in import NAMESPACE
 from local.kube.traffic import traffic
 from local.processes.errors import StackError
 from local.processes.waiting import Patience

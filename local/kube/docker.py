@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.kube import network, programs
-from local.kube.archive import Image
+from local.kube import programs
+from local.kube.offline import network
+from local.kube.offline.archive import Image
 from local.processes.errors import MissingPart, StackError
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.processes.waiting import Patience

@@ -18,12 +18,13 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from local.kube import argo, foreign_images, node_image, own_images, programs, secrets
+from local.kube import argo, own_images, programs, secrets
 from local.kube.api import Api
 from local.kube.cluster import Cluster
 from local.kube.docker import OWN, Docker, offline_is_wanted
 from local.kube.git_remote import PORT, GitRemote
-from local.kube.outside import Outside
+from local.kube.offline import foreign_images, node_image
+from local.kube.offline.outside import Outside
 from local.kube.rollout import follow
 from local.processes.errors import StackError
 from local.stack import DEFAULT_STATE_DIR, StackConfig

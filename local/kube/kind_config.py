@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from local.kube import foreign_images
+from local.kube.offline import foreign_images
 from local.kube.versions import COREDNS, ETCD
 from local.processes.layout import write_json
 

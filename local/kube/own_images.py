@@ -14,9 +14,10 @@ from pathlib import Path
 
 import typer
 
-from local.kube import programs, rootfs
-from local.kube.archive import Image
+from local.kube import programs
 from local.kube.docker import Docker
+from local.kube.offline import rootfs
+from local.kube.offline.archive import Image
 from local.processes import commands
 from local.processes.errors import StackError
 

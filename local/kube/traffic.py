@@ -16,9 +16,9 @@ from uuid import UUID
 import numpy as np
 
 from local.kube import secrets
-from local.kube.authority import Authority
 from local.kube.cluster import Cluster
-from local.kube.stand_in import NAMESPACE
+from local.kube.offline.authority import Authority
+from local.kube.offline.stand_in import NAMESPACE
 from local.processes.waiting import Patience
 from once.errors import OnceError
 from producers.store.client import StoreClient

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.network import Network
 
-from local.kube import network
 from local.kube.docker import Docker, offline_is_wanted
 from local.kube.kind import state_folder
+from local.kube.offline import network
 from tests.fix_stack import ROOT
 
 LABEL = {"once.tests": "images"}  # of all that is made here

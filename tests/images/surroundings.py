@@ -12,8 +12,8 @@ import yaml
 from psycopg.conninfo import make_conninfo
 
 from local.kube.api import Api, Object
-from local.kube.authority import Authority
-from local.kube.stand_in_kafka import KafkaOperator
+from local.kube.offline.authority import Authority
+from local.kube.offline.stand_in_kafka import KafkaOperator
 from local.platform import Platform
 from local.stack import Stack, StackConfig
 from local.stack.exposure import Exposure

@@ -10,7 +10,7 @@ import pytest
 
 from local.kube import programs
 from local.kube.argo import CRDS
-from local.kube.control_plane import NEEDED, ControlPlane
+from local.kube.offline.control_plane import NEEDED, ControlPlane
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 from local.processes.waiting import Patience
 from tests.manifests.overlays import Object, environment, kinds, listed

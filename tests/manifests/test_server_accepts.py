@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.kube.control_plane import ControlPlane
+from local.kube.offline.control_plane import ControlPlane
 from tests.manifests.overlays import (
     ENVIRONMENTS,
     OVERLAYS,

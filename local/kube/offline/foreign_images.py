@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from local.kube import archive, programs, rootfs
-from local.kube.archive import Image
+from local.kube import programs
+from local.kube.offline import archive, rootfs
+from local.kube.offline.archive import Image
 from local.kube.versions import (
     ARGO_CD,
     ARGO_ROLLOUTS,

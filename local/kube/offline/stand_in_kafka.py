@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from local.kube import objects
 from local.kube.api import Api, Object
-from local.kube.authority import Authority
+from local.kube.offline.authority import Authority
 from local.stack import Stack
 
 CLUSTER = "once"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.kube import programs
-from local.kube.network import SERVICES
+from local.kube.offline.network import SERVICES
 from local.platform.credentials import write_secret
 from local.processes.layout import write_json
 from local.processes.ports import choose_ports

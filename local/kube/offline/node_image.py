@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from local.kube import foreign_images, programs, rootfs
-from local.kube.archive import Image, pack
+from local.kube import programs
 from local.kube.docker import Docker
+from local.kube.offline import foreign_images, rootfs
+from local.kube.offline.archive import Image, pack
 from local.kube.versions import KIND, KUBERNETES
 from local.processes import commands
 from local.processes.waiting import Patience

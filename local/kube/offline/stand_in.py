@@ -5,7 +5,7 @@ It reads their custom resources and does what the operators' work comes to: topi
 rights on the real brokers, roles and databases on the real Postgres, certificates, the
 Secrets and Services that clients look for; then it says Ready. It operates nothing.
 
-    python -m local.kube.stand_in FOLDER      until SIGTERM
+    python -m local.kube.offline.stand_in FOLDER      until SIGTERM
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Protocol
 import typer
 
 from local.kube.api import Api, Object
-from local.kube.authority import Authority
-from local.kube.stand_in_certificates import Certificates
-from local.kube.stand_in_kafka import KafkaOperator
-from local.kube.stand_in_postgres import PostgresOperator
+from local.kube.offline.authority import Authority
+from local.kube.offline.stand_in_certificates import Certificates
+from local.kube.offline.stand_in_kafka import KafkaOperator
+from local.kube.offline.stand_in_postgres import PostgresOperator
 from local.processes.errors import StackError
 from local.stack import Stack
 

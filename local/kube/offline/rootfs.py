@@ -7,7 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
-from local.kube import archive, programs
+from local.kube import programs
+from local.kube.offline import archive
 from local.processes import commands
 from local.processes.errors import MissingPart
 

@@ -6,7 +6,7 @@ import base64
 
 from local.kube import objects
 from local.kube.api import Api, Object
-from local.kube.authority import Authority
+from local.kube.offline.authority import Authority
 
 
 class Certificates:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
-from local.kube.authority import Authority
-from local.kube.outside import Outside
+from local.kube.offline.authority import Authority
+from local.kube.offline.outside import Outside
 from local.platform import Platform
 
 # As in avro/k8s/overlays/kind-offline.

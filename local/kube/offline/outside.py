@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from local.kube import network
-from local.kube.authority import Authority
-from local.kube.stand_in import NAMESPACE
-from local.kube.stand_in_kafka import PORT, broker_name
+from local.kube.offline import network
+from local.kube.offline.authority import Authority
+from local.kube.offline.stand_in import NAMESPACE
+from local.kube.offline.stand_in_kafka import PORT, broker_name
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.stack import Stack, StackConfig
 from local.stack.exposure import Exposure
@@ -26,7 +26,7 @@ class Outside:
             ProcessSpec(
                 name="stand-in",
                 command=[
-                    *(sys.executable, "-m", "local.kube.stand_in"),
+                    *(sys.executable, "-m", "local.kube.offline.stand_in"),
                     str(self._state),
                 ],
                 directory=Path.cwd(),
