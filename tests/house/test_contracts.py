@@ -12,6 +12,14 @@ import pytest
 from tests.house.tree import PRODUCT, ROOT
 
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+ROOMS = (
+    "producers/store",
+    "consumers/bank",
+    "local/kube",
+    "local/platform",
+    "local/processes",
+    "local/stack",
+)
 
 
 def lint(house: Path) -> subprocess.CompletedProcess[str]:
@@ -28,7 +36,7 @@ def lint(house: Path) -> subprocess.CompletedProcess[str]:
 def house(tmp_path: Path) -> Path:
     """An empty house with our contracts: the packages, without their modules."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for name in (*PRODUCT, "producers/store", "consumers/bank"):
+    for name in (*PRODUCT, *ROOMS):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()
     return tmp_path
@@ -51,6 +59,9 @@ def test_an_empty_house_breaks_no_contract(house: Path) -> None:
         ("consumers/bank", "import local"),
         ("producers/store", "import loadtest"),
         ("local", "import tests.fix_stack"),
+        ("local/platform", "from local import kube"),
+        ("local/stack", "import local.platform"),
+        ("local/processes", "import local.stack"),
         ("loadtest", "from tests import fix_stack"),
     ],
 )
