@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,21 +14,19 @@ from local.kube.cluster import Cluster
 from local.kube.docker import OWN
 from local.kube.offline import proof
 from local.kube.offline.stand_in import NAMESPACE
+from local.kube.site import Site
 from local.kube.traffic import traffic
 from local.processes.errors import StackError
 from local.processes.waiting import Patience
-
-if TYPE_CHECKING:
-    from local.kube.kind import Local
 
 REPORT = Path("build/reports/kind-demo.json")
 MOVED_TIMEOUT_S = 180.0
 OURS = ("bank", "store")
 
 
-def require_offline(local: Local) -> None:
+def require_offline(site: Site) -> None:
     """Raises StackError where Kafka and Postgres are out of the audit's reach."""
-    if not local.cluster.offline:
+    if not site.cluster.offline:
         raise StackError(
             f"kind-demo audits from beside the cluster, so it needs kind-offline: run "
             f"'{OWN}=1 make kind-up', then '{OWN}=1 make kind-demo'; where operators "
@@ -38,12 +35,12 @@ def require_offline(local: Local) -> None:
         )
 
 
-def run(local: Local, seconds: float, console: Console) -> bool:
+def run(site: Site, seconds: float, console: Console) -> bool:
     """Half the time before the node dies, half after; whether all invariants hold."""
-    cluster, acknowledged = local.cluster, local.state / "acknowledged.log"
-    before = proof.platform(local.outside, local.state).applied()
+    cluster, acknowledged = site.cluster, site.state / "acknowledged.log"
+    before = proof.platform(site.outside, site.state).applied()
     waiting = threading.Event()
-    with traffic(cluster, local.state, acknowledged) as sent:
+    with traffic(cluster, site.state, acknowledged) as sent:
         waiting.wait(seconds / 2)
         node = busiest_node(cluster)
         console.print(f"{sent.acknowledged:,} acknowledged; {node} dies now")
@@ -58,7 +55,7 @@ def run(local: Local, seconds: float, console: Console) -> bool:
         raise StackError(f"a client gave up: {sent.failures[0]}")
     console.print(f"{sent.acknowledged:,} acknowledged in all; auditing ...")
     promised = before + sent.acknowledged
-    report = proof.prove(local.outside, local.state, acknowledged, promised)
+    report = proof.prove(site.outside, site.state, acknowledged, promised)
     show(report, console)
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     result = {

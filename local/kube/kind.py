@@ -7,199 +7,53 @@ beside the cluster (the environment `kind-offline`).
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
 
 import typer
-from rich.console import Console
 
-from local.kube import argo, own_images, programs, secrets
-from local.kube.api import Api
-from local.kube.cluster import Cluster
-from local.kube.docker import OWN, Docker, offline_is_wanted
-from local.kube.git_remote import PORT, GitRemote
-from local.kube.offline import foreign_images, node_image
-from local.kube.offline.outside import Outside
-from local.kube.rollout import follow
+from local.kube import programs
+from local.kube.demo import require_offline, run
+from local.kube.site import NEEDED, Site, console, say
 from local.processes.errors import StackError
-from local.stack import DEFAULT_STATE_DIR, StackConfig
-
-LOGS = Path("build/reports/kind")
-NEEDED = ("kind", "kubectl")
-SYNCED_TIMEOUT_S = 900.0
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-console = Console(stderr=True, highlight=False)
-
-
-def state_folder(offline: bool) -> Path:
-    """One for each environment: neither may take the other's cluster for its own."""
-    return DEFAULT_STATE_DIR / ("kind-offline" if offline else "kind")
-
-
-class Local:
-    """The parts of one local cluster, and the steps of its life."""
-
-    def __init__(self) -> None:
-        offline = offline_is_wanted()
-        state = state_folder(offline)
-        self.state = state
-        self.docker = Docker(state, offline)
-        self.cluster = Cluster(state, self.docker)
-        self.outside = Outside(state)
-        self.remote = GitRemote(state)
-
-    @property
-    def environment(self) -> str:
-        """Which overlay is deployed."""
-        return "kind-offline" if self.cluster.offline else "kind"
-
-    def api(self) -> Api:
-        """A client of the cluster's API."""
-        return Api(self.cluster.kubeconfig)
-
-    def images(self) -> tuple[str | None, list[str]]:
-        """Everything that would else be pulled: the node image's name, and ours."""
-        node = None
-        if self.cluster.offline:
-            images = [
-                *foreign_images.control_plane(_say),
-                *foreign_images.platform(StackConfig.jars_dir, _say),
-            ]
-            node = node_image.ensure(self.docker, images, _say)
-        return node, own_images.build(self.docker, _say)
-
-    def up(self) -> None:
-        """From nothing to all Applications Synced and Healthy. Raises StackError."""
-        with _step("programs"):
-            programs.ensure(NEEDED, _say)
-        with _step("Docker"):
-            self.docker.start()
-        with _step("images"):
-            node, ours = self.images()
-        if not self.is_up():
-            with _step("kind create cluster"):
-                self.cluster.delete()  # one that was never finished
-                self.cluster.create(node)
-        with _step("loading our images"):
-            self.cluster.load(*ours)
-        if self.cluster.offline:
-            with _step("Kafka and Postgres beside the cluster"):
-                self.outside.start()
-        with _step("Argo CD and Argo Rollouts"):
-            argo.install(self.cluster)
-            argo.wait_installed(self.cluster)
-        with _step("secrets"):
-            secrets.make(self.cluster, self.state)
-        with _step("git remote"):
-            address = self.cluster.host_address()
-            self.remote.start(address)
-            argo.point_git(self.cluster, address, PORT)
-            revision = self.remote.push_tree(Path.cwd(), own_images.tag(), "kind-up")
-        if self.cluster.offline:
-            self.outside.stand_in.start()
-        with _step("Argo CD: all that is in git"):
-            argo.bootstrap(self.cluster, self.remote.clone, self.environment)
-            self.follow(revision)
-
-    def is_up(self) -> bool:
-        """Whether the cluster was made, and its engine runs."""
-        runs = not self.docker.ours or self.docker.process.is_running()
-        made = self.cluster.kubeconfig.exists()
-        return runs and made and self.cluster.exists()
-
-    def require_up(self) -> None:
-        """Raises StackError when there is no cluster."""
-        if not self.is_up():
-            raise StackError(self._what_is_needed())
-
-    def _what_is_needed(self) -> str:
-        """One sentence; the other environment may be up, which was not asked for."""
-        offline = self.cluster.offline
-        asked = f"{OWN}=1 " if offline and os.environ.get(OWN) else ""
-        needed = f"run '{asked}make kind-up' first"
-        if (state_folder(not offline) / "kubeconfig").exists():
-            other = "kind" if offline else "kind-offline"
-            how = f"unset {OWN} and start Docker" if offline else f"set {OWN}=1"
-            needed += f", or {how} for the cluster of {other}, which was made"
-        return f"there is no cluster of {self.environment} here: {needed}"
-
-    def push(self, message: str) -> None:
-        """Deploy the working tree: images, a commit, a sync. Raises StackError."""
-        with _step("images"):
-            self.cluster.load(*own_images.build(self.docker, _say))
-        with _step("git push"):
-            revision = self.remote.push_tree(Path.cwd(), own_images.tag(), message)
-        with _step("Argo CD: what was pushed"):
-            argo.refresh(self.cluster)
-            self.follow(revision)
-
-    def follow(self, revision: str) -> None:
-        """Wait until everything of that commit is Synced and Healthy."""
-        with closing(self.api()) as api:
-            follow(api, revision, _say, SYNCED_TIMEOUT_S)
-
-    def down(self) -> None:
-        """Leave nothing running and no state; what was built stays in the cache.
-
-        The logs are kept in build/reports/kind.
-        """
-        self.remote.stop()
-        self.outside.stop()
-        if self.docker.ours and self.docker.left_containers():
-            self.docker.start()  # killed, it could not take its containers along
-        if not self.docker.ours or self.docker.process.is_running():
-            self.cluster.delete()
-        self.docker.stop()
-        for log in self.state.rglob("*.log"):
-            kept = LOGS / log.relative_to(self.state)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(log, kept)
-        shutil.rmtree(self.state, ignore_errors=True)
 
 
 @app.command()
 def up() -> None:
     """Create the cluster and deploy this working tree to it."""
-    local = Local()
-    local.up()
-    _show(local)
+    site = Site()
+    site.up()
+    _show(site)
 
 
 @app.command()
 def push(message: str = "kind-push") -> None:
     """Deploy this working tree: a push to the remote that Argo CD follows."""
-    local = Local()
-    local.require_up()
-    local.push(message)
+    site = Site()
+    site.require_up()
+    site.push(message)
 
 
 @app.command()
 def demo(seconds: float = 60.0) -> None:
     """Load, the death of a node, and the audit."""
-    from local.kube.demo import require_offline, run
-
-    local = Local()
-    require_offline(local)
-    local.require_up()
-    sys.exit(0 if run(local, seconds, console) else 1)
+    site = Site()
+    require_offline(site)
+    site.require_up()
+    sys.exit(0 if run(site, seconds, console) else 1)
 
 
 @app.command()
 def images() -> None:
     """Build everything that `up` would build, and keep it."""
-    local = Local()
-    programs.ensure(NEEDED, _say)
-    ran = local.docker.process.is_running()
-    local.docker.start()
-    node, ours = local.images()
+    site = Site()
+    programs.ensure(NEEDED, say)
+    ran = site.docker.process.is_running()
+    site.docker.start()
+    node, ours = site.images()
     if not ran:
-        local.docker.stop()
+        site.docker.stop()
     for name in filter(None, (node, *ours)):
         typer.echo(name)
 
@@ -207,35 +61,23 @@ def images() -> None:
 @app.command()
 def down() -> None:
     """Delete the cluster and all that runs beside it."""
-    Local().down()
+    Site().down()
     console.print("nothing is left")
 
 
-def _show(local: Local) -> None:
+def _show(site: Site) -> None:
     password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
     kubectl = programs.path("kubectl")
     for line in (
-        f"export KUBECONFIG={local.cluster.kubeconfig}   # and {kubectl}",
-        f"environment    {local.environment}",
+        f"export KUBECONFIG={site.cluster.kubeconfig}   # and {kubectl}",
+        f"environment    {site.environment}",
         "Applications   kubectl -n argocd get applications",
         "Argo CD        kubectl -n argocd port-forward service/argocd-server 8081:443",
         f"               user admin, password: {password}",
         "Store          kubectl -n once port-forward service/store 8443:443",
-        f"git remote     {local.remote.bare} (make kind-push)",
+        f"git remote     {site.remote.bare} (make kind-push)",
     ):
         typer.echo(line)
-
-
-def _say(doing: str) -> None:
-    console.print(f"  {doing}")
-
-
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    console.print(f"[bold]{name}[/]")
-    began = time.monotonic()
-    yield
-    console.print(f"  [green]done[/] in {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.network import Network
 
 from local.kube.docker import Docker, offline_is_wanted
-from local.kube.kind import state_folder
 from local.kube.offline import network
+from local.kube.site import state_folder
 from tests.fix_stack import ROOT
 
 LABEL = {"once.tests": "images"}  # of all that is made here

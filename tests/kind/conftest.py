@@ -16,8 +16,8 @@ import pytest
 
 from local.kube import argo
 from local.kube.api import Api, Object
-from local.kube.kind import Local
 from local.kube.rollout import follow
+from local.kube.site import Site
 from local.processes.waiting import Patience
 
 STORE, BANK = "producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind"
@@ -28,13 +28,13 @@ LIVE_SECONDS_MAX = 30.0  # a push, by polling alone: nobody tells Argo CD to loo
 class Deployed:
     """The cluster, and the git clone whose pushes it follows."""
 
-    local: Local
+    site: Site
     api: Api
 
     @property
     def clone(self) -> Path:
         """The working tree of the remote."""
-        return self.local.remote.clone
+        return self.site.remote.clone
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Change one text in the clone, which must be there once."""
@@ -45,11 +45,11 @@ class Deployed:
 
     def push(self, message: str) -> str:
         """Commit and push what was edited; the commit."""
-        return self.local.remote.commit(message)
+        return self.site.remote.commit(message)
 
     def revert(self) -> None:
         """`git revert` of the last push, and wait until all is well again."""
-        self.settle(self.local.remote.revert())
+        self.settle(self.site.remote.revert())
 
     def settle(self, revision: str, timeout_s: float = 300.0) -> None:
         """Until everything of this commit is Synced and Healthy."""
@@ -62,7 +62,7 @@ class Deployed:
 
     def one(self, kind: str, name: str) -> Object:
         """One object of namespace once."""
-        found: Object = self.local.cluster.get(kind, name, "--namespace", "once")
+        found: Object = self.site.cluster.get(kind, name, "--namespace", "once")
         return found
 
 
@@ -78,17 +78,17 @@ def until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Deployed]:
     """A cluster on which this working tree is deployed."""
-    local = Local()
-    there = local.is_up()
+    site = Site()
+    there = site.is_up()
     try:
         if there:
-            local.push("tests begin")
+            site.push("tests begin")
         else:
-            local.down()  # whatever a killed session has left
-            local.up()
-        api = local.api()
-        yield Deployed(local, api)
+            site.down()  # whatever a killed session has left
+            site.up()
+        api = site.api()
+        yield Deployed(site, api)
         api.close()
     finally:
         if not there:
-            local.down()
+            site.down()
