@@ -15,7 +15,7 @@ from local.kube.api import Api, Object
 from local.kube.cluster import Cluster
 from local.kube.offline.foreign_images import REPOSITORY
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 ARGO_CD_NAMESPACE, ROLLOUTS_NAMESPACE = "argocd", "argo-rollouts"
 INSTALLED_TIMEOUT_S = 300.0
@@ -59,8 +59,11 @@ def wait_installed(cluster: Cluster) -> None:
             for found in cluster.get("deployments", "--namespace", namespace)["items"]
         )
 
-    Patience().wait_until(
-        available, what="Argo CD", timeout_s=INSTALLED_TIMEOUT_S, interval_s=1.0
+    wait_until(
+        available,
+        what="Argo CD",
+        timeout_seconds=INSTALLED_TIMEOUT_S,
+        interval_seconds=1.0,
     )
 
 

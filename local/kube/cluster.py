@@ -14,7 +14,7 @@ from local.kube.docker import Docker
 from local.kube.offline import network
 from local.processes import commands
 from local.processes.errors import StackError
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 LOOPBACK = "127.0.0.1"
 NODES_READY_S = 120.0
@@ -59,8 +59,8 @@ class Cluster:
             if self.offline:
                 self._connect_pods()
                 self._isolate_names()
-            Patience().wait_until(
-                self._nodes_ready, what="the nodes", timeout_s=NODES_READY_S
+            wait_until(
+                self._nodes_ready, what="the nodes", timeout_seconds=NODES_READY_S
             )
         except BaseException:
             self.delete()
@@ -93,9 +93,7 @@ class Cluster:
         self.docker.run("start", name)
         if self.offline:
             self._connect_pods()  # its routes died with it
-        Patience().wait_until(
-            self._nodes_ready, what="the nodes", timeout_s=NODES_READY_S
-        )
+        wait_until(self._nodes_ready, what="the nodes", timeout_seconds=NODES_READY_S)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator; what it prints. Raises StackError."""

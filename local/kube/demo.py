@@ -17,7 +17,7 @@ from local.kube.offline.stand_in import NAMESPACE
 from local.kube.site import Site
 from local.kube.traffic import traffic
 from local.processes.errors import StackError
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 REPORT = Path("build/reports/kind-demo.json")
 MOVED_TIMEOUT_S = 180.0
@@ -98,8 +98,11 @@ def wait_moved(cluster: Cluster, dead: str) -> None:
             pod["spec"].get("nodeName") != dead and is_ready(pod) for pod in pods
         )
 
-    Patience().wait_until(
-        moved, what=f"pods to leave {dead}", timeout_s=MOVED_TIMEOUT_S, interval_s=1.0
+    wait_until(
+        moved,
+        what=f"pods to leave {dead}",
+        timeout_seconds=MOVED_TIMEOUT_S,
+        interval_seconds=1.0,
     )
 
 

@@ -19,7 +19,7 @@ from local.kube.offline import network
 from local.kube.offline.archive import Image
 from local.processes.errors import MissingPart, StackError
 from local.processes.process import ManagedProcess, ProcessSpec
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 READY_TIMEOUT_S = 60.0
 OWN = "KIND_OFFLINE"  # an engine of our own, also where another one runs
@@ -61,7 +61,7 @@ class Docker:
 
         try:
             self.process.start()
-            Patience().wait_until(ready, what="dockerd", timeout_s=READY_TIMEOUT_S)
+            wait_until(ready, what="dockerd", timeout_seconds=READY_TIMEOUT_S)
         except BaseException:
             self.stop()
             raise

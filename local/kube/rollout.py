@@ -7,7 +7,7 @@ from collections.abc import Callable
 from local.kube import argo
 from local.kube.api import Api
 from local.processes.errors import StackError
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 ROOT = "once"
 
@@ -34,8 +34,11 @@ def follow(
         return bool(apps) and not _late(apps, revision)
 
     try:
-        Patience().wait_until(
-            settled, what="the Applications", timeout_s=timeout_s, interval_s=1.0
+        wait_until(
+            settled,
+            what="the Applications",
+            timeout_seconds=timeout_s,
+            interval_seconds=1.0,
         )
     except StackError:
         said = _late(argo.applications(api), revision)

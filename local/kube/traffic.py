@@ -19,7 +19,7 @@ from local.kube import secrets
 from local.kube.cluster import Cluster
 from local.kube.offline.authority import Authority
 from local.kube.offline.stand_in import NAMESPACE
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 from once.errors import OnceError
 from producers.store.client import StoreClient
 from producers.store.ids import uuid7s
@@ -74,10 +74,10 @@ class Traffic:
     def wait(self, more: int, timeout_s: float = 120.0) -> None:
         """Until so many more were promised. Raises StackError."""
         wanted = self.acknowledged + more
-        Patience().wait_until(
+        wait_until(
             lambda: self.acknowledged >= wanted or bool(self.failures),
             what=f"{more} more transfers to be acknowledged",
-            timeout_s=timeout_s,
+            timeout_seconds=timeout_s,
         )
 
     def _run(self, number: int) -> None:

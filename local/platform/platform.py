@@ -29,7 +29,7 @@ from consumers.bank.audit.run import AuditSettings, audit
 from local.platform.environments import for_program
 from local.processes.errors import StackError
 from local.processes.files import UMASK, private
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 from local.stack import Stack
 from once import resources, topics
 from once.migrate import assert_again, migrate
@@ -80,7 +80,7 @@ class Program:
             return bool(found)
 
         what = f"an address in {self.log}"
-        Patience().wait_until(said, what=what, timeout_s=timeout_s)
+        wait_until(said, what=what, timeout_seconds=timeout_s)
         return found[-1]
 
     def kill(self) -> None:
@@ -293,7 +293,7 @@ class Platform:
                 return False
 
         what = f"{records} records to be applied and published"
-        Patience().wait_until(done, what=what, timeout_s=timeout_s, interval_s=0.2)
+        wait_until(done, what=what, timeout_seconds=timeout_s, interval_seconds=0.2)
 
     def remove(self) -> None:
         """Delete topics and ledger: every partition that is left costs the brokers."""

@@ -20,7 +20,7 @@ import psutil
 from local.processes.errors import StackError
 from local.processes.files import UMASK, private
 from local.processes.layout import read_json, write_json
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 # Every process of a stack carries the path of its pid files in its environment, and
 # so do its children: whatever else is lost, this tells whose a process is.
@@ -198,8 +198,11 @@ class ManagedProcess:
         def gone() -> bool:
             return all(seen is None or started_at(pid) != seen for pid, seen in pids)
 
-        Patience().wait_until(
-            gone, what=f"{self.name} to end", timeout_s=timeout_s, interval_s=0.02
+        wait_until(
+            gone,
+            what=f"{self.name} to end",
+            timeout_seconds=timeout_s,
+            interval_seconds=0.02,
         )
 
 

@@ -20,28 +20,32 @@ class Patience:
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
+        """End all waits, now and later."""
         self._cancelled.set()
 
-    def check(self, what: str) -> None:
-        """Raises Cancelled when told to give up."""
-        if self._cancelled.is_set():
+    def pause(self, seconds: float, what: str) -> None:
+        """Let some time pass. Raises Cancelled when told to give up."""
+        if self._cancelled.wait(seconds):
             raise Cancelled(f"Stopped waiting for {what}.")
 
-    def wait_until(
-        self,
-        condition: Callable[[], bool],
-        *,
-        what: str,
-        timeout_s: float,
-        interval_s: float = 0.1,
-    ) -> None:
-        """Poll `condition` until it holds.
 
-        Raises StackError naming `what` at the deadline, Cancelled when told to give up.
-        """
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() >= deadline:
-                raise StackError(f"Gave up after {timeout_s:.0f} s waiting for {what}.")
-            if self._cancelled.wait(interval_s):
-                raise Cancelled(f"Stopped waiting for {what}.")
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    what: str,
+    timeout_seconds: float,
+    interval_seconds: float = 0.1,
+    patience: Patience | None = None,
+) -> None:
+    """Poll `condition` until it holds.
+
+    Raises StackError naming `what` at the deadline, Cancelled when `patience` ends.
+    """
+    patience = patience or Patience()
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            raise StackError(
+                f"Gave up after {timeout_seconds:.0f} s waiting for {what}."
+            )
+        patience.pause(interval_seconds, what)

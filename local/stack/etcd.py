@@ -22,7 +22,7 @@ from local.processes.files import make_folder, replace_file
 from local.processes.layout import Layout
 from local.processes.privileges import Servant
 from local.processes.process import ManagedProcess, ProcessSpec
-from local.processes.waiting import Patience
+from local.processes.waiting import Patience, wait_until
 from local.stack.endpoints import HOST
 from local.stack.parts import Parts
 
@@ -135,7 +135,9 @@ class Etcd:
 
         trust = self.credentials.context()
         with httpx.Client(verify=trust, timeout=2.0, trust_env=False) as http:
-            self._patience.wait_until(ready, what="etcd", timeout_s=timeout_s)
+            wait_until(
+                ready, what="etcd", timeout_seconds=timeout_s, patience=self._patience
+            )
 
 
 def credentials(layout: Layout) -> Credentials:

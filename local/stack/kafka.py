@@ -18,7 +18,7 @@ from local.processes.files import UMASK, make_folder, replace_file
 from local.processes.java import ClassData, Jvm
 from local.processes.layout import Layout
 from local.processes.process import ManagedProcess, ProcessSpec
-from local.processes.waiting import Patience
+from local.processes.waiting import Patience, wait_until
 from local.stack.endpoints import HOST, broker_names
 from local.stack.exposure import Exposure, tls_port
 from local.stack.parts import HERE, Parts
@@ -160,7 +160,9 @@ class Kafka:
                 process.require_running()
             return len(alive_brokers(admin)) == len(self.names)
 
-        self._patience.wait_until(ready, what="Kafka", timeout_s=timeout_s)
+        wait_until(
+            ready, what="Kafka", timeout_seconds=timeout_s, patience=self._patience
+        )
 
     def stop(self) -> None:
         """Stop all brokers cleanly.
@@ -171,10 +173,10 @@ class Kafka:
         for process in self.processes.values():
             process.ask_to_stop()
         try:
-            Patience().wait_until(
+            wait_until(
                 lambda: all(self._is_closed(name) for name in self.names),
                 what="Kafka to stop",
-                timeout_s=STOP_TIMEOUT_S,
+                timeout_seconds=STOP_TIMEOUT_S,
             )
         except StackError:
             pass  # what follows is harder

@@ -310,7 +310,7 @@ def _output(process: subprocess.Popen[str], what: str, patience: Patience) -> st
             try:
                 return process.communicate(timeout=0.1)[0]
             except subprocess.TimeoutExpired:
-                patience.check(what)
+                patience.pause(0, what)
     except BaseException:
         process.kill()
         raise

@@ -20,7 +20,7 @@ from local.processes.errors import StackError
 from local.processes.layout import Layout, as_json
 from local.processes.privileges import Servant
 from local.processes.process import ManagedProcess, ProcessSpec
-from local.processes.waiting import Patience
+from local.processes.waiting import Patience, wait_until
 from local.stack.endpoints import HOST, postgres_names
 from local.stack.etcd import credentials
 from local.stack.exposure import Exposure
@@ -159,8 +159,12 @@ class PatroniCluster:
             members = self.members()
             return _is_whole(members, len(self._nodes)) and self._agrees(members)
 
-        self._patience.wait_until(
-            ready, what="the Postgres cluster", timeout_s=timeout_s, interval_s=0.2
+        wait_until(
+            ready,
+            what="the Postgres cluster",
+            timeout_seconds=timeout_s,
+            interval_seconds=0.2,
+            patience=self._patience,
         )
         self.wait_writable(timeout_s)
 
@@ -182,8 +186,11 @@ class PatroniCluster:
 
     def wait_writable(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Until some node accepts transactions, for example after a failover."""
-        self._patience.wait_until(
-            lambda: _is_writable(self._settings), what=WRITES, timeout_s=timeout_s
+        wait_until(
+            lambda: _is_writable(self._settings),
+            what=WRITES,
+            timeout_seconds=timeout_s,
+            patience=self._patience,
         )
 
     def members(self) -> list[Member]:
@@ -222,19 +229,16 @@ class PatroniCluster:
         for server in servers:
             server.send_signal(signal.SIGINT)  # "fast": sessions are ended
         try:
-            self._patience_to_stop.wait_until(
+            # Without our patience: a cancelled start, too, waits for its end.
+            wait_until(
                 lambda: not any(find_postmaster(node.data) for node in self._nodes),
                 what="Postgres to stop",
-                timeout_s=15.0,
+                timeout_seconds=15.0,
             )
         except StackError:
             pass  # what follows is harder
         for process in self.processes.values():
             process.kill()
-
-    @property
-    def _patience_to_stop(self) -> Patience:
-        return Patience()  # a cancelled start must still be able to wait for its end
 
     def _process(self, node: NodeConfig) -> ManagedProcess:
         config = node.home / "patroni.json"
@@ -279,7 +283,9 @@ class PlainServer:
             self.processes[self._name].require_running()
             return _is_writable(self._settings)
 
-        self._patience.wait_until(writable, what=WRITES, timeout_s=timeout_s)
+        wait_until(
+            writable, what=WRITES, timeout_seconds=timeout_s, patience=self._patience
+        )
 
     def members(self) -> list[Member]:
         running = self.processes[self._name].is_running()

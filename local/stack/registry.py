@@ -14,7 +14,7 @@ from local.processes.files import narrow
 from local.processes.java import ClassData, Jvm
 from local.processes.layout import Layout
 from local.processes.process import ManagedProcess, ProcessSpec
-from local.processes.waiting import Patience
+from local.processes.waiting import Patience, wait_until
 from local.stack.endpoints import HOST, registry_host, registry_url
 from local.stack.exposure import Exposure
 from local.stack.parts import Parts
@@ -101,7 +101,10 @@ class Registry:
             self.process.require_running()
             return self.is_ready()
 
-        self._patience.wait_until(
-            ready, what="the schema registry", timeout_s=timeout_s
+        wait_until(
+            ready,
+            what="the schema registry",
+            timeout_seconds=timeout_s,
+            patience=self._patience,
         )
         narrow(self._temporary, ["vertx-cache"])  # which Quarkus opens to everybody

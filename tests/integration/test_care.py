@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from local.platform import Platform, Program
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 from tests.fix_platform import emit, transfer, verdict
 from tests.integration.raw import partition_of
 
@@ -107,16 +107,16 @@ def test_a_record_that_ends_workers_is_set_aside_and_the_others_go_on(
 def test_a_worker_that_spins_does_not_outlive_its_supervisor(
     platform: Platform, fragile: Program
 ) -> None:
-    Patience().wait_until(
+    wait_until(
         lambda: fragile.text.count("partitions assigned") >= 1,
         what="partitions to be assigned",
-        timeout_s=60,
+        timeout_seconds=60,
     )
     emit(platform, transfer(PAYER, memo=POISON))
-    Patience().wait_until(
+    wait_until(
         lambda: "makes no progress and is killed" in fragile.text,
         what="the supervisor to notice",
-        timeout_s=60,
+        timeout_seconds=60,
     )
     family = psutil.Process(fragile.process.pid).children()
     fragile.kill()

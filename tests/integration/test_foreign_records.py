@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from local.platform import Platform, Program
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 from local.tools import STATE_DIR_VARIABLE
 from once import resources
 from once.registry import frame, load_schema
@@ -284,13 +284,13 @@ def test_a_batch_that_is_too_large_when_plain_stops_its_partition_alone(
     small = {"fetch.max.bytes": "1100000", "receive.message.max.bytes": "1200000"}
     small["message.max.bytes"] = "1000000"
     with platform.bank(kafka=json.dumps(small), session_timeout_ms=2000) as bank:
-        Patience().wait_until(
+        wait_until(
             lambda: sum(
                 verdict(platform, line.transfer_id) == POSTED for line in lines.values()
             )
             == len(lines) - 1,
             what="the other partitions to go on",
-            timeout_s=60,
+            timeout_seconds=60,
         )
         assert "cannot be decompressed" in bank.text
         assert "docs/runbooks/partition-refused.md" in bank.text

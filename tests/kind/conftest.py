@@ -18,7 +18,7 @@ from local.kube import argo
 from local.kube.api import Api, Object
 from local.kube.rollout import follow
 from local.kube.site import Site
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 STORE, BANK = "producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind"
 LIVE_SECONDS_MAX = 30.0  # a push, by polling alone: nobody tells Argo CD to look
@@ -72,7 +72,7 @@ def until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -
     def holds() -> bool:
         return bool(condition())
 
-    Patience().wait_until(holds, what=what, timeout_s=timeout_s, interval_s=0.5)
+    wait_until(holds, what=what, timeout_seconds=timeout_s, interval_seconds=0.5)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from local.kube import programs
 from local.kube.argo import CRDS
 from local.kube.offline.control_plane import NEEDED, ControlPlane
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 from tests.manifests.overlays import Object, environment, kinds, listed
 
 ESTABLISHED_TIMEOUT_S = 60.0
@@ -42,10 +42,10 @@ def _define_kinds(plane: ControlPlane) -> None:
     folders += [rollouts / FOLDER / f"{name}-crd.yaml" for name in OF_ROLLOUTS]
     named = [f"--filename={folder}" for folder in folders]
     _run(plane, "create", "--recursive", *named)
-    Patience().wait_until(
+    wait_until(
         lambda: _established(plane),
         what="the custom kinds",
-        timeout_s=ESTABLISHED_TIMEOUT_S,
+        timeout_seconds=ESTABLISHED_TIMEOUT_S,
     )
 
 

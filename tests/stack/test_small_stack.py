@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from local.processes.errors import StackError
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 from local.stack import Stack, StackConfig
 from tests.stack.conftest import ROOT, LeftOver
 
@@ -117,7 +117,7 @@ def test_nothing_is_left_when_a_start_is_interrupted(
     command += [f"--state-dir={config.state_dir}", f"--jars-dir={config.jars_dir}"]
     log = config.state_dir / "logs" / "kafka-1.log"
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as starting:
-        Patience().wait_until(log.exists, what="the broker's start", timeout_s=30)
+        wait_until(log.exists, what="the broker's start", timeout_seconds=30)
         starting.send_signal(number)
         assert starting.wait(30) != 0
     assert left_over.after_a_moment() == []

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from local.processes.layout import Layout
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 from local.stack import Stack
 from local.stack.etcd import credentials
 from local.stack.passwords import LOGIN_ROLES, PATRONI_API
@@ -253,10 +253,10 @@ def test_a_new_primary_has_every_acknowledged_row(healed: Stack, table: str) -> 
     old = healed.postgres.leader()
     assert old is not None
     healed.processes[old].kill()
-    Patience().wait_until(
+    wait_until(
         lambda: healed.postgres.leader() not in (None, old),
         what="another primary",
-        timeout_s=LEASE_S + 20,
+        timeout_seconds=LEASE_S + 20,
     )
     healed.postgres.wait_writable()
     with psycopg.connect(healed.conninfo(user="migrator")) as connection:

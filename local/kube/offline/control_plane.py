@@ -23,7 +23,7 @@ from local.platform.credentials import write_secret
 from local.processes.layout import write_json
 from local.processes.ports import choose_ports
 from local.processes.process import ManagedProcess, ProcessSpec
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
 READY_TIMEOUT_S = 60.0
@@ -64,8 +64,8 @@ class ControlPlane:
         try:
             for process in self.processes.values():
                 process.start()
-            Patience().wait_until(
-                self._is_ready, what="the API server", timeout_s=READY_TIMEOUT_S
+            wait_until(
+                self._is_ready, what="the API server", timeout_seconds=READY_TIMEOUT_S
             )
         except BaseException:
             self.stop()

@@ -23,7 +23,7 @@ from local.kube.offline import foreign_images, rootfs
 from local.kube.offline.archive import Image, pack
 from local.kube.versions import KIND, KUBERNETES
 from local.processes import commands
-from local.processes.waiting import Patience
+from local.processes.waiting import wait_until
 
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "containerd", "runc"),
@@ -164,7 +164,7 @@ def _preload(tree: Path, scratch: Path, images: Sequence[Image]) -> None:
     )
     client = ["ctr", "--address", str(socket), "--namespace", "k8s.io"]
     try:
-        Patience().wait_until(socket.exists, what="containerd", timeout_s=30)
+        wait_until(socket.exists, what="containerd", timeout_seconds=30)
         for image in images:
             archive = scratch / "loading.tar"
             image.write(archive)
