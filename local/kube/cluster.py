@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +141,7 @@ class Cluster:
             for node in self.get("nodes")["items"]
         }
         for name, (subnet, _) in nodes.items():
-            plugins = json.dumps(_plugins(subnet)).encode()
+            plugins = json.dumps(_plugins(subnet))
             write = ("exec", "--interactive", name, "tee", CNI_FILE)
             self.docker.run(*write, stdin=plugins)
             for other, (its_subnet, its_address) in nodes.items():
@@ -167,17 +165,8 @@ class Cluster:
         command = [str(programs.path("kind")), *arguments]
         if self.offline:  # the ports that it looks for are those of the namespace
             command = network.enter(*command)
-        done = subprocess.run(
-            command,
-            env={
-                **os.environ,
-                **self.docker.environment,
-                "KUBECONFIG": str(self.kubeconfig),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        settings = {**self.docker.environment, "KUBECONFIG": str(self.kubeconfig)}
+        done = commands.attempt(command, environment=settings)
         if done.returncode != 0:
             said = done.stderr.partition("Stack Trace")[0].strip()[-800:]
             raise StackError(f"kind {' '.join(arguments[:2])}: {said}")

@@ -17,7 +17,8 @@ from pathlib import Path
 from local.kube import programs
 from local.kube.offline import network
 from local.kube.offline.archive import Image
-from local.processes.errors import MissingPart, StackError
+from local.processes import commands
+from local.processes.errors import MissingPart
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.processes.waiting import wait_until
 
@@ -78,21 +79,13 @@ class Docker:
         stopped = not self.process.is_running()
         return stopped and folder.exists() and any(folder.iterdir())
 
-    def run(
-        self, *arguments: str, stdin: bytes | None = None, check: bool = True
-    ) -> str:
-        """Run the client; what it prints. Raises StackError."""
-        done = subprocess.run(
-            ["docker", *arguments],
-            env={**os.environ, **self.environment},
-            input=stdin,
-            capture_output=True,
-            check=False,
-        )
-        if check and done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip()[-800:]
-            raise StackError(f"docker {' '.join(arguments[:3])}: {said}")
-        return done.stdout.decode(errors="replace")
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run the client; what it prints. Raises StackError where that is checked."""
+        command, environment = ["docker", *arguments], self.environment
+        if not check:
+            return commands.attempt(command, environment=environment).stdout
+        what = f"docker {' '.join(arguments[:3])}"
+        return commands.run(command, what, environment=environment, stdin=stdin)
 
     def load(self, image: Image) -> None:
         """Give the engine an image made from files. Raises StackError."""
@@ -139,12 +132,10 @@ def _answers(environment: Mapping[str, str]) -> bool:
     if shutil.which("docker") is None:
         return False
     try:
-        done = subprocess.run(
+        done = commands.attempt(
             ["docker", "info", "--format", "{{.ServerVersion}}"],
-            env={**os.environ, **environment},
-            capture_output=True,
-            check=False,
-            timeout=20,
+            environment=environment,
+            timeout_seconds=20,
         )
     except subprocess.TimeoutExpired:
         return False

@@ -89,7 +89,7 @@ def build(docker: Docker, notify: programs.Notify) -> list[str]:
             text = DOCKERFILES[name.partition(":")[0]].read_text()
             text = on_our_base(text) if docker.ours else text
             arguments = ("--tag", name, "--file", "-", str(CONTEXT))
-            docker.run("build", *arguments, stdin=text.encode())
+            docker.run("build", *arguments, stdin=text)
     return names
 
 

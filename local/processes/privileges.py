@@ -17,12 +17,12 @@ import os
 import pwd
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from local.processes import commands
 from local.processes.errors import MissingPart
 from local.processes.files import Owner, make_folder, replace_file
 
@@ -98,14 +98,8 @@ class Servant:
     def cannot_read(self, paths: Sequence[Path]) -> list[Path]:
         """Those of them that this user, as it is, does not get to."""
         try:
-            done = subprocess.run(
-                self.command(["sh", "-c", _PROBE, "sh", *map(str, paths)]),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            probe = self.command(["sh", "-c", _PROBE, "sh", *map(str, paths)])
+            done = commands.attempt(probe, directory=Path("/"))
         except FileNotFoundError as error:
             raise MissingPart(
                 f"{error.filename} is missing: install the package util-linux."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import shutil
-import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from local.processes import commands
 from local.processes.errors import StackError
 from local.processes.files import UMASK, make_folder, replace_file
 from local.processes.java import ClassData, Jvm
@@ -244,15 +244,8 @@ class Kafka:
         properties = self._config.layout.data(first) / "server.properties"
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID]
         class_data = ClassData(self._config.parts.kafka_classes)
-        done = subprocess.run(
-            self._java(class_data, *tool, "--config", str(properties)),
-            capture_output=True,
-            text=True,
-            check=False,
-            umask=UMASK,
-        )
-        if done.returncode != 0:
-            raise StackError(f"Formatting {first} failed: {done.stderr.strip()[-500:]}")
+        command = self._java(class_data, *tool, "--config", str(properties))
+        commands.run(command, f"formatting {first}", umask=UMASK)
         for name in new[1:]:
             _copy_format(self._log_dir(first), self._log_dir(name), name)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from local.processes.commands import run_patiently
 from local.processes.errors import MissingPart
 from local.processes.waiting import Patience
 from local.stack import jars as trusted
@@ -282,38 +282,16 @@ def _install_unless(present: bool, what: str, notify: Notify) -> None:
 
 
 def _run(command: list[str], what: str, patience: Patience | None = None) -> None:
-    """Run it to its end, or end it when `patience` is told to give up."""
-    patience = patience or Patience()
+    """Run what brings a part here. Raises MissingPart, Cancelled."""
     try:
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # Ours would make packages of the system that only root can read.
-            umask=0o022,
-        ) as process:
-            said = _output(process, what, patience)
+        # Our umask would make packages of the system that only root can read.
+        done = run_patiently(command, what, patience or Patience(), umask=0o022)
     except FileNotFoundError as error:
         raise MissingPart(f"Cannot fetch {what}: {command[0]} is missing.") from error
-    if process.returncode != 0:
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        cause = lines[-1] if lines else f"exit status {process.returncode}"
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        cause = lines[-1] if lines else f"exit status {done.returncode}"
         raise MissingPart(f"Cannot fetch {what}: {command[0]} said '{cause}'.")
-
-
-def _output(process: subprocess.Popen[str], what: str, patience: Patience) -> str:
-    """All that it says, once it has ended; it is killed when we give up."""
-    try:
-        while True:
-            try:
-                return process.communicate(timeout=0.1)[0]
-            except subprocess.TimeoutExpired:
-                patience.pause(0, what)
-    except BaseException:
-        process.kill()
-        raise
 
 
 class Staging:

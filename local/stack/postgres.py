@@ -6,7 +6,6 @@ Both offer the same: `start`, `wait_ready`, `leader`, `members`, `stop`, `proces
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import httpx
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from local.processes import commands
 from local.processes.errors import StackError
 from local.processes.layout import Layout, as_json
 from local.processes.privileges import Servant
@@ -72,9 +72,7 @@ class PostgresSettings:
         config = self.parts.postgres_bin / "pg_config"
         if not config.exists():
             return True  # Debian's builds can; pg_config is in another package
-        shown = subprocess.run(
-            [config, "--configure"], capture_output=True, text=True, check=False
-        )
+        shown = commands.attempt([str(config), "--configure"])
         return "--with-lz4" in shown.stdout
 
 
@@ -305,16 +303,11 @@ class PlainServer:
         command += ["--pgdata", str(self._data), "--username", SUPERUSER]
         command += ["--pwfile", str(password), "--data-checksums"]
         command += [f"--{key}={value}" for key, value in INITDB_OPTIONS.items()]
-        done = subprocess.run(
-            self._settings.servant.command(command),
-            cwd=self._home,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        password.unlink()
-        if done.returncode != 0:
-            raise StackError(f"initdb failed: {done.stderr.strip()[-500:]}")
+        try:
+            command = self._settings.servant.command(command)
+            commands.run(command, "initdb", directory=self._home)
+        finally:
+            password.unlink()
 
     def _process(self) -> ManagedProcess:
         parameters: dict[str, Any] = server_parameters(lz4=self._settings.has_lz4())

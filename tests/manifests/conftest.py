@@ -63,7 +63,7 @@ def _apply(plane: ControlPlane, objects: list[Object]) -> None:
 
 
 def _run(plane: ControlPlane, *arguments: str, stdin: str | None = None) -> str:
-    done = plane.kubectl(*arguments, stdin=stdin, check=False)
+    done = plane.kubectl(*arguments, stdin=stdin)
     assert done.returncode == 0, done.stderr[:2000]
     return done.stdout
 

@@ -39,7 +39,7 @@ Done = subprocess.CompletedProcess[str]
 def kubectl(plane: ControlPlane, *arguments: str, stdin: str | None = None) -> Done:
     """Run kubectl, whose memory of the API is this server's own."""
     cache = f"--cache-dir={plane.folder}/kubectl"
-    return plane.kubectl(cache, *arguments, stdin=stdin, check=False)
+    return plane.kubectl(cache, *arguments, stdin=stdin)
 
 
 def apply(plane: ControlPlane, text: str) -> Done:

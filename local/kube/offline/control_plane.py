@@ -7,19 +7,17 @@ with ControlPlane(Path("build/control-plane")) as plane:
 from __future__ import annotations
 
 import secrets
-import ssl
-import subprocess
-import urllib.request
 from pathlib import Path
 from typing import Self
-from urllib.error import URLError
 
+import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.kube import programs
 from local.kube.offline.network import SERVICES
 from local.platform.credentials import write_secret
+from local.processes import commands
 from local.processes.layout import write_json
 from local.processes.ports import choose_ports
 from local.processes.process import ManagedProcess, ProcessSpec
@@ -77,31 +75,25 @@ class ControlPlane:
         for process in reversed(self.processes.values()):
             process.terminate()
 
-    def kubectl(
-        self, *arguments: str, stdin: str | None = None, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as an administrator. Raises CalledProcessError when checked."""
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> commands.Done:
+        """Run kubectl as an administrator; how it ended."""
         command = [str(programs.path("kubectl")), "--kubeconfig", str(self.kubeconfig)]
-        return subprocess.run(
-            [*command, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=check,
-        )
+        return commands.attempt([*command, *arguments], stdin=stdin)
 
     def _is_ready(self) -> bool:
         for process in self.processes.values():
             process.require_running()
-        request = urllib.request.Request(
-            f"{self.url}/readyz", headers={"Authorization": f"Bearer {self._token}"}
-        )
-        trusting = ssl._create_unverified_context()  # its certificate is made at start
         try:
-            with urllib.request.urlopen(request, timeout=2, context=trusting) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
+            answer = httpx.get(
+                f"{self.url}/readyz",
+                headers={"Authorization": f"Bearer {self._token}"},
+                verify=False,  # its certificate is made at its start
+                trust_env=False,
+                timeout=2.0,
+            )
+        except httpx.TransportError:
             return False
+        return answer.status_code == httpx.codes.OK
 
     def _write_kubeconfig(self) -> None:
         authority = str(self.folder / "certificates" / "apiserver.crt")
