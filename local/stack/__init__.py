@@ -6,6 +6,7 @@ with Stack(StackConfig(state_dir=Path("build/stack"))) as stack:
 
 from __future__ import annotations
 
-from local.stack.stack import DEFAULT_STATE_DIR, Stack, StackConfig
+from local.stack.config import DEFAULT_STATE_DIR, StackConfig
+from local.stack.stack import Stack
 
 __all__ = ["DEFAULT_STATE_DIR", "Stack", "StackConfig"]

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from local.processes.layout import Layout
 from local.processes.ports import choose_ports
-from local.processes.process import ManagedProcess
 from local.processes.sweep import kill_all
 from local.processes.waiting import Patience
 from local.processes.watchdog import Watchdog
+from local.stack.apicurio import Apicurio, ApicurioConfig
 from local.stack.endpoints import port_names
 from local.stack.kafka import Kafka, KafkaConfig
+from local.stack.part import Part
 from local.stack.parts import Parts, Staging
-from local.stack.registry import Registry
 
 
 def ensure_class_data(
@@ -50,22 +50,22 @@ def ensure_class_data(
 
 def _record(layout: Layout, parts: Parts, patience: Patience) -> None:
     ports = choose_ports(port_names(1, 1), remembered={})
-    kafka = Kafka(KafkaConfig(layout, parts, ports, 1, record_classes=True), patience)
-    registry = Registry(
-        layout,
-        parts,
-        ports["registry"],
-        ports["registry-management"],
-        patience,
+    registry = ApicurioConfig(
+        layout=layout,
+        parts=parts,
+        port=ports["registry"],
+        management_port=ports["registry-management"],
         record_classes=True,
     )
-    kafka.start()
-    registry.start()
-    kafka.wait_ready()
-    registry.wait_ready()
-    processes: list[ManagedProcess] = [*kafka.processes.values(), registry.process]
-    for process in processes:
-        process.terminate()
+    kafka = KafkaConfig(layout, parts, ports, brokers=1, record_classes=True)
+    recorded: list[Part] = [Kafka(kafka, patience), Apicurio(registry, patience)]
+    for part in recorded:
+        part.start()
+    for part in recorded:
+        part.wait_ready()
+    for part in recorded:  # not `stop`, which may kill: Java writes as it exits
+        for process in part.processes.values():
+            process.terminate()
     for file in (parts.kafka_classes, parts.registry_classes):
         _require(file)
 

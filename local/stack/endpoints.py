@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from local.processes.errors import StackError
 from local.processes.layout import Layout, read_json, write_json
+from local.stack.config import StackConfig
 from local.stack.exposure import Exposure, tls_port
 
 HOST = "127.0.0.1"
@@ -66,28 +67,24 @@ def registry_url(port: int, exposure: Exposure | None) -> str:
 
 
 def make_endpoints(
-    layout: Layout,
-    jars: Path,
-    ports: Mapping[str, int],
-    brokers: int,
-    postgres: int,
-    exposure: Exposure | None = None,
+    config: StackConfig, *, layout: Layout, ports: Mapping[str, int]
 ) -> Endpoints:
-    nodes = postgres_names(postgres)
+    """Those of a stack with these ports."""
+    nodes = postgres_names(config.postgres)
     return Endpoints(
         bootstrap_servers=",".join(
-            f"{HOST}:{ports[name]}" for name in broker_names(brokers)
+            f"{HOST}:{ports[name]}" for name in broker_names(config.brokers)
         ),
-        registry_url=registry_url(ports["registry"], exposure),
+        registry_url=registry_url(ports["registry"], config.exposure),
         postgres_hosts=[HOST for _ in nodes],
         postgres_ports=[ports[node] for node in nodes],
-        etcd_url=f"https://{HOST}:{ports['etcd']}" if postgres > 1 else None,
-        brokers=brokers,
-        postgres=postgres,
+        etcd_url=f"https://{HOST}:{ports['etcd']}" if config.postgres > 1 else None,
+        brokers=config.brokers,
+        postgres=config.postgres,
         state_dir=layout.root,
-        jars_dir=jars,
+        jars_dir=config.jars_dir.resolve(),
         ports=dict(ports),
-        exposure=exposure,
+        exposure=config.exposure,
     )
 
 

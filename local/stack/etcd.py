@@ -28,7 +28,7 @@ from local.stack.parts import Parts
 
 NAME = "etcd"
 SERVER = "etcd-server.pem"  # its certificate, with its key
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -58,34 +58,39 @@ class Credentials:
             servant.write(folder / file.name, file.read_bytes())
 
 
-class Etcd:
-    """The lease keeper of one stack."""
+@dataclass(frozen=True)
+class EtcdConfig:
+    """What etcd is started with."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        parts: Parts,
-        servant: Servant,
-        port: int,
-        patience: Patience,
-    ) -> None:
-        self._patience = patience
-        self._servant = servant
-        self._home = layout.data(NAME)
-        self.credentials = credentials(layout)
-        self.url = f"https://{HOST}:{port}"
+    layout: Layout
+    parts: Parts
+    servant: Servant
+    port: int
+
+    @property
+    def home(self) -> Path:
+        """The folder that it runs in."""
+        return self.layout.data(NAME)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"https://{HOST}:{self.port}"
+
+    def flags(self) -> list[str]:
+        """Its command line."""
         peer_url = "unix://peer:0"  # a file in its folder, which is where it runs
         options = {
             "name": NAME,
-            "data-dir": str(self._home / "data"),
+            "data-dir": str(self.home / "data"),
             "listen-client-urls": self.url,
             "advertise-client-urls": self.url,
             "listen-peer-urls": peer_url,
             "initial-advertise-peer-urls": peer_url,
             "initial-cluster": f"{NAME}={peer_url}",
-            "cert-file": str(self._home / SERVER),
-            "key-file": str(self._home / SERVER),
-            "trusted-ca-file": str(self._home / self.credentials.authority.name),
+            "cert-file": str(self.home / SERVER),
+            "key-file": str(self.home / SERVER),
+            "trusted-ca-file": str(Credentials(self.home).authority),
             "auto-compaction-retention": "1h",
             "logger": "zap",
             "log-level": "error",  # it warns of every request with a certificate
@@ -93,51 +98,72 @@ class Etcd:
             "heartbeat-interval": "1000",
             "election-timeout": "5000",
         }
-        flags = [f"--{key}={value}" for key, value in options.items()]
-        flags.append("--client-cert-auth")
-        self.process = ManagedProcess(
+        listed = [f"--{key}={value}" for key, value in options.items()]
+        return [*listed, "--client-cert-auth"]
+
+
+class Etcd:
+    """The lease keeper of one stack."""
+
+    def __init__(self, config: EtcdConfig, patience: Patience) -> None:
+        self._config = config
+        self._patience = patience
+        self._credentials = credentials(config.layout)
+        self._process = ManagedProcess(
             ProcessSpec(
                 name=NAME,
-                command=servant.command([str(parts.etcd), *flags]),
-                directory=self._home,
-                log=layout.log(NAME),
-                pid_file=layout.pids / f"{NAME}.json",
+                command=config.servant.command(
+                    [str(config.parts.etcd), *config.flags()]
+                ),
+                directory=config.home,
+                log=config.layout.log(NAME),
+                pid_file=config.layout.pids / f"{NAME}.json",
                 environment=_environment(),
             )
         )
-        self.processes = {NAME: self.process}
+        self.processes = {NAME: self._process}
 
     def start(self) -> None:
-        self._servant.own(self._home)
+        """Start it, with certificates of this start."""
+        self._config.servant.own(self._config.home)
         self._make_credentials()
-        self.process.start()
+        self._process.start()
+
+    def wait_ready(self) -> None:
+        """Until it says that it is well."""
+
+        def ready() -> bool:
+            self._process.require_running()
+            try:
+                return http.get(f"{self._config.url}/health").is_success
+            except httpx.TransportError:
+                return False
+
+        trust = self._credentials.context()
+        with httpx.Client(verify=trust, timeout=2.0, trust_env=False) as http:
+            wait_until(
+                ready,
+                what="etcd",
+                timeout_seconds=READY_TIMEOUT_SECONDS,
+                patience=self._patience,
+            )
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait until it has."""
+        self._process.terminate()
 
     def _make_credentials(self) -> None:
         authority = trustme.CA(organization_name="Once, etcd of this stack")
-        given = self.credentials
+        given, servant = self._credentials, self._config.servant
         make_folder(given.folder)
         client = authority.issue_cert(
             "patroni@once.local"
         ).private_key_and_cert_chain_pem
         replace_file(given.authority, authority.cert_pem.bytes())
         replace_file(given.certificate, client.bytes())
-        given.give(self._servant, self._home)
+        given.give(servant, self._config.home)
         server = authority.issue_cert(HOST).private_key_and_cert_chain_pem
-        self._servant.write(self._home / SERVER, server.bytes())
-
-    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        def ready() -> bool:
-            self.process.require_running()
-            try:
-                return http.get(f"{self.url}/health").is_success
-            except httpx.TransportError:
-                return False
-
-        trust = self.credentials.context()
-        with httpx.Client(verify=trust, timeout=2.0, trust_env=False) as http:
-            wait_until(
-                ready, what="etcd", timeout_seconds=timeout_s, patience=self._patience
-            )
+        servant.write(self._config.home / SERVER, server.bytes())
 
 
 def credentials(layout: Layout) -> Credentials:

@@ -26,8 +26,8 @@ from local.stack.parts import HERE, Parts
 # Fixed, so that a client pointed at another stack by mistake is told apart by nothing
 # but its data; each node's directory id is its own.
 CLUSTER_ID = "T25jZS1sb2NhbC1zdGFjaw"
-READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 15.0
+READY_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 15.0
 HEAP_START_MB = 192
 HEAP_MAX_MB = 384
 
@@ -149,7 +149,7 @@ class Kafka:
         for process in self.processes.values():
             process.start()
 
-    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+    def wait_ready(self) -> None:
         """Until every broker is registered, unfenced and reachable."""
         admin = AdminClient(
             {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}
@@ -161,7 +161,10 @@ class Kafka:
             return len(alive_brokers(admin)) == len(self.names)
 
         wait_until(
-            ready, what="Kafka", timeout_seconds=timeout_s, patience=self._patience
+            ready,
+            what="Kafka",
+            timeout_seconds=READY_TIMEOUT_SECONDS,
+            patience=self._patience,
         )
 
     def stop(self) -> None:
@@ -176,7 +179,7 @@ class Kafka:
             wait_until(
                 lambda: all(self._is_closed(name) for name in self.names),
                 what="Kafka to stop",
-                timeout_seconds=STOP_TIMEOUT_S,
+                timeout_seconds=STOP_TIMEOUT_SECONDS,
             )
         except StackError:
             pass  # what follows is harder
@@ -202,7 +205,7 @@ class Kafka:
                 directory=layout.data(name),
                 log=layout.log(name),
                 pid_file=layout.pids / f"{name}.json",
-                stop_timeout_s=STOP_TIMEOUT_S,
+                stop_timeout_s=STOP_TIMEOUT_SECONDS,
             )
         )
 

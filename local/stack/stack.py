@@ -13,7 +13,6 @@ import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -21,32 +20,27 @@ from local.processes.errors import StackError
 from local.processes.files import private
 from local.processes.layout import Layout, read_json
 from local.processes.ports import choose_ports
-from local.processes.privileges import make_servant, python_files, python_folders
 from local.processes.process import ManagedProcess
 from local.processes.sweep import kill_all, running_pids
 from local.processes.waiting import Patience
 from local.processes.watchdog import Watchdog
+from local.stack.apicurio import Apicurio
+from local.stack.components import Components, compose
+from local.stack.config import DEFAULT_STATE_DIR, StackConfig
 from local.stack.endpoints import (
     Endpoints,
     load_endpoints,
-    make_endpoints,
     port_names,
     remembered_ports,
 )
-from local.stack.etcd import Etcd
-from local.stack.exposure import Exposure
-from local.stack.kafka import Kafka, KafkaConfig
+from local.stack.kafka import Kafka
 from local.stack.parts import Parts, find, require_jars
-from local.stack.passwords import load_passwords
-from local.stack.postgres import PatroniCluster, PlainServer, Postgres, PostgresSettings
-from local.stack.registry import Registry
+from local.stack.postgres import Postgres
 from local.stack.roles import DATABASE
-from local.stack.starting import Components, Progress, Start, stop_all
+from local.stack.starting import Progress, Start, stop_all
 from once import open_files
 from once.errors import Defect
 
-DEFAULT_STATE_DIR = Path(".local")
-SIZES = (1, 3)
 OPEN_FILES = 1024  # a broker has 340 with a dozen topics
 
 
@@ -60,31 +54,6 @@ def _allow_open_files() -> None:
 
 def _silent(component: str, doing: str | None) -> None:
     """Progress for those who do not watch."""
-
-
-@dataclass(frozen=True)
-class StackConfig:
-    """What to start. Three nodes tolerate the loss of one; one is for small tests."""
-
-    state_dir: Path = DEFAULT_STATE_DIR
-    # Shared between state directories: they are the same for everyone.
-    jars_dir: Path = DEFAULT_STATE_DIR / "jars"
-    brokers: int = 3
-    postgres: int = 3
-    # Fixed ports by name (see endpoints.port_names); all others are chosen.
-    ports: Mapping[str, int] = field(default_factory=dict)
-
-    # Let Java compile the brokers well. Measured on two cores with three brokers, in
-    # CPU seconds per million records: the first million costs 18 with and 9 without,
-    # later ones 6 and 5, and after some 15 million it is worth it.
-    full_jit: bool = False
-
-    # A second address of brokers and Postgres, for pods in a cluster.
-    exposure: Exposure | None = None
-
-    def __post_init__(self) -> None:
-        if self.brokers not in SIZES or self.postgres not in SIZES:
-            raise StackError("Brokers and Postgres nodes: one or three of each.")
 
 
 class Stack:
@@ -114,7 +83,7 @@ class Stack:
         )
         stack = cls(config)
         parts = find(endpoints.jars_dir)
-        stack._components = stack._compose(parts, endpoints.ports)
+        stack._components = stack._composed(parts, endpoints.ports)
         return stack
 
     @staticmethod
@@ -143,7 +112,7 @@ class Stack:
         return self._started.kafka
 
     @property
-    def registry(self) -> Registry:
+    def registry(self) -> Apicurio:
         return self._started.registry
 
     @property
@@ -152,11 +121,11 @@ class Stack:
 
     def conninfo(self, *, user: str, dbname: str = DATABASE) -> str:
         """libpq's connection string to the primary, password included."""
-        return self._started.settings.conninfo(user=user, dbname=dbname)
+        return self._started.postgres_config.conninfo(user=user, dbname=dbname)
 
     def password(self, role: str) -> str:
         """Of a Postgres role that this stack made."""
-        return self._started.settings.passwords[role]
+        return self._started.postgres_config.passwords[role]
 
     def start(self) -> None:
         """Start everything and return when all of it is ready.
@@ -186,7 +155,7 @@ class Stack:
                 remembered=remembered_ports(self._layout),
                 configured=self.config.ports,
             )
-            self._components = self._compose(parts, ports)
+            self._components = self._composed(parts, ports)
             self._components.endpoints.save(self._layout)
             self._watchdog.start()
             try:
@@ -213,9 +182,8 @@ class Stack:
 
     def wait_ready(self) -> None:
         """Until every part is whole again, for example after a fault was healed."""
-        self.kafka.wait_ready()
-        self.registry.wait_ready()
-        self.postgres.wait_ready()
+        for part in self._started.by_name.values():
+            part.wait_ready()
 
     def detach(self) -> None:
         """Let the stack outlive this process."""
@@ -270,59 +238,5 @@ class Stack:
                 f"{made[1]} Postgres nodes: start these, or wipe it (make down WIPE=1)."
             )
 
-    def _compose(self, parts: Parts, ports: Mapping[str, int]) -> Components:
-        layout, config, patience = self._layout, self.config, self._patience
-        servant = make_servant(
-            [layout.root, layout.all_data],
-            [layout.all_data, *python_folders()],
-            python_files(),
-        )
-        settings = PostgresSettings(
-            layout=layout,
-            parts=parts,
-            servant=servant,
-            ports=ports,
-            passwords=load_passwords(layout),
-            nodes=config.postgres,
-            exposure=config.exposure,
-        )
-        etcd: Etcd | None = None
-        postgres: Postgres
-        if config.postgres > 1:
-            etcd = Etcd(layout, parts, servant, ports["etcd"], patience)
-            postgres = PatroniCluster(settings, ports["etcd"], patience)
-        else:
-            postgres = PlainServer(settings, patience)
-        return Components(
-            parts=parts,
-            endpoints=make_endpoints(
-                layout,
-                config.jars_dir.resolve(),
-                ports,
-                config.brokers,
-                config.postgres,
-                config.exposure,
-            ),
-            settings=settings,
-            kafka=Kafka(
-                KafkaConfig(
-                    layout,
-                    parts,
-                    ports,
-                    config.brokers,
-                    full_jit=config.full_jit,
-                    exposure=config.exposure,
-                ),
-                patience,
-            ),
-            registry=Registry(
-                layout,
-                parts,
-                ports["registry"],
-                ports["registry-management"],
-                patience,
-                exposure=config.exposure,
-            ),
-            etcd=etcd,
-            postgres=postgres,
-        )
+    def _composed(self, parts: Parts, ports: Mapping[str, int]) -> Components:
+        return compose(self.config, self._layout, parts, ports, self._patience)
