@@ -253,7 +253,7 @@ peek: $(VENV)/.local ## tail a topic, decoded (TOPIC=transfers ARGS="--count 5")
 	@$(RUN) consumers.console peek $(TOPIC) $(ARGS)
 
 # -- the platform on a local Kubernetes ----------------------------------------------------
-KIND := $(PY) -m local.kube.kind
+KIND := $(PY) -m local.kube.cli
 export KIND_OFFLINE
 
 .PHONY: kind-up

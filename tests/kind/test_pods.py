@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.kube import demo
-from local.kube.offline import proof
-from local.kube.traffic import Traffic, traffic
+from local.kube.offline import demo, proof
+from local.kube.offline.traffic import Traffic, traffic
 from tests.kind.conftest import Deployed, until
 
 STORE_SETTINGS = "producers/store/k8s/base/settings.env"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from local.kube import kind
+from local.kube import cli
 from local.kube.docker import OWN
 from local.processes.errors import StackError
 
@@ -27,7 +27,7 @@ def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def said(command: str) -> str:
-    error = CliRunner().invoke(kind.app, [command]).exception
+    error = CliRunner().invoke(cli.app, [command]).exception
     assert isinstance(error, StackError), error
     return str(error)
 

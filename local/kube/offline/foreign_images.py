@@ -1,6 +1,6 @@
 """The images of others that the cluster needs, built from their own sources here.
 
-Where a registry can be reached, they are pulled instead: see kind.py. The names say
+Where a registry can be reached, they are pulled instead: see site.py. The names say
 that these were not: all begin with "once/".
 """
 

@@ -12,7 +12,7 @@ import sys
 import typer
 
 from local.kube import programs
-from local.kube.demo import require_offline, run
+from local.kube.offline.demo import require_offline, run
 from local.kube.site import NEEDED, Site, console, say
 from local.processes.errors import StackError
 

@@ -14,8 +14,8 @@ from local.kube.cluster import Cluster
 from local.kube.docker import OWN
 from local.kube.offline import proof
 from local.kube.offline.stand_in import NAMESPACE
+from local.kube.offline.traffic import traffic
 from local.kube.site import Site
-from local.kube.traffic import traffic
 from local.processes.errors import StackError
 from local.processes.waiting import wait_until
 
