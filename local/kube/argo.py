@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ import yaml
 from local.kube import objects, programs
 from local.kube.api import Api, Object
 from local.kube.cluster import Cluster
-from local.kube.offline.foreign_images import REPOSITORY
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 from local.processes.waiting import wait_until
 
 ARGO_CD_NAMESPACE, ROLLOUTS_NAMESPACE = "argocd", "argo-rollouts"
-INSTALLED_TIMEOUT_S = 300.0
+INSTALLED_TIMEOUT_SECONDS = 300.0
 CRDS = Path(__file__).with_name("crds")
 # Parts of Argo CD that a laptop does without: single sign-on, mail, generators.
 WITHOUT = (
@@ -26,15 +25,13 @@ WITHOUT = (
     "argocd-notifications-controller",
     "argocd-applicationset-controller",
 )
-IMAGES = {
-    "quay.io/argoproj/argocd": f"{REPOSITORY}/argocd:v{ARGO_CD}",
-    "public.ecr.aws/docker/library/redis": f"{REPOSITORY}/redis:bookworm",
-    "quay.io/argoproj/argo-rollouts": f"{REPOSITORY}/argo-rollouts:v{ARGO_ROLLOUTS}",
-}
 
 
-def install(cluster: Cluster) -> None:
-    """Both, from the manifests of their releases. Raises StackError."""
+def install(cluster: Cluster, images: Mapping[str, str]) -> None:
+    """Both, from the manifests of their releases, with these images for theirs.
+
+    Raises StackError.
+    """
     cd = programs.source("github.com/argoproj/argo-cd/v3", ARGO_CD)
     rollouts = programs.source("github.com/argoproj/argo-rollouts", ARGO_ROLLOUTS)
     for namespace, manifest in (
@@ -42,11 +39,7 @@ def install(cluster: Cluster) -> None:
         (ROLLOUTS_NAMESPACE, rollouts / "manifests/install.yaml"),
     ):
         cluster.apply(objects.namespace(namespace))
-        adapted = _adapted(manifest, cluster.offline)
-        cluster.apply(*adapted, namespace=namespace)
-    if cluster.offline:  # the kinds of the operators that are not there
-        crds = ["apply", "--server-side", "--recursive", "--filename", str(CRDS)]
-        cluster.kubectl(*crds)
+        cluster.apply(*_adapted(manifest, images), namespace=namespace)
 
 
 def wait_installed(cluster: Cluster) -> None:
@@ -62,7 +55,7 @@ def wait_installed(cluster: Cluster) -> None:
     wait_until(
         available,
         what="Argo CD",
-        timeout_seconds=INSTALLED_TIMEOUT_S,
+        timeout_seconds=INSTALLED_TIMEOUT_SECONDS,
         interval_seconds=1.0,
     )
 
@@ -148,8 +141,8 @@ def _state(found: Object) -> AppState:
     )
 
 
-def _adapted(manifest: Path, offline: bool) -> Iterator[Any]:
-    """Its objects; offline with our images and without what is not needed."""
+def _adapted(manifest: Path, images: Mapping[str, str]) -> Iterator[Any]:
+    """Its objects, with these images and without what is not needed."""
     for document in yaml.safe_load_all(manifest.read_text()):
         if document is None:
             continue
@@ -160,14 +153,14 @@ def _adapted(manifest: Path, offline: bool) -> Iterator[Any]:
                 spec["replicas"] = 0
             pod = spec["template"]["spec"]
             for container in [*pod["containers"], *pod.get("initContainers", [])]:
-                _set_image(container, offline)
+                _set_image(container, images)
         yield document
 
 
-def _set_image(container: dict[str, Any], offline: bool) -> None:
+def _set_image(container: dict[str, Any], images: Mapping[str, str]) -> None:
     name, _, tag = container["image"].rpartition(":")
     if tag == "latest":
         container["image"] = f"{name}:v{ARGO_ROLLOUTS}"
-    if offline and name in IMAGES:
-        container["image"] = IMAGES[name]
+    if name in images:
+        container["image"] = images[name]
     container["imagePullPolicy"] = "IfNotPresent"

@@ -11,9 +11,10 @@ import sys
 
 import typer
 
-from local.kube import programs
-from local.kube.offline.demo import require_offline, run
-from local.kube.site import NEEDED, Site, console, say
+from local.kube import choice, programs
+from local.kube.offline import demo as demonstration
+from local.kube.site import NEEDED, Site
+from local.kube.steps import console, say
 from local.processes.errors import StackError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -22,7 +23,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 @app.command()
 def up() -> None:
     """Create the cluster and deploy this working tree to it."""
-    site = Site()
+    site = Site(choice.environment())
     site.up()
     _show(site)
 
@@ -30,30 +31,31 @@ def up() -> None:
 @app.command()
 def push(message: str = "kind-push") -> None:
     """Deploy this working tree: a push to the remote that Argo CD follows."""
-    site = Site()
-    site.require_up()
+    site = Site(choice.environment())
+    choice.require_up(site)
     site.push(message)
 
 
 @app.command()
 def demo(seconds: float = 60.0) -> None:
     """Load, the death of a node, and the audit."""
-    site = Site()
-    require_offline(site)
-    site.require_up()
-    sys.exit(0 if run(site, seconds, console) else 1)
+    site = Site(choice.environment())
+    demonstration.outside_of(site.environment)
+    choice.require_up(site)
+    raise typer.Exit(0 if demonstration.run(site, seconds, console) else 1)
 
 
 @app.command()
 def images() -> None:
     """Build everything that `up` would build, and keep it."""
-    site = Site()
+    site = Site(choice.environment())
     programs.ensure(NEEDED, say)
-    ran = site.docker.process.is_running()
-    site.docker.start()
+    environment = site.environment
+    ran = environment.engine_runs()
+    environment.start_engine()
     node, ours = site.images()
     if not ran:
-        site.docker.stop()
+        environment.stop_engine()
     for name in filter(None, (node, *ours)):
         typer.echo(name)
 
@@ -61,7 +63,7 @@ def images() -> None:
 @app.command()
 def down() -> None:
     """Delete the cluster and all that runs beside it."""
-    Site().down()
+    Site(choice.environment()).down()
     console.print("nothing is left")
 
 
@@ -70,7 +72,7 @@ def _show(site: Site) -> None:
     kubectl = programs.path("kubectl")
     for line in (
         f"export KUBECONFIG={site.cluster.kubeconfig}   # and {kubectl}",
-        f"environment    {site.environment}",
+        f"environment    {site.environment.name}",
         "Applications   kubectl -n argocd get applications",
         "Argo CD        kubectl -n argocd port-forward service/argocd-server 8081:443",
         f"               user admin, password: {password}",

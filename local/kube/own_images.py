@@ -14,10 +14,8 @@ from pathlib import Path
 
 import typer
 
-from local.kube import programs
-from local.kube.docker import Docker
-from local.kube.offline import rootfs
-from local.kube.offline.archive import Image
+from local.kube.environment import Environment
+from local.kube.programs import Notify
 from local.processes import commands
 from local.processes.errors import StackError
 
@@ -28,8 +26,6 @@ DOCKERFILES = {
 }
 LOCKS = (Path("requirements-runtime.lock"), Path("requirements.lock"))
 PYTHON = "3.11"
-BASE = "once/python:bookworm"
-BASE_PACKAGES = ("ca-certificates", "python3", "tzdata")
 # What the wheel is made of: the tag of an image is the digest of this.
 SOURCES = (
     "once",
@@ -54,7 +50,7 @@ def tag() -> str:
     return said.hexdigest()[:12]
 
 
-def make_context(notify: programs.Notify) -> None:
+def make_context(notify: Notify) -> None:
     """The wheels of the lock, pip's and ours. Raises StackError."""
     wheels = CONTEXT / "wheels"
     wheels.mkdir(parents=True, exist_ok=True)
@@ -75,32 +71,20 @@ def make_context(notify: programs.Notify) -> None:
     _pip("wheel", "--no-deps", "--no-build-isolation", ".")
 
 
-def build(docker: Docker, notify: programs.Notify) -> list[str]:
+def build(environment: Environment, notify: Notify) -> list[str]:
     """Both images of this working tree, built where missing; their names."""
+    docker = environment.docker
     names = [f"{name}:{tag()}" for name in DOCKERFILES]
     missing = [name for name in names if not docker.has_image(name)]
     if missing:
         make_context(notify)
-        if docker.ours and not docker.has_image(BASE):
-            layer = rootfs.layer("python", BASE_PACKAGES, notify)
-            docker.load(Image(BASE, (layer,)))
         for name in missing:
             notify(f"building {name}")
             text = DOCKERFILES[name.partition(":")[0]].read_text()
-            text = on_our_base(text) if docker.ours else text
+            text = environment.dockerfile(text, notify)
             arguments = ("--tag", name, "--file", "-", str(CONTEXT))
             docker.run("build", *arguments, stdin=text)
     return names
-
-
-def on_our_base(dockerfile: str) -> str:
-    """A Dockerfile for where no base can be pulled: on one of ours.
-
-    It names the base itself and not by an argument, which a bot would not see.
-    """
-    text, found = re.subn(r"(?m)^FROM \S+ AS base$", f"FROM {BASE} AS base", dockerfile)
-    assert found == 1, "a Dockerfile of ours begins with: FROM ... AS base"
-    return text
 
 
 def _requirement(name: str, lock: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from local.kube import objects
 from local.kube.cluster import Cluster
-from local.kube.offline.stand_in import NAMESPACE
+from local.kube.objects import NAMESPACE
 from local.platform.credentials import Issuer
 
 TOKEN_SECONDS = 30 * 24 * 3600

@@ -16,6 +16,7 @@ ROOMS = (
     "producers/store",
     "consumers/bank",
     "local/kube",
+    "local/kube/offline",
     "local/platform",
     "local/processes",
     "local/stack",
@@ -67,6 +68,25 @@ def test_an_empty_house_breaks_no_contract(house: Path) -> None:
 )
 def test_a_forbidden_import_breaks_one(house: Path, place: str, line: str) -> None:
     (house / place / "planted.py").write_text(f"def later():\n    {line}\n")
+    done = lint(house)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BROKEN" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"site": "import local.kube.offline"},
+        {
+            "one": "import local.kube.offline.two",
+            "offline/two": "import local.kube.one",
+        },
+    ],
+    ids=["an arrow up", "a circle"],
+)
+def test_within_a_room_too(house: Path, planted: dict[str, str]) -> None:
+    for name, line in planted.items():
+        (house / "local" / "kube" / f"{name}.py").write_text(f"{line}\n")
     done = lint(house)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BROKEN" in done.stdout

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from local.kube.own_images import BASE, DOCKERFILES, on_our_base
+from local.kube.offline.own_base import BASE, on_our_base
+from local.kube.own_images import DOCKERFILES
 from tests.house.tree import ROOT, files, text
 
 WORKFLOWS = Path(".github/workflows")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local.kube import argo
+from local.kube import argo, choice
 from local.kube.api import Api, Object
 from local.kube.rollout import follow
 from local.kube.site import Site
@@ -78,7 +78,7 @@ def until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Deployed]:
     """A cluster on which this working tree is deployed."""
-    site = Site()
+    site = Site(choice.environment())
     there = site.is_up()
     try:
         if there:

@@ -125,14 +125,16 @@ def test_secrets_lie_encrypted_in_etcd(deployed: Deployed) -> None:
     files = "/var/lib/etcd/member/snap/db"
     kept = deployed.one("secret", "ledger-pguser-bank")["data"]["password"]
     password = base64.b64decode(kept).decode()
-    found = site.docker.run(
+    found = site.cluster.docker.run(
         *("exec", node, "grep", "--text", "--count", "--fixed-strings", password),
         files,
         check=False,
     )
     assert found.strip() == "0"
     prefix = "k8s:enc:secretbox:v1:first"
-    found = site.docker.run("exec", node, "grep", "--text", "--count", prefix, files)
+    found = site.cluster.docker.run(
+        "exec", node, "grep", "--text", "--count", prefix, files
+    )
     assert int(found) > 0
 
 

@@ -23,7 +23,8 @@ BANK_SETTINGS = "consumers/bank/k8s/base/bank.env"
 def _proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
     """Traffic while the block runs; after it, the audit."""
     site = deployed.site
-    before = proof.platform(site.outside, site.state).applied()
+    outside = demo.outside_of(site.environment)
+    before = proof.platform(outside).applied()
     acknowledged = folder / "acknowledged.log"
     with traffic(site.cluster, site.state, acknowledged) as sent:
         sent.wait(200)
@@ -31,7 +32,7 @@ def _proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
         sent.wait(200)
     assert sent.failures == []
     promised = before + sent.acknowledged
-    report = proof.prove(site.outside, site.state, acknowledged, promised)
+    report = proof.prove(outside, acknowledged, promised)
     broken = {
         name: line.findings
         for name, line in report.invariants.items()

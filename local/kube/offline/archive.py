@@ -19,6 +19,7 @@ from typing import Any
 from local.kube import programs
 from local.processes import commands
 
+ENVIRONMENT = ("PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",)
 CREATED = "2026-01-01T00:00:00Z"  # the same input, the same image
 
 
@@ -30,9 +31,7 @@ class Image:
     layers: tuple[Path, ...]
     entrypoint: tuple[str, ...] = ()
     user: str = ""
-    environment: tuple[str, ...] = (
-        "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-    )
+    environment: tuple[str, ...] = ENVIRONMENT
     extra: dict[str, Any] = field(default_factory=dict)
 
     def digests(self) -> list[str]:

@@ -11,34 +11,38 @@ from rich.console import Console
 from consumers.bank.audit.__main__ import show
 from local.kube.api import Object
 from local.kube.cluster import Cluster
-from local.kube.docker import OWN
+from local.kube.environment import VARIABLE, Environment
+from local.kube.objects import NAMESPACE
 from local.kube.offline import proof
-from local.kube.offline.stand_in import NAMESPACE
+from local.kube.offline.environment import Offline
+from local.kube.offline.outside import Outside
 from local.kube.offline.traffic import traffic
 from local.kube.site import Site
 from local.processes.errors import StackError
 from local.processes.waiting import wait_until
 
 REPORT = Path("build/reports/kind-demo.json")
-MOVED_TIMEOUT_S = 180.0
+MOVED_TIMEOUT_SECONDS = 180.0
 OURS = ("bank", "store")
 
 
-def require_offline(site: Site) -> None:
+def outside_of(environment: Environment) -> Outside:
     """Raises StackError where Kafka and Postgres are out of the audit's reach."""
-    if not site.cluster.offline:
-        raise StackError(
-            f"kind-demo audits from beside the cluster, so it needs kind-offline: run "
-            f"'{OWN}=1 make kind-up', then '{OWN}=1 make kind-demo'; where operators "
-            "run Kafka and Postgres, start the audit inside: kubectl -n once create "
-            "job --from=cronjob/audit audit-now"
-        )
+    if isinstance(environment, Offline):
+        return environment.outside
+    raise StackError(
+        f"kind-demo audits from beside the cluster, so it needs {Offline.name}: run "
+        f"'{VARIABLE}=1 make kind-up', then '{VARIABLE}=1 make kind-demo'; where "
+        "operators run Kafka and Postgres, start the audit inside: kubectl -n once "
+        "create job --from=cronjob/audit audit-now"
+    )
 
 
 def run(site: Site, seconds: float, console: Console) -> bool:
     """Half the time before the node dies, half after; whether all invariants hold."""
     cluster, acknowledged = site.cluster, site.state / "acknowledged.log"
-    before = proof.platform(site.outside, site.state).applied()
+    outside = outside_of(site.environment)
+    before = proof.platform(outside).applied()
     waiting = threading.Event()
     with traffic(cluster, site.state, acknowledged) as sent:
         waiting.wait(seconds / 2)
@@ -55,7 +59,7 @@ def run(site: Site, seconds: float, console: Console) -> bool:
         raise StackError(f"a client gave up: {sent.failures[0]}")
     console.print(f"{sent.acknowledged:,} acknowledged in all; auditing ...")
     promised = before + sent.acknowledged
-    report = proof.prove(site.outside, site.state, acknowledged, promised)
+    report = proof.prove(outside, acknowledged, promised)
     show(report, console)
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     result = {
@@ -101,7 +105,7 @@ def wait_moved(cluster: Cluster, dead: str) -> None:
     wait_until(
         moved,
         what=f"pods to leave {dead}",
-        timeout_seconds=MOVED_TIMEOUT_S,
+        timeout_seconds=MOVED_TIMEOUT_SECONDS,
         interval_seconds=1.0,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local.kube import programs
 from local.kube.offline import archive, rootfs
-from local.kube.offline.archive import Image
+from local.kube.offline.archive import ENVIRONMENT, Image
 from local.kube.versions import (
     ARGO_CD,
     ARGO_ROLLOUTS,
@@ -26,6 +26,12 @@ from local.stack.parts import find_or_fetch, pom_property
 APICURIO = pom_property("apicurio.version")
 REPOSITORY = "once"
 PAUSE = f"{REPOSITORY}/pause:1"
+# Ours for those that the manifests of Argo CD and Argo Rollouts name.
+INSTEAD = {
+    "quay.io/argoproj/argocd": f"{REPOSITORY}/argocd:v{ARGO_CD}",
+    "public.ecr.aws/docker/library/redis": f"{REPOSITORY}/redis:bookworm",
+    "quay.io/argoproj/argo-rollouts": f"{REPOSITORY}/argo-rollouts:v{ARGO_ROLLOUTS}",
+}
 NOBODY = "999"
 TOOLS = ("ca-certificates", "git", "gpg", "gpg-agent", "redis-server", "tini")
 JAVA_NEEDS = ("ca-certificates", "zlib1g")
@@ -88,7 +94,7 @@ def _argo_cd(notify: programs.Notify) -> list[Image]:
             ("/usr/local/bin/entrypoint.sh",),
             user=NOBODY,
             environment=(
-                *Image("", ()).environment,
+                *ENVIRONMENT,
                 "USER=argocd",
                 "HOME=/home/argocd",
             ),

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from local.kube import programs
-from local.kube.docker import Docker
 from local.kube.offline import foreign_images, rootfs
-from local.kube.offline.archive import Image, pack
+from local.kube.offline.archive import ENVIRONMENT, Image, pack
+from local.kube.offline.engine import Engine
 from local.kube.versions import KIND, KUBERNETES
 from local.processes import commands
 from local.processes.waiting import wait_until
@@ -36,19 +36,19 @@ CONTAINERD = ("containerd", "ctr", "containerd-shim-runc-v2")
 ENABLED = ("kubelet", "containerd", "undo-mount-hacks")
 
 
-def ensure(docker: Docker, images: Sequence[Image], notify: programs.Notify) -> str:
+def ensure(engine: Engine, images: Sequence[Image], notify: programs.Notify) -> str:
     """The name of the node image with these images in it; made when it is missing."""
     said = " ".join(sorted(f"{image}" for image in images))
     said += Path(__file__).read_text() + Path(rootfs.__file__).read_text()
     digest = hashlib.sha256(said.encode()).hexdigest()[:12]
     name = f"once/kind-node:v{KUBERNETES}-{digest}"
-    if not docker.has_image(name):
-        _make(docker, name, images, notify)
+    if not engine.docker.has_image(name):
+        _make(engine, name, images, notify)
     return name
 
 
 def _make(
-    docker: Docker, name: str, images: Sequence[Image], notify: programs.Notify
+    engine: Engine, name: str, images: Sequence[Image], notify: programs.Notify
 ) -> None:
     base = rootfs.layer("node", PACKAGES, notify)
     programs.ensure(("kubelet", "kubeadm", "kubectl", "kind"), notify)
@@ -65,10 +65,10 @@ def _make(
             name,
             (layer,),
             ("/usr/local/bin/entrypoint", "/sbin/init"),
-            environment=(*Image("", ()).environment, "container=docker"),
+            environment=(*ENVIRONMENT, "container=docker"),
             extra={"StopSignal": "SIGRTMIN+3"},
         )
-        docker.load(image)
+        engine.load(image)
 
 
 def _lay_out(tree: Path) -> None:

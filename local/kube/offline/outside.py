@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from local.kube.objects import NAMESPACE
 from local.kube.offline import network
 from local.kube.offline.authority import Authority
-from local.kube.offline.stand_in import NAMESPACE
 from local.kube.offline.stand_in_kafka import PORT, broker_name
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.stack import Stack, StackConfig
@@ -20,18 +20,18 @@ class Outside:
     """Three brokers and a Postgres cluster at the address that pods can reach."""
 
     def __init__(self, state: Path) -> None:
-        self._state = state.resolve()
-        self._folder = self._state / "stack"
+        self.state = state.resolve()
+        self._folder = self.state / "stack"
         self.stand_in = ManagedProcess(
             ProcessSpec(
                 name="stand-in",
                 command=[
                     *(sys.executable, "-m", "local.kube.offline.stand_in"),
-                    str(self._state),
+                    str(self.state),
                 ],
                 directory=Path.cwd(),
-                log=self._state / "stand-in.log",
-                pid_file=self._state / "stand-in.json",
+                log=self.state / "stand-in.log",
+                pid_file=self.state / "stand-in.json",
             )
         )
 
@@ -39,7 +39,7 @@ class Outside:
         """Start the stack, unless it runs, and leave it running. Raises StackError."""
         if Stack.running(self._folder):
             return self.attach()
-        authority = Authority(self._state / "authority")
+        authority = Authority(self.state / "authority")
         names = [
             f"{broker_name(number)}.{NAMESPACE}.svc" for number in range(1, BROKERS + 1)
         ]

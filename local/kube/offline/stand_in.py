@@ -19,6 +19,7 @@ from typing import Protocol
 import typer
 
 from local.kube.api import Api, Object
+from local.kube.objects import NAMESPACE
 from local.kube.offline.authority import Authority
 from local.kube.offline.stand_in_certificates import Certificates
 from local.kube.offline.stand_in_kafka import KafkaOperator
@@ -26,7 +27,6 @@ from local.kube.offline.stand_in_postgres import PostgresOperator
 from local.processes.errors import StackError
 from local.stack import Stack
 
-NAMESPACE = "once"
 PAUSE_S = 1.0
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from local.kube import secrets
 from local.kube.cluster import Cluster
+from local.kube.objects import NAMESPACE
 from local.kube.offline.authority import Authority
-from local.kube.offline.stand_in import NAMESPACE
 from local.processes.waiting import wait_until
 from once.errors import OnceError
 from producers.store.client import StoreClient
