@@ -25,7 +25,7 @@ from loadtest.platforms import (
 )
 from loadtest.usage import Usage
 from local.platform import Platform
-from local.platform.run import ACCOUNTS, MERCHANTS
+from local.platform.accounts import ACCOUNTS, MERCHANTS
 from local.processes import commands
 from local.processes.errors import StackError
 from local.stack import Stack

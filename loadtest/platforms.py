@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 
 from local.platform import Platform, Program
-from local.platform.run import set_up
+from local.platform.accounts import set_up
 from local.processes.waiting import wait_until
 from local.stack import Stack
 
@@ -36,8 +36,7 @@ def wait_applied(
     def done() -> bool:
         for name, program in programs.items():
             assert not program.process.poll(), f"{name} has ended: {program.log}"
-        applied = platform.applied() >= count
-        return applied and platform.positions() == platform.published()
+        return platform.watch.is_done(count)
 
     wait_until(
         done,

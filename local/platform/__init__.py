@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from local.platform.platform import Platform, Program, platforms
+from local.platform.platform import Platform, platforms
+from local.platform.program import Program
 
 __all__ = ["Platform", "Program", "platforms"]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
-from local.platform.run import ACCOUNTS, MERCHANTS
+from local.platform.accounts import ACCOUNTS, MERCHANTS
 from once.errors import OnceError
 from producers.store.client import StoreClient
 from producers.store.ids import uuid7s

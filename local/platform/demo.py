@@ -29,9 +29,10 @@ from rich.table import Table
 
 from consumers.bank.audit.__main__ import show
 from consumers.bank.audit.report import AuditReport
+from local.platform.accounts import ACCOUNTS, set_up
 from local.platform.api_traffic import ApiTraffic
-from local.platform.platform import Platform, Program, platforms
-from local.platform.run import ACCOUNTS, set_up
+from local.platform.platform import Platform, platforms
+from local.platform.program import Program
 from local.processes.errors import StackError
 from local.processes.files import UMASK
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig

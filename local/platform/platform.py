@@ -6,101 +6,27 @@ stack side by side, each with its own name, ledger, topics and consumer group.
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
 
 import psycopg
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
 
 from consumers.bank import accounts
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
-from local.platform.environments import for_program
+from local.platform.program import Program
+from local.platform.watch import Watch
 from local.processes.errors import StackError
-from local.processes.files import UMASK, private
-from local.processes.waiting import wait_until
 from local.stack import Stack
+from local.stack.passwords import SUPERUSER
+from local.stack.roles import OWNER, ensure_database
 from once import resources, topics
 from once.migrate import assert_again, migrate
 from once.registry import Registry, load_schema
-
-
-class Program:
-    """One of our programs as a process of its own, with its log.
-
-    Of `environment` and of our own it gets what is meant for it.
-    """
-
-    def __init__(
-        self, arguments: list[str], environment: Mapping[str, str], log: Path
-    ) -> None:
-        self.log = log
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A program that is started again goes on in the same file.
-        self._begins_at = log.stat().st_size if log.exists() else 0
-        with open(log, "ab", opener=private) as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                env=for_program(arguments, {**os.environ, **environment}),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                umask=UMASK,
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-
-    @property
-    def text(self) -> str:
-        """All that this process has said so far."""
-        return self.log.read_bytes()[self._begins_at :].decode(errors="replace")
-
-    def url(self, timeout_s: float = 30.0) -> str:
-        """Where it serves HTTP, once it says so."""
-        found: list[str] = []
-
-        def said() -> bool:
-            assert self.process.poll() is None, f"it has ended: {self.text}"
-            found[:] = re.findall(r'"url": "([^"]+)", "event": "serving"', self.text)
-            return bool(found)
-
-        what = f"an address in {self.log}"
-        wait_until(said, what=what, timeout_seconds=timeout_s)
-        return found[-1]
-
-    def kill(self) -> None:
-        """SIGKILL: no chance to leave in order."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
-
-    def terminate(self, timeout_s: float = 30.0) -> int:
-        """SIGTERM, and the exit status once it has left."""
-        self.process.terminate()
-        return self.process.wait(timeout_s)
-
-    def pause(self) -> None:
-        """SIGSTOP: the process hangs, its connections stay."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT: a zombie wakes up."""
-        self.process.send_signal(signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -137,7 +63,8 @@ class Platform:
 
     def set_up(self, partitions: int = 6) -> None:
         """Make the ledger, the topics and the schemas; what is there already stays."""
-        self._create_database()
+        with self._superuser() as connection:
+            ensure_database(connection, self.dbname, OWNER)
         with psycopg.connect(self.conninfo("migrator")) as connection:
             migrate(connection, resources.find("postgres/migrations"))
             assert_again(connection, resources.find("postgres/asserted"))
@@ -248,75 +175,44 @@ class Platform:
         )
         return audit(settings, ack_log, shown)
 
+    @property
+    def watch(self) -> Watch:
+        """How far it is."""
+        return Watch(
+            conninfo=self.conninfo("audit"),
+            bootstrap_servers=self.stack.endpoints.bootstrap_servers,
+            topic=self.topic,
+            group=self.group,
+        )
+
     def applied(self) -> int:
-        """Records applied so far, the declined and quarantined ones too."""
-        with psycopg.connect(self.conninfo("audit")) as connection:
-            row = connection.execute("SELECT sum(records) FROM all_batches").fetchone()
-        return int(row[0] or 0) if row else 0
+        """Records applied so far: see Watch."""
+        return self.watch.applied()
 
     def positions(self) -> dict[int, int]:
-        """The next offset to apply, by partition."""
-        with psycopg.connect(self.conninfo("audit")) as connection:
-            return dict(
-                connection.execute(
-                    "SELECT partition, next_offset FROM positions WHERE topic = %s",
-                    (self.topic,),
-                ).fetchall()
-            )
+        """The next offset to apply, by partition: see Watch."""
+        return self.watch.positions()
 
     def published(self) -> dict[int, int]:
-        """The group's offsets, by partition: results are published below them."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.stack.endpoints.bootstrap_servers,
-                "group.id": self.group,
-                "isolation.level": "read_committed",
-                "log_level": 2,
-            }
-        )
-        try:
-            asked = [TopicPartition(self.topic, p) for p in self.positions()]
-            found = consumer.committed(asked, 10) if asked else []
-            return {tp.partition: max(0, tp.offset) for tp in found}
-        finally:
-            consumer.close()
+        """The group's offsets, by partition: see Watch."""
+        return self.watch.published()
 
     def wait_applied(self, records: int, timeout_s: float = 60.0) -> None:
-        """Until so many records are applied and all their results are published."""
-
-        def done() -> bool:
-            if self.applied() < records:
-                return False
-            try:
-                return self.positions() == self.published()
-            except KafkaException:  # the group's coordinator has just died, or moves
-                return False
-
-        what = f"{records} records to be applied and published"
-        wait_until(done, what=what, timeout_seconds=timeout_s, interval_seconds=0.2)
+        """Until so many records are applied and published: see Watch."""
+        self.watch.wait_applied(records, timeout_s)
 
     def remove(self) -> None:
         """Delete topics and ledger: every partition that is left costs the brokers."""
         admin = self.admin()  # kept until the topics are gone
         for gone in admin.delete_topics(list(self.schemas)).values():
             gone.exception(30)  # somebody may have deleted them before
-        superuser = self.stack.conninfo(user="postgres", dbname="postgres")
-        with psycopg.connect(superuser, autocommit=True) as connection:
+        with self._superuser() as connection:
             drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
             connection.execute(drop.format(sql.Identifier(self.dbname)))
 
-    def _create_database(self) -> None:
-        conninfo = self.stack.conninfo(user="postgres", dbname="postgres")
-        with psycopg.connect(conninfo, autocommit=True) as connection:
-            there = connection.execute(
-                "SELECT FROM pg_database WHERE datname = %s", (self.dbname,)
-            ).fetchone()
-            if there is None:
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER migrator").format(
-                        sql.Identifier(self.dbname)
-                    )
-                )
+    def _superuser(self) -> psycopg.Connection:
+        conninfo = self.stack.conninfo(user=SUPERUSER, dbname="postgres")
+        return psycopg.connect(conninfo, autocommit=True)
 
     def _start(
         self,
@@ -339,7 +235,7 @@ class Platform:
 
 def platforms(stack: Stack) -> list[str]:
     """The names of those that have a ledger on this stack."""
-    superuser = stack.conninfo(user="postgres", dbname="postgres")
+    superuser = stack.conninfo(user=SUPERUSER, dbname="postgres")
     with psycopg.connect(superuser) as connection:
         found = connection.execute(
             "SELECT substr(datname, 8) FROM pg_database WHERE datname LIKE 'ledger-%'"

@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from local.platform.accounts import set_up
 from local.platform.credentials import ISSUER, Certificates, Issuer
 from local.platform.environments import for_program
 from local.platform.platform import Platform
@@ -18,9 +19,6 @@ from local.processes.errors import StackError
 from local.processes.files import UMASK, narrow
 from local.stack import DEFAULT_STATE_DIR, Stack
 from local.tools import STATE_DIR_VARIABLE
-
-ACCOUNTS, MERCHANTS = 100_000, 100
-CREDIT_LIMIT = 800_00  # minor units: enough for most, not for all
 
 
 def main(arguments: list[str]) -> None:
@@ -62,13 +60,6 @@ def _serving(kept: Path, state_dir: Path, secure: bool) -> dict[str, str]:
         "STORE_JWKS": str(issuer.jwks),
         "STORE_TOKEN_ISSUER": ISSUER,
     }
-
-
-def set_up(platform: Platform, credit_limit: int = CREDIT_LIMIT) -> None:
-    """Ledger, schemas, topics and the demo's accounts; what is there stays."""
-    platform.set_up()
-    platform.open_accounts(1, ACCOUNTS, credit_limit)
-    platform.open_accounts(ACCOUNTS + 1, MERCHANTS, 0)
 
 
 if __name__ == "__main__":

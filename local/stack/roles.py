@@ -24,20 +24,20 @@ def ensure_roles(conninfo: str, passwords: Mapping[str, str]) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         for role in LOGIN_ROLES:
             _ensure_role(connection, role, passwords[role])
-        made = connection.execute(
-            "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
-        ).fetchone()
-        if made is None:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                    sql.Identifier(DATABASE), sql.Identifier(OWNER)
-                )
-            )
+        ensure_database(connection, DATABASE, OWNER)
 
 
-def _ensure_role(
-    connection: psycopg.Connection[tuple[object, ...]], role: str, password: str
-) -> None:
+def ensure_database(connection: psycopg.Connection, name: str, owner: str) -> None:
+    """Create it where it is missing; the connection commits by itself."""
+    known = connection.execute(
+        "SELECT 1 FROM pg_database WHERE datname = %s", [name]
+    ).fetchone()
+    if known is None:
+        create = sql.SQL("CREATE DATABASE {} OWNER {}")
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(owner)))
+
+
+def _ensure_role(connection: psycopg.Connection, role: str, password: str) -> None:
     known = connection.execute(
         "SELECT 1 FROM pg_roles WHERE rolname = %s", [role]
     ).fetchone()
