@@ -7,17 +7,19 @@ beside the cluster (the environment `kind-offline`).
 
 from __future__ import annotations
 
-import sys
+import time
+from typing import Annotated
 
 import typer
 
-from local.kube import choice, programs
+from local.kube import choice, own_images, programs
 from local.kube.offline import demo as demonstration
 from local.kube.site import NEEDED, Site
 from local.kube.steps import console, say
+from local.kube.versions import PROGRAMS
 from local.processes.errors import StackError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(no_args_is_help=True, help=__doc__)
 
 
 @app.command()
@@ -67,6 +69,28 @@ def down() -> None:
     console.print("nothing is left")
 
 
+@app.command("programs")
+def build_programs(
+    names: Annotated[list[str] | None, typer.Argument(help="All, without.")] = None,
+) -> None:
+    """Build programs of versions.py, and say how long each took."""
+    for name in names or ():
+        if name not in PROGRAMS:
+            raise StackError(f"no program {name!r}: {', '.join(PROGRAMS)}")
+    for name in names or PROGRAMS:
+        began = time.monotonic()
+        programs.ensure([name], typer.echo)
+        typer.echo(f"{programs.path(name)}  {time.monotonic() - began:.0f} s")
+
+
+@app.command("image-context")
+def image_context() -> None:
+    """build/image: what our images are built from, wheels, ours among them."""
+    own_images.make_context(typer.echo)
+    store = own_images.DOCKERFILES["once/store"]
+    typer.echo(f"{own_images.CONTEXT} is ready: docker build --file {store} ...")
+
+
 def _show(site: Site) -> None:
     password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
     kubectl = programs.path("kubectl")
@@ -80,10 +104,3 @@ def _show(site: Site) -> None:
         f"git remote     {site.remote.bare} (make kind-push)",
     ):
         typer.echo(line)
-
-
-if __name__ == "__main__":
-    try:
-        app()
-    except StackError as error:
-        sys.exit(f"kind: {error}")

@@ -1,7 +1,4 @@
-"""Our own images: the context that they are built from, and the build.
-
-python -m local.kube.own_images context     build/image/: wheels, ours among them
-"""
+"""Our own images: the context that they are built from, and the build."""
 
 from __future__ import annotations
 
@@ -11,8 +8,6 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-
-import typer
 
 from local.kube.environment import Environment
 from local.kube.programs import Notify
@@ -104,20 +99,3 @@ def _pip(*arguments: str) -> None:
     else:
         command += ["--wheel-dir", str(CONTEXT / "wheels")]
     commands.run([*command, "--disable-pip-version-check"], f"pip {arguments[0]}")
-
-
-def main() -> None:
-    """Make the context, for whoever builds the images."""
-    if sys.argv[1:] != ["context"]:
-        raise StackError("usage: python -m local.kube.own_images context")
-    make_context(typer.echo)
-    typer.echo(
-        f"{CONTEXT} is ready: docker build --file {DOCKERFILES['once/store']} ..."
-    )
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except StackError as error:
-        sys.exit(f"images: {error}")

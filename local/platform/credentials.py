@@ -1,8 +1,5 @@
 """Certificates and tokens for this machine: a local authority, a local issuer.
 
-python -m local.platform.credentials certs        .local/certs/{ca,store,store-key}.pem
-python -m local.platform.credentials token --client me   a token on standard output
-
 What is there already stays: whoever trusts the authority goes on trusting it. Nothing
 here is fit for another machine.
 """
@@ -10,16 +7,12 @@ here is fit for another machine.
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import jwt
 import trustme
-import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -28,20 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from local.processes.errors import StackError
-from local.processes.files import UMASK, make_folder, narrow, replace_file
-from local.stack import DEFAULT_STATE_DIR
-from local.tools import STATE_DIR_VARIABLE
+from local.processes.files import make_folder, narrow, replace_file
 
 AUDIENCE, ISSUER, KEY_ID = "once-store", "once-local", "local-1"
 PUBLIC = 0o644
 SCOPES = "transfers:write transfers:read"
 NAMES = ("localhost", "127.0.0.1", "::1")
-
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-StateDir = Annotated[
-    Path, typer.Option(envvar=STATE_DIR_VARIABLE, help="where state is kept")
-]
 
 
 class Certificates:
@@ -108,38 +93,6 @@ class Issuer:
         return jwt.encode(claims, self._key, "EdDSA", {"kid": KEY_ID})
 
 
-@app.command()
-def certs(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
-    """Make an authority and a certificate of the Store for this machine."""
-    made = Certificates(state_dir / "certs")
-    made.make()
-    for path in (made.ca, made.cert, made.key):
-        typer.echo(path)
-
-
-@app.command()
-def token(
-    client: Annotated[str, typer.Option(help="the token's subject")] = "demo",
-    scopes: Annotated[str, typer.Option(help="separated by spaces")] = SCOPES,
-    seconds: Annotated[int, typer.Option(help="how long it is good")] = 3600,
-    accounts: Annotated[
-        str, typer.Option(help="to debit, as 1,100-199; empty: any")
-    ] = "",
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-) -> None:
-    """Print a token that the Store of this machine takes."""
-    mine = [int(a) if a.isdigit() else a for a in accounts.split(",") if a] or None
-    typer.echo(Issuer(state_dir / "auth").token(client, scopes, seconds, mine))
-
-
 def write_secret(path: Path, content: bytes) -> None:
     """Write a file that only its owner reads, whatever is there now."""
     replace_file(path, content)
-
-
-if __name__ == "__main__":
-    os.umask(UMASK)
-    try:
-        app()
-    except StackError as error:
-        sys.exit(f"credentials: {error}")

@@ -11,18 +11,14 @@ is applied, and ends with the audit table.
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 from uuid import uuid4
 
 import psycopg
-import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -34,11 +30,8 @@ from local.platform.api_traffic import ApiTraffic
 from local.platform.platform import Platform, platforms
 from local.platform.program import Program
 from local.processes.errors import StackError
-from local.processes.files import UMASK
-from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
+from local.stack import Stack, StackConfig
 from local.stack.screen import StartScreen
-from local.tools import STATE_DIR_VARIABLE
-from once.errors import OnceError
 
 WORKERS = 2
 NAME = "demo-"
@@ -259,24 +252,3 @@ def _goodbye(
             "the stack is still up: make status, make down, "
             f'make psql ARGS="-d {platform.dbname}"'
         )
-
-
-def main(
-    seconds: Annotated[float, typer.Option(help="how long the Store emits")] = 30.0,
-    keep: Annotated[bool, typer.Option(help="leave the stack running")] = False,
-    state_dir: Annotated[
-        Path, typer.Option(envvar=STATE_DIR_VARIABLE, help="where state is kept")
-    ] = DEFAULT_STATE_DIR,
-    reports: Path = Path("build/reports"),
-) -> None:
-    """Run the demo; exit 0 only when every invariant holds."""
-    config = StackConfig(state_dir=state_dir, jars_dir=state_dir / "jars")
-    raise typer.Exit(0 if run(config, seconds, keep, reports) else 1)
-
-
-if __name__ == "__main__":
-    os.umask(UMASK)
-    try:
-        typer.run(main)
-    except (StackError, OnceError) as error:
-        sys.exit(f"demo: {error}")

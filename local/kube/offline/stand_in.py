@@ -6,6 +6,8 @@ rights on the real brokers, roles and databases on the real Postgres, certificat
 Secrets and Services that clients look for; then it says Ready. It operates nothing.
 
     python -m local.kube.offline.stand_in FOLDER      until SIGTERM
+
+A process that Outside starts, and so no command of `python -m local`.
 """
 
 from __future__ import annotations
