@@ -24,9 +24,9 @@ SAMPLES_PER_RECORD = 8
 class Latencies:
     """Follows the results topic in a thread."""
 
-    def __init__(self, platform: Platform, since_s: float) -> None:
+    def __init__(self, platform: Platform, since_seconds: float) -> None:
         """Transfers created before that Unix time are passed over."""
-        self._since_ms = since_s * 1000
+        self._since_ms = since_seconds * 1000
         schema = load_schema(resources.find("avro/transfer-results.avsc"))
         self._schema = fastavro.parse_schema(schema)
         self._milliseconds: list[float] = []

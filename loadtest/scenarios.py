@@ -91,7 +91,7 @@ def _stream(
         warmed = _emitted(_emitter(platform, WARM_UP_SECONDS, rate))
         wait_applied(platform, warmed, running)
         began = time.time()
-        latencies = programs.enter_context(Latencies(platform, since_s=began))
+        latencies = programs.enter_context(Latencies(platform, since_seconds=began))
         store = running["store"] = _emitter(platform, seconds, rate)
         with Usage(platform.stack, running) as usage:
             sent = _emitted(store)

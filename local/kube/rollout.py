@@ -13,7 +13,7 @@ ROOT = "once"
 
 
 def follow(
-    api: Api, revision: str, say: Callable[[str], None], timeout_s: float
+    api: Api, revision: str, say: Callable[[str], None], timeout_seconds: float
 ) -> None:
     """Wait until every Application of that commit is Synced and Healthy.
 
@@ -37,7 +37,7 @@ def follow(
         wait_until(
             settled,
             what="the Applications",
-            timeout_seconds=timeout_s,
+            timeout_seconds=timeout_seconds,
             interval_seconds=1.0,
         )
     except StackError:

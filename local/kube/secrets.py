@@ -34,10 +34,8 @@ def make(cluster: Cluster, state: Path) -> None:
         keys,
         objects.secret(NAMESPACE, "store-smoke", {"token": token.encode()}),
     )
-    found = cluster.kubectl(
-        *("get", "secret", "ledger-backup", "--namespace", NAMESPACE),
-        *("--ignore-not-found", "--output=name"),
-    )
+    get = ("get", "secret", "ledger-backup", "--namespace", NAMESPACE)
+    found = cluster.kubectl(*get, "--ignore-not-found", "--output=name")
     if not found:
         cluster.apply(objects.secret(NAMESPACE, "ledger-backup", _backup()))
 

@@ -197,9 +197,9 @@ class Platform:
         """The group's offsets, by partition: see Watch."""
         return self.watch.published()
 
-    def wait_applied(self, records: int, timeout_s: float = 60.0) -> None:
+    def wait_applied(self, records: int, timeout_seconds: float = 60.0) -> None:
         """Until so many records are applied and published: see Watch."""
-        self.watch.wait_applied(records, timeout_s)
+        self.watch.wait_applied(records, timeout_seconds)
 
     def remove(self) -> None:
         """Delete topics and ledger: every partition that is left costs the brokers."""

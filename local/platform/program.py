@@ -51,7 +51,7 @@ class Program:
         """All that this process has said so far."""
         return self.log.read_bytes()[self._begins_at :].decode(errors="replace")
 
-    def url(self, timeout_s: float = 30.0) -> str:
+    def url(self, timeout_seconds: float = 30.0) -> str:
         """Where it serves HTTP, once it says so."""
         found: list[str] = []
 
@@ -61,7 +61,7 @@ class Program:
             return bool(found)
 
         what = f"an address in {self.log}"
-        wait_until(said, what=what, timeout_seconds=timeout_s)
+        wait_until(said, what=what, timeout_seconds=timeout_seconds)
         return found[-1]
 
     def kill(self) -> None:
@@ -70,10 +70,10 @@ class Program:
             self.process.kill()
         self.process.wait()
 
-    def terminate(self, timeout_s: float = 30.0) -> int:
+    def terminate(self, timeout_seconds: float = 30.0) -> int:
         """SIGTERM, and the exit status once it has left."""
         self.process.terminate()
-        return self.process.wait(timeout_s)
+        return self.process.wait(timeout_seconds)
 
     def pause(self) -> None:
         """SIGSTOP: the process hangs, its connections stay."""

@@ -25,8 +25,8 @@ from local.processes.waiting import wait_until
 # Every process of a stack carries the path of its pid files in its environment, and
 # so do its children: whatever else is lost, this tells whose a process is.
 MARK = "ONCE_STACK"
-STOP_TIMEOUT_S = 20.0
-KILL_TIMEOUT_S = 10.0
+STOP_TIMEOUT_SECONDS = 20.0
+KILL_TIMEOUT_SECONDS = 10.0
 LOG_TAIL_LINES = 3
 
 
@@ -45,7 +45,7 @@ class ProcessSpec:
     pid_file: Path
     environment: dict[str, str] = field(default_factory=dict)
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_timeout_s: float = STOP_TIMEOUT_S
+    stop_timeout_seconds: float = STOP_TIMEOUT_SECONDS
     # Processes that belong to this one without being its descendants: a postmaster
     # leaves Patroni's tree, but a dead node has neither.
     relatives: Callable[[], list[psutil.Process]] = _nobody
@@ -157,7 +157,7 @@ class ManagedProcess:
         """SIGKILL the whole family, as a power cut would, and wait until it is gone."""
         family = self.family()
         _signal(family, signal.SIGKILL)
-        self._wait_gone(family, KILL_TIMEOUT_S)
+        self._wait_gone(family, KILL_TIMEOUT_SECONDS)
         self.spec.pid_file.unlink(missing_ok=True)
 
     def kill_main(self) -> None:
@@ -166,7 +166,7 @@ class ManagedProcess:
         if pid is not None:
             main = [psutil.Process(pid)]
             _signal(main, signal.SIGKILL)
-            self._wait_gone(main, KILL_TIMEOUT_S)
+            self._wait_gone(main, KILL_TIMEOUT_SECONDS)
 
     def ask_to_stop(self) -> None:
         """Send the signal it stops at, without waiting."""
@@ -180,7 +180,7 @@ class ManagedProcess:
         family = self.family()
         self.ask_to_stop()
         try:
-            self._wait_gone(family, self.spec.stop_timeout_s)
+            self._wait_gone(family, self.spec.stop_timeout_seconds)
         except StackError:
             self.kill()
         self.spec.pid_file.unlink(missing_ok=True)
@@ -192,7 +192,7 @@ class ManagedProcess:
     def resume(self) -> None:
         _signal(self.family(), signal.SIGCONT)
 
-    def _wait_gone(self, family: list[psutil.Process], timeout_s: float) -> None:
+    def _wait_gone(self, family: list[psutil.Process], timeout_seconds: float) -> None:
         pids = [(member.pid, started_at(member.pid)) for member in family]
 
         def gone() -> bool:
@@ -201,7 +201,7 @@ class ManagedProcess:
         wait_until(
             gone,
             what=f"{self.name} to end",
-            timeout_seconds=timeout_s,
+            timeout_seconds=timeout_seconds,
             interval_seconds=0.02,
         )
 

@@ -12,7 +12,7 @@ import psutil
 from local.processes.layout import Layout, read_json
 from local.processes.process import MARK, started_at, with_descendants
 
-GONE_TIMEOUT_S = 10.0
+GONE_TIMEOUT_SECONDS = 10.0
 
 
 def running_pids(layout: Layout) -> list[int]:
@@ -43,7 +43,7 @@ def kill_all(layout: Layout) -> None:
             process.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(found, timeout=GONE_TIMEOUT_S)
+    psutil.wait_procs(found, timeout=GONE_TIMEOUT_SECONDS)
     for file in layout.pids.glob("*.json"):
         file.unlink(missing_ok=True)
 

@@ -205,7 +205,7 @@ class Kafka:
                 directory=layout.data(name),
                 log=layout.log(name),
                 pid_file=layout.pids / f"{name}.json",
-                stop_timeout_s=STOP_TIMEOUT_SECONDS,
+                stop_timeout_seconds=STOP_TIMEOUT_SECONDS,
             )
         )
 

@@ -14,11 +14,13 @@ from local.stack.passwords import PATRONI_API, REPLICATION, SUPERUSER
 SCOPE = "once"
 # A node that dies loses the lease after this long. Patroni accepts no less than 20 s:
 # it raises smaller values to 20 with a warning.
-LEASE_S = 20
-LOOP_WAIT_S = 2
-RETRY_TIMEOUT_S = 5  # LOOP_WAIT_S + 2 * RETRY_TIMEOUT_S must stay within LEASE_S
+LEASE_SECONDS = 20
+LOOP_WAIT_SECONDS = 2
+RETRY_TIMEOUT_SECONDS = (
+    5  # LOOP_WAIT_SECONDS + 2 * RETRY_TIMEOUT_SECONDS must stay within LEASE_SECONDS
+)
 # A crashed postmaster gets this long to recover before another node takes over.
-PRIMARY_START_TIMEOUT_S = 10
+PRIMARY_START_TIMEOUT_SECONDS = 10
 LAG_ON_FAILOVER_BYTES_MAX = 16 * 1024 * 1024
 CONNECTIONS_MAX = 200
 
@@ -150,11 +152,11 @@ class NodeConfig:
         initdb += [{key: value} for key, value in INITDB_OPTIONS.items()]
         return {
             "dcs": {
-                "ttl": LEASE_S,
-                "loop_wait": LOOP_WAIT_S,
-                "retry_timeout": RETRY_TIMEOUT_S,
-                "primary_start_timeout": PRIMARY_START_TIMEOUT_S,
-                "primary_stop_timeout": PRIMARY_START_TIMEOUT_S,
+                "ttl": LEASE_SECONDS,
+                "loop_wait": LOOP_WAIT_SECONDS,
+                "retry_timeout": RETRY_TIMEOUT_SECONDS,
+                "primary_start_timeout": PRIMARY_START_TIMEOUT_SECONDS,
+                "primary_stop_timeout": PRIMARY_START_TIMEOUT_SECONDS,
                 "maximum_lag_on_failover": LAG_ON_FAILOVER_BYTES_MAX,
                 "synchronous_mode": True,
                 # No standby, no commit: an acknowledged payment is on two disks.

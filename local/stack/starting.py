@@ -41,7 +41,7 @@ class Start:
         self._progress = progress
 
     def run(self) -> None:
-        """Returns when all is ready. Raises StackError."""
+        """Until all is ready. Raises StackError."""
         tasks: dict[str, Callable[[], None]] = {"parts": self._parts}
         for name, part in self._components.by_name.items():
             tasks[name] = partial(self._part, name, part)

@@ -11,7 +11,7 @@ from local.stack.kafka import alive_brokers
 from local.stack.postgres import Member
 from local.stack.stack import Stack
 
-ANSWER_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _kafka(stack: Stack) -> KafkaStatus:
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     alive = sorted(alive_brokers(admin))
     try:
-        answer = admin.describe_cluster(request_timeout=ANSWER_TIMEOUT_S).result()
+        answer = admin.describe_cluster(request_timeout=ANSWER_TIMEOUT_SECONDS).result()
     except KafkaException:
         return KafkaStatus(alive, expected, None)
     controller = answer.controller.id if answer.controller else None

@@ -88,7 +88,7 @@ def test_a_record_that_ends_workers_is_set_aside_and_the_others_go_on(
     poison = transfer(PAYER, memo=POISON)
     after = [transfer(PAYER) for _ in range(20)]
     emit(platform, *before, poison, *after)
-    platform.wait_applied(61, timeout_s=240)
+    platform.wait_applied(61, timeout_seconds=240)
     assert [reason for reason, _ in reasons(platform)] == ["ENDS_WORKERS"]
     assert verdict(platform, poison.transfer_id) is None
     posted = {verdict(platform, line.transfer_id) for line in (*before, *after)}

@@ -221,7 +221,7 @@ def test_odd_records_stop_nobody_and_have_reasons(
     servers = platform.stack.endpoints.bootstrap_servers
     send_with_headers(servers, platform.topic, b"junk", [(b"\xff\xfe", b"1")])
     total = len(sent) + 2
-    platform.wait_applied(total, timeout_s=120)
+    platform.wait_applied(total, timeout_seconds=120)
 
     found = aside(platform)
     said = {}
@@ -269,7 +269,7 @@ def test_a_batch_that_expands_a_hundredfold_is_worked_off(
     line = transfer(1)
     emit(platform, line)
     with platform.bank(session_timeout_ms=2000) as bank:
-        platform.wait_applied(count + 1, timeout_s=120)
+        platform.wait_applied(count + 1, timeout_seconds=120)
         assert "refused" not in bank.text
     assert verdict(platform, line.transfer_id) == POSTED
 

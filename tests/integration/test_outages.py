@@ -17,7 +17,7 @@ import pytest
 from local.platform import Platform, Program
 from local.processes.waiting import wait_until
 from local.stack import Stack
-from local.stack.patroni_config import LEASE_S
+from local.stack.patroni_config import LEASE_SECONDS
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from producers.store.service import Tally
@@ -177,7 +177,7 @@ def wait_for_another_primary(stack: Stack, old: str) -> None:
     wait_until(
         lambda: stack.postgres.leader() not in (None, old),
         what=f"another primary than {old}",
-        timeout_seconds=LEASE_S + 40,
+        timeout_seconds=LEASE_SECONDS + 40,
     )
     stack.postgres.wait_writable()
 

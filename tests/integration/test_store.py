@@ -116,7 +116,7 @@ def test_a_broker_that_dies_delays_the_store_and_loses_nothing(
             platform.stack.kafka.wait_ready()
         store.emit([generator.chunk(500)], acknowledged)
     with platform.bank():
-        platform.wait_applied(4_500, timeout_s=90)
+        platform.wait_applied(4_500, timeout_seconds=90)
     report = platform.audit(log)
     assert report.invariants_ok, report.model_dump_json(indent=2)
 

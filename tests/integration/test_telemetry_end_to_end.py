@@ -125,7 +125,7 @@ def test_a_collector_that_is_away_holds_nothing_up(platform: Platform) -> None:
     ):
         send(store, line)
         platform.wait_applied(1)
-        assert bank.terminate(timeout_s=20) == 0
+        assert bank.terminate(timeout_seconds=20) == 0
     assert verdict(platform, line.transfer_id) == "POSTED"
 
 

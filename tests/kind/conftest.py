@@ -51,9 +51,9 @@ class Deployed:
         """`git revert` of the last push, and wait until all is well again."""
         self.settle(self.site.remote.revert())
 
-    def settle(self, revision: str, timeout_s: float = 300.0) -> None:
+    def settle(self, revision: str, timeout_seconds: float = 300.0) -> None:
         """Until everything of this commit is Synced and Healthy."""
-        follow(self.api, revision, lambda text: None, timeout_s)
+        follow(self.api, revision, lambda text: None, timeout_seconds)
 
     def app(self, name: str) -> argo.AppState:
         """One Application as it is now."""
@@ -66,13 +66,15 @@ class Deployed:
         return found
 
 
-def until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+def until(
+    what: str, condition: Callable[[], object], timeout_seconds: float = 60.0
+) -> None:
     """Wait until it holds. Raises StackError."""
 
     def holds() -> bool:
         return bool(condition())
 
-    wait_until(holds, what=what, timeout_seconds=timeout_s, interval_seconds=0.5)
+    wait_until(holds, what=what, timeout_seconds=timeout_seconds, interval_seconds=0.5)
 
 
 @pytest.fixture(scope="session")

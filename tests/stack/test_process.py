@@ -35,7 +35,7 @@ def layout(tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def make(layout: Layout) -> Iterator[Make]:
-    def make(command: list[str], stop_timeout_s: float = 5.0) -> ManagedProcess:
+    def make(command: list[str], stop_timeout_seconds: float = 5.0) -> ManagedProcess:
         return ManagedProcess(
             ProcessSpec(
                 name="one",
@@ -43,7 +43,7 @@ def make(layout: Layout) -> Iterator[Make]:
                 directory=layout.data("one"),
                 log=layout.log("one"),
                 pid_file=layout.pids / "one.json",
-                stop_timeout_s=stop_timeout_s,
+                stop_timeout_seconds=stop_timeout_seconds,
             )
         )
 
@@ -107,7 +107,7 @@ def test_one_without_a_pid_file_is_still_found_and_ended(
 
 
 def test_one_that_ignores_the_polite_signal_is_killed(make: Make) -> None:
-    process = make(STUBBORN, stop_timeout_s=0.3)
+    process = make(STUBBORN, stop_timeout_seconds=0.3)
     process.start()
     wait_until(
         lambda: "ready" in process.spec.log.read_text(), what="it", timeout_seconds=10

@@ -24,7 +24,7 @@ from local.processes.process import ManagedProcess, ProcessSpec
 from local.processes.waiting import wait_until
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_SECONDS = 60.0
 NAMES = ("etcd", "etcd-peer", "api")
 
 
@@ -63,7 +63,9 @@ class ControlPlane:
             for process in self.processes.values():
                 process.start()
             wait_until(
-                self._is_ready, what="the API server", timeout_seconds=READY_TIMEOUT_S
+                self._is_ready,
+                what="the API server",
+                timeout_seconds=READY_TIMEOUT_SECONDS,
             )
         except BaseException:
             self.stop()

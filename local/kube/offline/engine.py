@@ -101,7 +101,7 @@ class Engine:
                 directory=self._state,
                 log=self._state / "dockerd.log",
                 pid_file=self._state / "dockerd.json",
-                stop_timeout_s=STOP_TIMEOUT_SECONDS,
+                stop_timeout_seconds=STOP_TIMEOUT_SECONDS,
             )
         )
 

@@ -29,7 +29,7 @@ from local.kube.offline.stand_in_postgres import PostgresOperator
 from local.processes.errors import StackError
 from local.stack import Stack
 
-PAUSE_S = 1.0
+PAUSE_SECONDS = 1.0
 
 
 class Operator(Protocol):
@@ -87,7 +87,7 @@ def main(folder: Path) -> None:
             stand_in.round()
         except Exception as error:  # any of three systems may be away for a moment
             typer.echo(f"{type(error).__name__}: {error}", err=True)
-        leaving.wait(PAUSE_S)
+        leaving.wait(PAUSE_SECONDS)
     api.close()
 
 

@@ -153,13 +153,15 @@ class KafkaOperator:
             return
         bindings = [
             AclBinding(
-                _RESOURCES[acl["resource"]["type"]],
-                acl["resource"].get("name", "kafka-cluster"),
-                _PATTERNS[acl["resource"].get("patternType", "literal")],
-                f"User:CN={name}",
-                "*",
-                _OPERATIONS[operation],
-                AclPermissionType.ALLOW,
+                restype=_RESOURCES[acl["resource"]["type"]],
+                name=acl["resource"].get("name", "kafka-cluster"),
+                resource_pattern_type=_PATTERNS[
+                    acl["resource"].get("patternType", "literal")
+                ],
+                principal=f"User:CN={name}",
+                host="*",
+                operation=_OPERATIONS[operation],
+                permission_type=AclPermissionType.ALLOW,
             )
             for acl in spec["authorization"]["acls"]
             for operation in acl["operations"]

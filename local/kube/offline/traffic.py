@@ -29,18 +29,18 @@ from producers.store.transfers import TransferLine, now_ms
 PAYERS, MERCHANTS = 100_000, 100
 CLIENTS = 4
 BATCH = 20  # transfers in one request
-PAUSE_S = 0.02
+PAUSE_SECONDS = 0.02
 # Longer than a node needs to be found dead: a client does not give a transfer up.
-DEADLINE_S = 180.0
+DEADLINE_SECONDS = 180.0
 
 
 class Traffic:
     """Counts what was promised, and every attempt that had to be repeated."""
 
     def __init__(
-        self, url: str, token: str, trust: ssl.SSLContext, acknowledged: Path
+        self, url: str, *, token: str, trust: ssl.SSLContext, acknowledged: Path
     ) -> None:
-        self._made = (url, token, DEADLINE_S, trust, "store", self._note)
+        self._url, self._token, self._trust = url, token, trust
         self._log = acknowledged
         self._lock = threading.Lock()
         self._leaving = threading.Event()
@@ -71,20 +71,20 @@ class Traffic:
         for thread in self._threads:
             thread.join()
 
-    def wait(self, more: int, timeout_s: float = 120.0) -> None:
+    def wait(self, more: int, timeout_seconds: float = 120.0) -> None:
         """Until so many more were promised. Raises StackError."""
         wanted = self.acknowledged + more
         wait_until(
             lambda: self.acknowledged >= wanted or bool(self.failures),
             what=f"{more} more transfers to be acknowledged",
-            timeout_seconds=timeout_s,
+            timeout_seconds=timeout_seconds,
         )
 
     def _run(self, number: int) -> None:
         chosen, ids = random.Random(number), np.random.default_rng()
         try:
-            with StoreClient(*self._made) as store:
-                while not self._leaving.wait(PAUSE_S):
+            with self._client() as store:
+                while not self._leaving.wait(PAUSE_SECONDS):
                     answers = store.send_all(_transfers(chosen, ids))
                     with self._lock, self._log.open("a") as log:
                         for answer in answers:
@@ -93,6 +93,16 @@ class Traffic:
                             self.states[answer.state] += 1
         except (OnceError, OSError, AssertionError) as error:
             self.failures.append(f"{type(error).__name__}: {error}")
+
+    def _client(self) -> StoreClient:
+        return StoreClient(
+            self._url,
+            self._token,
+            deadline_s=DEADLINE_SECONDS,
+            trust=self._trust,
+            name="store",
+            on_repeat=self._note,
+        )
 
     def _note(self, why: str) -> None:
         self.repeats.append(f"{time.strftime('%H:%M:%S')} {why}")
@@ -107,7 +117,9 @@ def traffic(cluster: Cluster, state: Path, acknowledged: Path) -> Iterator[Traff
     trust = ssl.create_default_context(cafile=str(authority))
     acknowledged.parent.mkdir(parents=True, exist_ok=True)
     acknowledged.unlink(missing_ok=True)
-    with Traffic(f"https://{address}", token, trust, acknowledged) as running:
+    url = f"https://{address}"
+    running = Traffic(url, token=token, trust=trust, acknowledged=acknowledged)
+    with running:
         yield running
 
 
