@@ -50,12 +50,12 @@ def command(tool: str, arguments: Sequence[str], state_dir: Path) -> list[str]:
     Raises StackError when there is no such tool or no stack was started.
     """
     if tool not in TOOLS:
-        raise StackError(f"No tool {tool!r}; there are: {', '.join(TOOLS)}.")
+        raise StackError(f"no tool {tool!r}; there are: {', '.join(TOOLS)}")
     main_class, asks_brokers = TOOLS[tool]
     layout = Layout(state_dir.resolve())
     endpoints = read_json(layout.endpoints_file)
     if not endpoints:
-        raise StackError(f"No stack was started under {layout.root}: run 'make up'.")
+        raise StackError(f"no stack was started under {layout.root}: run 'make up'")
     named = any(each.partition("=")[0] in WHERE_TO for each in arguments)
     target = [] if named else ["--bootstrap-server", endpoints["bootstrap_servers"]]
     jars = Path(endpoints["jars_dir"])

@@ -86,7 +86,7 @@ def _requirement(name: str, lock: Path) -> str:
     """One requirement of a lock, with its hashes."""
     found = re.search(rf"(?m)^{name}==.*\\\n(?:    --hash=.*\n)+", lock.read_text())
     if found is None:
-        raise StackError(f"{name} is not in {lock}: run 'make lock'.")
+        raise StackError(f"{name} is not in {lock}: run 'make lock'")
     return found.group()
 
 

@@ -82,8 +82,8 @@ def _go(
 def _require_go() -> None:
     wanted = ".".join(map(str, GO_MIN))
     if shutil.which("go") is None:
-        raise MissingPart(f"Go {wanted} or newer is needed to build Kubernetes here.")
+        raise MissingPart(f"Go {wanted} or newer is needed to build Kubernetes here")
     said = commands.run(["go", "env", "GOVERSION"], "go env").strip()
     version = tuple(int(part) for part in said.removeprefix("go").split(".")[:2])
     if version < GO_MIN:
-        raise MissingPart(f"Go {wanted} or newer is needed to build, not {said}.")
+        raise MissingPart(f"Go {wanted} or newer is needed to build, not {said}")

@@ -42,7 +42,7 @@ def opened_folder(path: Path) -> Iterator[int]:
     try:
         descriptor = os.open(path, _FOLDER)
     except NotADirectoryError as error:
-        raise StackError(f"{path} is a link or no folder: remove it.") from error
+        raise StackError(f"{path} is a link or no folder: remove it") from error
     try:
         yield descriptor
     finally:

@@ -44,7 +44,7 @@ def choose_ports(
         if name in fixed:
             if not is_free(fixed[name]):
                 raise StackError(
-                    f"Port {fixed[name]} for {name} is in use by another program."
+                    f"port {fixed[name]} for {name} is in use by another program"
                 )
             chosen[name] = fixed[name]
         elif name in remembered and is_free(remembered[name]):
@@ -62,4 +62,4 @@ def _free_port(taken: set[int]) -> int:
         port = random.randrange(LOWEST_PORT, HIGHEST_PORT)
         if port not in taken and is_free(port):
             return port
-    raise StackError(f"No free port between {LOWEST_PORT} and {HIGHEST_PORT}.")
+    raise StackError(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT}")

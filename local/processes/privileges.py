@@ -102,7 +102,7 @@ class Servant:
             done = commands.attempt(probe, directory=Path("/"))
         except FileNotFoundError as error:
             raise MissingPart(
-                f"{error.filename} is missing: install the package util-linux."
+                f"{error.filename} is missing: install the package util-linux"
             ) from error
         if done.returncode != 0:
             return list(paths)
@@ -128,9 +128,9 @@ def make_servant(
     missing = servant.cannot_read(needed)
     if missing:
         raise MissingPart(
-            f"The user {servant.user}, who runs Postgres, cannot read {missing[0]}: "
+            f"the user {servant.user}, who runs Postgres, cannot read {missing[0]}: "
             "move the checkout (or its Python) to a folder that others may enter and "
-            "read, or run the stack as another user than root."
+            "read, or run the stack as another user than root"
         )
     return servant
 
@@ -156,13 +156,13 @@ def _plain_servant() -> Servant:
 
 def _first_user() -> pwd.struct_passwd:
     if shutil.which("setpriv") is None:
-        raise MissingPart("setpriv is missing: install the package util-linux.")
+        raise MissingPart("setpriv is missing: install the package util-linux")
     for name in PREFERRED_USERS:
         try:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise MissingPart("There is no user postgres to run Postgres as: create one.")
+    raise MissingPart("there is no user postgres to run Postgres as: create one")
 
 
 def _closed(path: Path, servant: Servant) -> Path | None:

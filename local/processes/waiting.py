@@ -26,7 +26,7 @@ class Patience:
     def pause(self, seconds: float, what: str) -> None:
         """Let some time pass. Raises Cancelled when told to give up."""
         if self._cancelled.wait(seconds):
-            raise Cancelled(f"Stopped waiting for {what}.")
+            raise Cancelled(f"stopped waiting for {what}")
 
 
 def wait_until(
@@ -46,6 +46,6 @@ def wait_until(
     while not condition():
         if time.monotonic() >= deadline:
             raise StackError(
-                f"Gave up after {timeout_seconds:.0f} s waiting for {what}."
+                f"gave up after {timeout_seconds:.0f} s waiting for {what}"
             )
         patience.pause(interval_seconds, what)

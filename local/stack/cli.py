@@ -133,7 +133,7 @@ def psql(
 ) -> None:
     """Open psql on the current primary."""
     if role not in (SUPERUSER, *LOGIN_ROLES):
-        raise StackError(f"No role {role!r}: {SUPERUSER}, {', '.join(LOGIN_ROLES)}.")
+        raise StackError(f"no role {role!r}: {SUPERUSER}, {', '.join(LOGIN_ROLES)}")
     stack = Stack.attach(state_dir)
     conninfo = stack.conninfo(user=role, dbname=dbname)
     # In the environment, so that the password is not shown in the list of processes.

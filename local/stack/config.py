@@ -35,4 +35,4 @@ class StackConfig:
 
     def __post_init__(self) -> None:
         if self.brokers not in SIZES or self.postgres not in SIZES:
-            raise StackError("Brokers and Postgres nodes: one or three of each.")
+            raise StackError("brokers and Postgres nodes: one or three of each")

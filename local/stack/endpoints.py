@@ -92,7 +92,7 @@ def load_endpoints(layout: Layout) -> Endpoints:
     """Raises StackError when no stack was ever started here."""
     content = read_json(layout.endpoints_file)
     if not content:
-        raise StackError(f"No stack was started under {layout.root}: run 'make up'.")
+        raise StackError(f"no stack was started under {layout.root}: run 'make up'")
     return Endpoints.model_validate(content)
 
 

@@ -48,10 +48,10 @@ def require(folder: Path, top: str, hashes: Hashes) -> None:
     for name in sorted({*found, *wanted}):
         if found.get(name) != wanted.get(name):
             raise Changed(
-                f"Nothing runs from the jars: {name} {_what(name, found, wanted)} in "
-                f"local/{LIST.name}. Find out who changed it, and remove {top} from "
+                f"nothing runs from the jars: {name} {_what(name, found, wanted)} in "
+                f"local/{LIST.name}: find out who changed it, and remove {top} from "
                 "the folder of jars to have it fetched again; if another version is "
-                "meant, 'python -m local lock-jars' writes the list anew."
+                "meant, 'python -m local lock-jars' writes the list anew"
             )
 
 

@@ -248,7 +248,7 @@ def _etcd(notify: Notify) -> Path:
     _install_unless(shutil.which("etcd") is not None, "etcd", notify)
     found = shutil.which("etcd")
     if found is None:
-        raise MissingPart("etcd is missing: install the package etcd-server.")
+        raise MissingPart("etcd is missing: install the package etcd-server")
     return Path(found)
 
 
@@ -258,7 +258,7 @@ def _postgres(notify: Notify) -> Path:
     if not versions:
         raise MissingPart(
             f"PostgreSQL {POSTGRES_VERSION_MIN} or newer is missing under "
-            f"{POSTGRES_ROOT}: install the package postgresql."
+            f"{POSTGRES_ROOT}: install the package postgresql"
         )
     return POSTGRES_ROOT / str(versions[-1]) / "bin"
 
@@ -287,11 +287,11 @@ def _run(command: list[str], what: str, patience: Patience | None = None) -> Non
         # Our umask would make packages of the system that only root can read.
         done = run_patiently(command, what, patience or Patience(), umask=0o022)
     except FileNotFoundError as error:
-        raise MissingPart(f"Cannot fetch {what}: {command[0]} is missing.") from error
+        raise MissingPart(f"cannot fetch {what}: {command[0]} is missing") from error
     if done.returncode != 0:
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         cause = lines[-1] if lines else f"exit status {done.returncode}"
-        raise MissingPart(f"Cannot fetch {what}: {command[0]} said '{cause}'.")
+        raise MissingPart(f"cannot fetch {what}: {command[0]} said '{cause}'")
 
 
 class Staging:

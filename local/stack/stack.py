@@ -49,7 +49,7 @@ def _allow_open_files() -> None:
     try:
         open_files.allow(OPEN_FILES)
     except Defect as error:
-        raise StackError(f"The stack cannot be started: {error}.") from None
+        raise StackError(f"the stack cannot be started: {error}") from None
 
 
 def _silent(component: str, doing: str | None) -> None:
@@ -137,7 +137,7 @@ class Stack:
         with self._lock():
             if running_pids(self._layout):
                 raise StackError(
-                    f"A stack runs under {self._layout.root}: attach to it or stop it."
+                    f"a stack runs under {self._layout.root}: attach to it or stop it"
                 )
             self._layout.create()
             kill_all(self._layout)  # what a killed run may have left without a pid file
@@ -200,7 +200,7 @@ class Stack:
     def wipe(self) -> None:
         """Remove all data of the stopped stack; what was fetched stays."""
         if self.running(self._layout.root):
-            raise StackError("The stack runs: stop it before its data is removed.")
+            raise StackError("the stack runs: stop it before its data is removed")
         for path in self._layout.owned:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -210,7 +210,7 @@ class Stack:
     @property
     def _started(self) -> Components:
         if self._components is None:
-            raise StackError("The stack was not started.")
+            raise StackError("the stack was not started")
         return self._components
 
     @contextmanager
@@ -222,7 +222,7 @@ class Stack:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise StackError(
-                    f"Somebody else is starting or stopping {self._layout.root}."
+                    f"somebody else is starting or stopping {self._layout.root}"
                 ) from error
             yield
 
@@ -234,8 +234,8 @@ class Stack:
         made = (kept.get("brokers"), kept.get("postgres"))
         if kept and made != (self.config.brokers, self.config.postgres):
             raise StackError(
-                f"The data under {self._layout.root} belongs to {made[0]} brokers and "
-                f"{made[1]} Postgres nodes: start these, or wipe it (make down WIPE=1)."
+                f"the data under {self._layout.root} belongs to {made[0]} brokers and "
+                f"{made[1]} Postgres nodes: start these, or wipe it (make down WIPE=1)"
             )
 
     def _composed(self, parts: Parts, ports: Mapping[str, int]) -> Components:

@@ -139,7 +139,7 @@ def test_the_command_line_leaves_it_running_until_it_is_told_to_stop(
         pid = stack.processes["kafka-1"].pid
         assert "127.0.0.1" in local("up", *size)  # nothing to do the second time
         assert stack.processes["kafka-1"].pid == pid
-        with pytest.raises(StackError, match="A stack runs under"):
+        with pytest.raises(StackError, match="a stack runs under"):
             Stack(config).start()
         assert "1 of 1 brokers alive" in local("status")
         asked = "select current_user, current_database()"
@@ -162,5 +162,5 @@ def test_data_of_another_size_is_not_started_over(config: StackConfig) -> None:
 
 
 def test_a_stack_that_was_never_started_is_not_attached_to(config: StackConfig) -> None:
-    with pytest.raises(StackError, match="No stack was started under .*: run 'make up"):
+    with pytest.raises(StackError, match="no stack was started under .*: run 'make up"):
         Stack.attach(config.state_dir)

@@ -26,11 +26,11 @@ def umasks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ("command", "sentence"),
     [
         ("run", "which program?"),
-        ("run once migrate", "No stack was started under"),
-        ("run --state-dir . once migrate --help", "No stack was started under"),
-        ("set-up", "No stack was started under"),
-        ("serve --tls", "No stack was started under"),
-        ("psql --role nobody", "No role 'nobody'"),
+        ("run once migrate", "no stack was started under"),
+        ("run --state-dir . once migrate --help", "no stack was started under"),
+        ("set-up", "no stack was started under"),
+        ("serve --tls", "no stack was started under"),
+        ("psql --role nobody", "no role 'nobody'"),
         ("kind programs kubelet nothing", "no program 'nothing'"),
     ],
 )

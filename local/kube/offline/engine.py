@@ -44,8 +44,8 @@ class Engine:
             return
         if os.geteuid() != 0 or shutil.which("dockerd") is None:
             raise MissingPart(
-                "No Docker engine answers: start one, or run as root with the package "
-                "docker.io, and one is started here."
+                "no Docker engine answers: start one, or run as root with the package "
+                "docker.io, and one is started here"
             )
         network.require_unused()
         network.remove()  # what a killed start has left

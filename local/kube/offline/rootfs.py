@@ -44,7 +44,7 @@ def layer(name: str, packages: tuple[str, ...], notify: programs.Notify) -> Path
 def _debootstrap(tree: Path, packages: tuple[str, ...]) -> None:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         raise MissingPart(
-            "Base images are made by debootstrap: run as root, with that package."
+            "base images are made by debootstrap: run as root, with that package"
         )
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}"]
     commands.run(["nice", "-n", "10", *command, SUITE, str(tree)], "debootstrap")
