@@ -61,6 +61,26 @@ class Layout:
         narrow(self.root, [path.name for path in self.owned])
 
 
+def java_path(jars: Path) -> Path:
+    """The Java that was fetched into this folder of jars."""
+    return jars / "java" / "bin" / "java"
+
+
+def kafka_path(jars: Path) -> Path:
+    """The jars of Kafka."""
+    return jars / "kafka"
+
+
+def registry_path(jars: Path) -> Path:
+    """The registry, unpacked."""
+    return jars / "registry"
+
+
+def classes_path(part: Path) -> Path:
+    """The parsed classes of Kafka or the registry, beside it."""
+    return part.with_suffix(".jsa")
+
+
 def write_json(path: Path, content: Any, *, mode: int = 0o600) -> None:
     """Replace `path` in one step, so that a reader or a crash sees old or new."""
     replace_file(path, as_json(content), mode=mode)

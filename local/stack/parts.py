@@ -22,6 +22,12 @@ from xml.etree import ElementTree
 
 from local.processes.commands import run_patiently
 from local.processes.errors import MissingPart
+from local.processes.layout import (
+    classes_path,
+    java_path,
+    kafka_path,
+    registry_path,
+)
 from local.processes.waiting import Patience
 from local.stack import jars as trusted
 
@@ -60,11 +66,11 @@ def find(jars: Path, notify: Notify = lambda _: None) -> Parts:
     return Parts(
         java=java_path(jars),
         kafka_jars=kafka_path(jars),
-        registry_home=jars / REGISTRY,
+        registry_home=registry_path(jars),
         postgres_bin=_postgres(notify),
         etcd=_etcd(notify),
-        kafka_classes=jars / "kafka.jsa",
-        registry_classes=jars / "registry.jsa",
+        kafka_classes=classes_path(kafka_path(jars)),
+        registry_classes=classes_path(registry_path(jars)),
     )
 
 
@@ -101,14 +107,6 @@ def find_or_fetch(jars: Path, notify: Notify) -> Parts:
     parts = find(jars, notify)
     fetch(jars, Patience(), notify)
     return parts
-
-
-def java_path(jars: Path) -> Path:
-    return jars / "java" / "bin" / "java"
-
-
-def kafka_path(jars: Path) -> Path:
-    return jars / KAFKA
 
 
 class _Fetcher:
@@ -198,7 +196,7 @@ class _Fetcher:
         """Put a part in its place; one of another version goes, with its class data."""
         if (self._jars / part).exists():
             shutil.rmtree(self._jars / part)
-            (self._jars / f"{part}.jsa").unlink(missing_ok=True)
+            classes_path(self._jars / part).unlink(missing_ok=True)
         (staging / part).rename(self._jars / part)
 
     def _fetch_kafka(self, staging: Path) -> None:

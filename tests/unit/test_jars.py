@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from local.processes.layout import java_path
 from local.stack import jars as trusted
 from local.stack import parts
 from local.stack.jars import Changed
@@ -50,7 +51,7 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of jars that has Java; a.jar and b.jar are listed."""
-    java = parts.java_path(tmp_path / "jars")
+    java = java_path(tmp_path / "jars")
     java.parent.mkdir(parents=True)
     java.touch()
     listed = {"kafka/a.jar": digest(b"good"), ARCHIVE: digest(b"an archive")}
