@@ -6,10 +6,10 @@ are fetched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 from functools import partial
 
+from local.processes.ordering import Task, run_all
 from local.processes.waiting import Patience
 from local.stack.class_data import ensure_class_data
 from local.stack.components import Components
@@ -42,24 +42,11 @@ class Start:
 
     def run(self) -> None:
         """Until all is ready. Raises StackError."""
-        tasks: dict[str, Callable[[], None]] = {"parts": self._parts}
+        tasks: dict[str, Task] = {"parts": self._parts}
         for name, part in self._components.by_name.items():
             tasks[name] = partial(self._part, name, part)
         tasks["roles"] = self._roles
-        with ThreadPoolExecutor(len(tasks), thread_name_prefix="start") as pool:
-            futures: dict[str, Future[None]] = {}
-            for name, task in tasks.items():
-                needed = _named(futures, NEEDS.get(name, ()))
-                futures[name] = pool.submit(_after, needed, task)
-            try:
-                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-                # Who waits for another fails as it does: its own words come first.
-                for future in futures.values():
-                    if future in done:
-                        future.result()
-            except BaseException:
-                self._patience.cancel()
-                raise
+        run_all(tasks, NEEDS, self._patience.cancel)
 
     def _parts(self) -> None:
         def notify(doing: str) -> None:
@@ -87,23 +74,5 @@ class Start:
 def stop_all(components: Components) -> None:
     """Everything at once, but nothing before those that need it have stopped."""
     parts = components.by_name
-    with ThreadPoolExecutor(len(parts), thread_name_prefix="stop") as pool:
-        futures: dict[str, Future[None]] = {}
-        for name in reversed(parts):
-            users = [other for other in futures if name in NEEDS.get(other, ())]
-            waiting = _named(futures, users)
-            futures[name] = pool.submit(_after, waiting, parts[name].stop)
-        for future in futures.values():
-            future.result()
-
-
-def _after(needed: Iterable[Future[None]], task: Callable[[], None]) -> None:
-    for future in needed:
-        future.result()
-    task()
-
-
-def _named(
-    futures: Mapping[str, Future[None]], names: Iterable[str]
-) -> list[Future[None]]:
-    return [futures[name] for name in names if name in futures]
+    users = {name: [u for u in parts if name in NEEDS.get(u, ())] for name in parts}
+    run_all({name: parts[name].stop for name in reversed(parts)}, users)
