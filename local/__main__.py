@@ -17,7 +17,6 @@ import typer
 
 from local.kube import cli as kind
 from local.platform import cli as platform
-from local.processes.errors import StackError
 from local.processes.files import UMASK
 from local.stack import cli as stack
 from once.errors import OnceError
@@ -41,7 +40,7 @@ def main() -> None:
     """Run a command; one sentence when it cannot be done."""
     try:
         app()
-    except (StackError, OnceError) as error:
+    except OnceError as error:
         sys.exit(f"local: {error}")
 
 
