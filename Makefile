@@ -45,7 +45,7 @@ doctor: ## what this machine lacks; then whether a stack that runs can keep the 
 	@local/prerequisites --check python
 	@status=0; \
 	$(PYTHON) -m local.machine $(ARGS) || status=$$?; \
-	if [ -e $(VENV)/.local ] && $(STACK) running; then \
+	if [ -e $(VENV)/.local ] && $(LOCAL) running; then \
 	    $(RUN) once doctor $(ARGS) || status=$$?; fi; \
 	exit $$status
 
@@ -61,7 +61,7 @@ prerequisites: ## install what a Debian machine lacks (Java, Maven, Postgres, et
 
 .PHONY: parts
 parts: machine prerequisites $(VENV)/.local ## fetch Kafka, the registry and their Java
-	@$(STACK) fetch
+	@$(LOCAL) fetch
 
 .PHONY: lock
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet \
@@ -115,7 +115,7 @@ PARALLEL := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 .PHONY: test
 test: machine prerequisites lint ## what a push needs: lint, and all tests without a cluster
 	@local/prerequisites browser
-	@$(STACK) fetch
+	@$(LOCAL) fetch
 	$(PY) -m pytest -m "not nightly" $(PARALLEL) $(FAST_TESTS) $(STACK_TESTS) $(ARGS)
 
 .PHONY: test-nightly
@@ -133,7 +133,7 @@ JUDGES := etcd kube-apiserver kubectl
 .PHONY: kube-programs
 kube-programs: $(VENV)/.local ## build an API server, etcd and kubectl (needs Go; 10 min at first)
 	@local/prerequisites go
-	@$(PY) -m local.kube.programs $(JUDGES)
+	@$(KIND) programs $(JUDGES)
 
 .PHONY: test-kube
 test-kube: lint-workflows kube-programs $(VENV)/.installed ## every manifest against a real API server, and our policies
@@ -173,29 +173,29 @@ clean: ## remove what was built (not .venv, not the state in .local)
 BROKERS ?= 3
 POSTGRES ?= 3
 ROLE ?= postgres
-STACK := $(PY) -m local
+LOCAL := $(PY) -m local
 
 .PHONY: up
 up: machine $(VENV)/.local ## start Kafka, registry and Postgres here (BROKERS=1 POSTGRES=1)
-	@$(STACK) up --brokers $(BROKERS) --postgres $(POSTGRES)
+	@$(LOCAL) up --brokers $(BROKERS) --postgres $(POSTGRES)
 
 .PHONY: down
 down: $(VENV)/.local ## stop them; the data stays (WIPE=1 removes it)
-	@$(STACK) down $(if $(WIPE),--wipe)
+	@$(LOCAL) down $(if $(WIPE),--wipe)
 
 .PHONY: status
 status: $(VENV)/.local ## show what runs, who leads, who lags
-	@$(STACK) status
+	@$(LOCAL) status
 
 .PHONY: psql
 psql: $(VENV)/.local ## open psql on the primary (ROLE=bank|audit|migrator, ARGS="-c ...")
-	@$(STACK) psql --role $(ROLE) -- $(ARGS)
+	@$(LOCAL) psql --role $(ROLE) -- $(ARGS)
 
 kafka-%: bin/kafka-% $(VENV)/.local ## a Kafka tool of bin/: kafka-topics ARGS="--list"
 	@$< $(ARGS)
 
 # -- the platform on the local stack ------------------------------------------------------
-RUN := $(PY) -m local.run
+RUN := $(LOCAL) run
 DURATION ?= 30
 WORKERS ?= 2
 TOPIC ?= transfers
@@ -206,11 +206,11 @@ SUBJECTS := transfers-value=avro/transfer.avsc \
 
 .PHONY: demo
 demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)
-	@$(PY) -m local.demo --seconds $(DURATION) $(if $(KEEP),--keep)
+	@$(LOCAL) demo --seconds $(DURATION) $(if $(KEEP),--keep)
 
 .PHONY: set-up
 set-up: $(VENV)/.local ## ledger, schemas, topics and accounts on the running stack
-	@$(RUN) set-up
+	@$(LOCAL) set-up
 
 .PHONY: migrate
 migrate: $(VENV)/.local ## apply the ledger's migrations
@@ -230,15 +230,15 @@ store: $(VENV)/.local ## emit transfers (ARGS="--count 1000", or ARGS=file.ndjso
 
 .PHONY: serve
 serve: $(VENV)/.local ## the Store's HTTP API until Ctrl-C (TLS=1: with TLS and tokens)
-	@$(RUN) serve $(if $(TLS),--tls)
+	@$(LOCAL) serve $(if $(TLS),--tls)
 
 .PHONY: certs
 certs: $(VENV)/.local ## a local authority and the Store's certificate
-	@$(PY) -m local.credentials certs
+	@$(LOCAL) certs
 
 .PHONY: token
 token: $(VENV)/.local ## print a token of a client (ARGS="--client me --scopes ...")
-	@$(PY) -m local.credentials token $(ARGS)
+	@$(LOCAL) token $(ARGS)
 
 .PHONY: audit
 audit: $(VENV)/.local ## check all ten invariants now (ARGS="--ack-log FILE")
@@ -253,7 +253,7 @@ peek: $(VENV)/.local ## tail a topic, decoded (TOPIC=transfers ARGS="--count 5")
 	@$(RUN) consumers.console peek $(TOPIC) $(ARGS)
 
 # -- the platform on a local Kubernetes ----------------------------------------------------
-KIND := $(PY) -m local.kube.kind
+KIND := $(PY) -m local kind
 export KIND_OFFLINE
 
 .PHONY: kind-up
@@ -280,7 +280,7 @@ kind-images: prerequisites $(VENV)/.installed ## build what kind-up would build 
 
 .PHONY: image-context
 image-context: $(VENV)/.installed ## build/image: what our images are built from
-	@$(PY) -m local.kube.own_images context
+	@$(KIND) image-context
 
 .PHONY: loadtest
 loadtest: prerequisites $(VENV)/.local ## measure (SCENARIO=drain|stream|telemetry|http)

@@ -20,7 +20,6 @@ from rich.console import Console
 
 from loadtest import http as http_api
 from loadtest import scenarios
-from local.errors import StackError
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
 from local.tools import STATE_DIR_VARIABLE
 from once.errors import OnceError
@@ -93,5 +92,5 @@ def _write(result: dict[str, object]) -> None:
 if __name__ == "__main__":
     try:
         app()
-    except (StackError, OnceError) as error:
+    except OnceError as error:
         sys.exit(f"loadtest: {error}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -25,9 +24,10 @@ from loadtest.platforms import (
     wait_assigned,
 )
 from loadtest.usage import Usage
-from local.errors import StackError
 from local.platform import Platform
-from local.run import ACCOUNTS, MERCHANTS
+from local.platform.accounts import ACCOUNTS, MERCHANTS
+from local.processes import commands
+from local.processes.errors import StackError
 from local.stack import Stack
 
 SCRIPTS = Path(__file__).parent / "wrk"
@@ -82,19 +82,16 @@ def wrk(url: str, script: str, seconds: float, connections: int, *more: int) -> 
     if program is None:
         raise StackError("wrk is missing: make prerequisites, or install it")
     run = uuid4().hex[:8]
-    found = subprocess.run(
+    said = commands.run(
         [
             *(program, "--threads", "1", "--connections", str(connections)),
             *("--duration", f"{seconds:.0f}s", "--timeout", "10s"),
             *("--script", str(SCRIPTS / script), url, "--"),
             *(str(ACCOUNTS), str(MERCHANTS), run, *map(str, more)),
         ],
-        capture_output=True,
-        text=True,
+        "wrk",
     )
-    if found.returncode != 0:
-        raise StackError(f"wrk: {found.stderr or found.stdout}")
-    return Answers(**json.loads(found.stdout.strip().splitlines()[-1]))
+    return Answers(**json.loads(said.strip().splitlines()[-1]))
 
 
 def _steady(url: str, seconds: float) -> Answers:

@@ -18,7 +18,7 @@ import numpy as np
 import uvloop
 
 from loadtest.answers import Answers
-from local.run import ACCOUNTS, MERCHANTS
+from local.platform.accounts import ACCOUNTS, MERCHANTS
 
 GIVEN_UP_SECONDS = 10.0
 _TROUBLE = (OSError, EOFError, ValueError, TimeoutError)

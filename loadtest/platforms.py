@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import psycopg
 
-from local.deadline import Patience
 from local.platform import Platform, Program
-from local.run import set_up
+from local.platform.accounts import set_up
+from local.processes.waiting import wait_until
 from local.stack import Stack
 
 WAIT_SECONDS_MAX = 600.0
@@ -37,23 +37,22 @@ def wait_applied(
     def done() -> bool:
         for name, program in programs.items():
             assert not program.process.poll(), f"{name} has ended: {program.log}"
-        applied = platform.applied() >= count
-        return applied and platform.positions() == platform.published()
+        return platform.watch.is_done(count)
 
-    Patience().wait_until(
+    wait_until(
         done,
         what=f"{count} transfers to be applied and published",
-        timeout_s=WAIT_SECONDS_MAX,
-        interval_s=0.2,
+        timeout_seconds=WAIT_SECONDS_MAX,
+        interval_seconds=0.2,
     )
 
 
 def wait_assigned(platform: Platform, banks: dict[str, Program], workers: int) -> None:
     """Until every worker has partitions: a rebalance is not what is measured."""
-    Patience().wait_until(
+    wait_until(
         lambda: all("partitions assigned" in bank.text for bank in banks.values()),
         what=f"{workers} workers to get partitions",
-        timeout_s=60,
+        timeout_seconds=60,
     )
 
 

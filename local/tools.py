@@ -13,10 +13,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.errors import StackError
-from local.files import UMASK
-from local.java import ClassData, Jvm
-from local.layout import Layout, read_json
+from local.processes.errors import StackError
+from local.processes.files import UMASK
+from local.processes.java import ClassData, Jvm
+from local.processes.layout import (
+    Layout,
+    classes_path,
+    java_path,
+    kafka_path,
+    read_json,
+)
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
@@ -50,28 +56,29 @@ def command(tool: str, arguments: Sequence[str], state_dir: Path) -> list[str]:
     Raises StackError when there is no such tool or no stack was started.
     """
     if tool not in TOOLS:
-        raise StackError(f"No tool {tool!r}; there are: {', '.join(TOOLS)}.")
+        raise StackError(f"no tool {tool!r}; there are: {', '.join(TOOLS)}")
     main_class, asks_brokers = TOOLS[tool]
     layout = Layout(state_dir.resolve())
     endpoints = read_json(layout.endpoints_file)
     if not endpoints:
-        raise StackError(f"No stack was started under {layout.root}: run 'make up'.")
+        raise StackError(f"no stack was started under {layout.root}: run 'make up'")
     named = any(each.partition("=")[0] in WHERE_TO for each in arguments)
     target = [] if named else ["--bootstrap-server", endpoints["bootstrap_servers"]]
     jars = Path(endpoints["jars_dir"])
+    kafka = kafka_path(jars)
     jvm = Jvm(
-        java=jars / "java" / "bin" / "java",
+        java=java_path(jars),
         temporary=layout.temporary,
         heap_start_mb=32,
         heap_max_mb=256,
-        class_data=ClassData(jars / "kafka.jsa"),
+        class_data=ClassData(classes_path(kafka)),
         quick=True,
     )
     logging = HERE / "config" / "log4j2-tools.properties"
     return jvm.command(
         {"log4j2.configurationFile": str(logging)},
         "-cp",
-        f"{jars / 'kafka'}/*",
+        f"{kafka}/*",
         main_class,
         *(target if asks_brokers else []),
         *arguments,

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import yaml
 
-from local.errors import StackError
+from local.processes.errors import StackError
 
 MANAGER = "once-local"
-TIMEOUT_S = 20.0
+TIMEOUT_SECONDS = 20.0
 
 Object = dict[str, Any]
 
@@ -55,7 +55,10 @@ class Api:
             pair.flush()
             trust.load_cert_chain(pair.name)
         self._http = httpx.Client(
-            base_url=cluster["server"], verify=trust, timeout=TIMEOUT_S, trust_env=False
+            base_url=cluster["server"],
+            verify=trust,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
         )
 
     def close(self) -> None:
@@ -82,7 +85,8 @@ class Api:
         meta = made["metadata"]
         path = _path(made["kind"], meta.get("namespace", ""), meta["name"])
         answer = self._send(
-            *("PATCH", path),
+            "PATCH",
+            path,
             params={"fieldManager": MANAGER, "force": "true"},
             headers={"Content-Type": "application/apply-patch+yaml"},
             content=json.dumps(made),
@@ -94,7 +98,8 @@ class Api:
         meta = of["metadata"]
         path = _path(of["kind"], meta["namespace"], meta["name"])
         answer = self._send(
-            *("PATCH", f"{path}/status"),
+            "PATCH",
+            f"{path}/status",
             headers={"Content-Type": "application/merge-patch+json"},
             content=json.dumps({"status": status}),
         )

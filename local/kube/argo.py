@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from local.deadline import Patience
-from local.kube import kinds, objects, programs
+from local.kube import objects, programs
 from local.kube.api import Api, Object
 from local.kube.cluster import Cluster
-from local.kube.foreign_images import REPOSITORY
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
+from local.processes.waiting import wait_until
 
 ARGO_CD_NAMESPACE, ROLLOUTS_NAMESPACE = "argocd", "argo-rollouts"
-INSTALLED_TIMEOUT_S = 300.0
+INSTALLED_TIMEOUT_SECONDS = 300.0
 # Parts of Argo CD that a laptop does without: single sign-on, mail, generators.
 WITHOUT = (
     "argocd-dex-server",
     "argocd-notifications-controller",
     "argocd-applicationset-controller",
 )
-IMAGES = {
-    "quay.io/argoproj/argocd": f"{REPOSITORY}/argocd:v{ARGO_CD}",
-    "public.ecr.aws/docker/library/redis": f"{REPOSITORY}/redis:bookworm",
-    "quay.io/argoproj/argo-rollouts": f"{REPOSITORY}/argo-rollouts:v{ARGO_ROLLOUTS}",
-}
 
 
-def install(cluster: Cluster) -> None:
-    """Both, from the manifests of their releases. Raises StackError."""
+def install(cluster: Cluster, images: Mapping[str, str]) -> None:
+    """Both, from the manifests of their releases, with these images for theirs.
+
+    Raises StackError.
+    """
     cd = programs.source("github.com/argoproj/argo-cd/v3", ARGO_CD)
     rollouts = programs.source("github.com/argoproj/argo-rollouts", ARGO_ROLLOUTS)
     for namespace, manifest in (
@@ -41,10 +38,7 @@ def install(cluster: Cluster) -> None:
         (ROLLOUTS_NAMESPACE, rollouts / "manifests/install.yaml"),
     ):
         cluster.apply(objects.namespace(namespace))
-        adapted = _adapted(manifest, cluster.offline)
-        cluster.apply(*adapted, namespace=namespace)
-    if cluster.offline:  # the kinds of the operators that are not there
-        cluster.apply(*kinds.definitions())
+        cluster.apply(*_adapted(manifest, images), namespace=namespace)
 
 
 def wait_installed(cluster: Cluster) -> None:
@@ -57,8 +51,11 @@ def wait_installed(cluster: Cluster) -> None:
             for found in cluster.get("deployments", "--namespace", namespace)["items"]
         )
 
-    Patience().wait_until(
-        available, what="Argo CD", timeout_s=INSTALLED_TIMEOUT_S, interval_s=1.0
+    wait_until(
+        available,
+        what="Argo CD",
+        timeout_seconds=INSTALLED_TIMEOUT_SECONDS,
+        interval_seconds=1.0,
     )
 
 
@@ -143,8 +140,8 @@ def _state(found: Object) -> AppState:
     )
 
 
-def _adapted(manifest: Path, offline: bool) -> Iterator[Any]:
-    """Its objects; offline with our images and without what is not needed."""
+def _adapted(manifest: Path, images: Mapping[str, str]) -> Iterator[Any]:
+    """Its objects, with these images and without what is not needed."""
     for document in yaml.safe_load_all(manifest.read_text()):
         if document is None:
             continue
@@ -155,14 +152,14 @@ def _adapted(manifest: Path, offline: bool) -> Iterator[Any]:
                 spec["replicas"] = 0
             pod = spec["template"]["spec"]
             for container in [*pod["containers"], *pod.get("initContainers", [])]:
-                _set_image(container, offline)
+                _set_image(container, images)
         yield document
 
 
-def _set_image(container: dict[str, Any], offline: bool) -> None:
+def _set_image(container: dict[str, Any], images: Mapping[str, str]) -> None:
     name, _, tag = container["image"].rpartition(":")
     if tag == "latest":
         container["image"] = f"{name}:v{ARGO_ROLLOUTS}"
-    if offline and name in IMAGES:
-        container["image"] = IMAGES[name]
+    if name in images:
+        container["image"] = images[name]
     container["imagePullPolicy"] = "IfNotPresent"

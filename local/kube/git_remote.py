@@ -9,9 +9,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from local.errors import StackError
-from local.kube import commands
-from local.process import ManagedProcess, ProcessSpec
+from local.processes import commands
+from local.processes.errors import StackError
+from local.processes.process import ManagedProcess, ProcessSpec
 
 BRANCH = "main"
 PORT = 9418

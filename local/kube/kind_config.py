@@ -8,9 +8,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from local.kube import foreign_images
-from local.kube.versions import COREDNS, ETCD
-from local.layout import write_json
+from local.kube.environment import Additions
+from local.processes.layout import write_json
 
 NAME = "once"
 ZONES = ("a", "b", "c")
@@ -20,10 +19,32 @@ API_PORT = 6443
 DEAD_AFTER = "20s"  # a silent node is unreachable to the scheduler after this
 
 
-def write(target: Path, image: str | None, address: str, encryption: Path) -> None:
-    """Write it; `image` is a node image made here, None lets kind pull its own."""
-    offline = image is not None
-    node = {"image": image} if image else {}
+# Secrets are encrypted in etcd; a dead node is noticed soon.
+_CLUSTER: dict[str, Any] = {
+    "kind": "ClusterConfiguration",
+    "apiServer": {
+        "extraArgs": [{"name": "encryption-provider-config", "value": ENCRYPTION}],
+        "extraVolumes": [
+            {
+                "name": "encryption",
+                "hostPath": ENCRYPTION,
+                "mountPath": ENCRYPTION,
+                "readOnly": True,
+                "pathType": "File",
+            }
+        ],
+    },
+    "controllerManager": {
+        "extraArgs": [
+            {"name": "enable-hostpath-provisioner", "value": "true"},
+            {"name": "node-monitor-grace-period", "value": DEAD_AFTER},
+        ]
+    },
+}
+
+
+def write(target: Path, *, address: str, encryption: Path, more: Additions) -> None:
+    """Write it, with what the environment adds."""
     control_plane: dict[str, Any] = {
         "role": "control-plane",
         "extraMounts": [
@@ -35,7 +56,7 @@ def write(target: Path, image: str | None, address: str, encryption: Path) -> No
         for zone in ZONES
     ]
     patches = [
-        _cluster(offline),
+        {**_CLUSTER, **more.cluster},
         {"kind": "KubeletConfiguration", "failCgroupV1": False},
     ]
     write_json(
@@ -49,43 +70,12 @@ def write(target: Path, image: str | None, address: str, encryption: Path) -> No
                 "apiServerPort": API_PORT,
                 "podSubnet": POD_SUBNET,
                 "kubeProxyMode": "nftables",
-                # Its own network plug-in is an image that cannot be had offline.
-                "disableDefaultCNI": offline,
+                **more.networking,
             },
-            "nodes": [{**each, **node} for each in (control_plane, *workers)],
+            "nodes": [{**each, **more.node} for each in (control_plane, *workers)],
             "kubeadmConfigPatches": [_yaml(patch) for patch in patches],
         },
     )
-
-
-def _cluster(offline: bool) -> dict[str, Any]:
-    """Secrets are encrypted in etcd; a dead node is noticed soon."""
-    patch: dict[str, Any] = {
-        "kind": "ClusterConfiguration",
-        "apiServer": {
-            "extraArgs": [{"name": "encryption-provider-config", "value": ENCRYPTION}],
-            "extraVolumes": [
-                {
-                    "name": "encryption",
-                    "hostPath": ENCRYPTION,
-                    "mountPath": ENCRYPTION,
-                    "readOnly": True,
-                    "pathType": "File",
-                }
-            ],
-        },
-        "controllerManager": {
-            "extraArgs": [
-                {"name": "enable-hostpath-provisioner", "value": "true"},
-                {"name": "node-monitor-grace-period", "value": DEAD_AFTER},
-            ]
-        },
-    }
-    if offline:
-        patch["imageRepository"] = foreign_images.REPOSITORY
-        patch["etcd"] = {"local": {"imageTag": ETCD}}
-        patch["dns"] = {"imageTag": f"v{COREDNS}"}
-    return patch
 
 
 def write_encryption(target: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from local.kube.api import Object
 
+NAMESPACE = "once"  # of all that is ours in a cluster
 MOMENT = "2026-01-01T00:00:00Z"  # the same each time: a status is not news
 READY = {"type": "Ready", "status": "True", "reason": "StandIn"}
 

@@ -1,7 +1,4 @@
-"""Our own images: the context that they are built from, and the build.
-
-python -m local.kube.own_images context     build/image/: wheels, ours among them
-"""
+"""Our own images: the context that they are built from, and the build."""
 
 from __future__ import annotations
 
@@ -12,12 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import typer
-
-from local.errors import StackError
-from local.kube import commands, programs, rootfs
-from local.kube.archive import Image
-from local.kube.docker import Docker
+from local.kube.environment import Environment
+from local.kube.programs import Notify
+from local.processes import commands
+from local.processes.errors import StackError
 
 CONTEXT = Path("build/image")
 DOCKERFILES = {
@@ -26,8 +21,6 @@ DOCKERFILES = {
 }
 LOCKS = (Path("requirements-runtime.lock"), Path("requirements.lock"))
 PYTHON = "3.11"
-BASE = "once/python:bookworm"
-BASE_PACKAGES = ("ca-certificates", "python3", "tzdata")
 # What the wheel is made of: the tag of an image is the digest of this.
 SOURCES = (
     "once",
@@ -52,7 +45,7 @@ def tag() -> str:
     return said.hexdigest()[:12]
 
 
-def make_context(notify: programs.Notify) -> None:
+def make_context(notify: Notify) -> None:
     """The wheels of the lock, pip's and ours. Raises StackError."""
     wheels = CONTEXT / "wheels"
     wheels.mkdir(parents=True, exist_ok=True)
@@ -73,39 +66,27 @@ def make_context(notify: programs.Notify) -> None:
     _pip("wheel", "--no-deps", "--no-build-isolation", ".")
 
 
-def build(docker: Docker, notify: programs.Notify) -> list[str]:
+def build(environment: Environment, notify: Notify) -> list[str]:
     """Both images of this working tree, built where missing; their names."""
+    docker = environment.docker
     names = [f"{name}:{tag()}" for name in DOCKERFILES]
     missing = [name for name in names if not docker.has_image(name)]
     if missing:
         make_context(notify)
-        if docker.ours and not docker.has_image(BASE):
-            layer = rootfs.layer("python", BASE_PACKAGES, notify)
-            docker.load(Image(BASE, (layer,)))
         for name in missing:
             notify(f"building {name}")
             text = DOCKERFILES[name.partition(":")[0]].read_text()
-            text = on_our_base(text) if docker.ours else text
+            text = environment.dockerfile(text, notify)
             arguments = ("--tag", name, "--file", "-", str(CONTEXT))
-            docker.run("build", *arguments, stdin=text.encode())
+            docker.run("build", *arguments, stdin=text)
     return names
-
-
-def on_our_base(dockerfile: str) -> str:
-    """A Dockerfile for where no base can be pulled: on one of ours.
-
-    It names the base itself and not by an argument, which a bot would not see.
-    """
-    text, found = re.subn(r"(?m)^FROM \S+ AS base$", f"FROM {BASE} AS base", dockerfile)
-    assert found == 1, "a Dockerfile of ours begins with: FROM ... AS base"
-    return text
 
 
 def _requirement(name: str, lock: Path) -> str:
     """One requirement of a lock, with its hashes."""
     found = re.search(rf"(?m)^{name}==.*\\\n(?:    --hash=.*\n)+", lock.read_text())
     if found is None:
-        raise StackError(f"{name} is not in {lock}: run 'make lock'.")
+        raise StackError(f"{name} is not in {lock}: run 'make lock'")
     return found.group()
 
 
@@ -118,20 +99,3 @@ def _pip(*arguments: str) -> None:
     else:
         command += ["--wheel-dir", str(CONTEXT / "wheels")]
     commands.run([*command, "--disable-pip-version-check"], f"pip {arguments[0]}")
-
-
-def main() -> None:
-    """Make the context, for whoever builds the images."""
-    if sys.argv[1:] != ["context"]:
-        raise StackError("usage: python -m local.kube.own_images context")
-    make_context(typer.echo)
-    typer.echo(
-        f"{CONTEXT} is ready: docker build --file {DOCKERFILES['once/store']} ..."
-    )
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except StackError as error:
-        sys.exit(f"images: {error}")

@@ -1,24 +1,17 @@
-"""Builds the programs of versions.py, once, and keeps them outside the checkout.
-
-python -m local.kube.programs NAME...      build them (all, without names)
-"""
+"""Builds the programs of versions.py, once, and keeps them outside the checkout."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import typer
-
-from local.errors import MissingPart, StackError
-from local.kube import commands
 from local.kube.versions import MODULES, PROGRAMS, Program
+from local.processes import commands
+from local.processes.errors import MissingPart
 
 GO_MIN = (1, 26)
 
@@ -89,23 +82,8 @@ def _go(
 def _require_go() -> None:
     wanted = ".".join(map(str, GO_MIN))
     if shutil.which("go") is None:
-        raise MissingPart(f"Go {wanted} or newer is needed to build Kubernetes here.")
+        raise MissingPart(f"Go {wanted} or newer is needed to build Kubernetes here")
     said = commands.run(["go", "env", "GOVERSION"], "go env").strip()
     version = tuple(int(part) for part in said.removeprefix("go").split(".")[:2])
     if version < GO_MIN:
-        raise MissingPart(f"Go {wanted} or newer is needed to build, not {said}.")
-
-
-def main(names: list[str]) -> None:
-    """Build them, saying how long each took."""
-    for name in names or PROGRAMS:
-        began = time.monotonic()
-        ensure([name], typer.echo)
-        typer.echo(f"{path(name)}  {time.monotonic() - began:.0f} s")
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except StackError as error:
-        sys.exit(f"kube: {error}")
+        raise MissingPart(f"Go {wanted} or newer is needed to build, not {said}")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from local.deadline import Patience
-from local.errors import StackError
 from local.kube import argo
 from local.kube.api import Api
+from local.processes.errors import StackError
+from local.processes.waiting import wait_until
 
 ROOT = "once"
 
 
 def follow(
-    api: Api, revision: str, say: Callable[[str], None], timeout_s: float
+    api: Api, revision: str, say: Callable[[str], None], timeout_seconds: float
 ) -> None:
     """Wait until every Application of that commit is Synced and Healthy.
 
@@ -34,8 +34,11 @@ def follow(
         return bool(apps) and not _late(apps, revision)
 
     try:
-        Patience().wait_until(
-            settled, what="the Applications", timeout_s=timeout_s, interval_s=1.0
+        wait_until(
+            settled,
+            what="the Applications",
+            timeout_seconds=timeout_seconds,
+            interval_seconds=1.0,
         )
     except StackError:
         said = _late(argo.applications(api), revision)

@@ -6,10 +6,10 @@ import json
 import secrets
 from pathlib import Path
 
-from local.credentials import Issuer
 from local.kube import objects
 from local.kube.cluster import Cluster
-from local.kube.stand_in import NAMESPACE
+from local.kube.objects import NAMESPACE
+from local.platform.credentials import Issuer
 
 TOKEN_SECONDS = 30 * 24 * 3600
 
@@ -34,10 +34,8 @@ def make(cluster: Cluster, state: Path) -> None:
         keys,
         objects.secret(NAMESPACE, "store-smoke", {"token": token.encode()}),
     )
-    found = cluster.kubectl(
-        *("get", "secret", "ledger-backup", "--namespace", NAMESPACE),
-        *("--ignore-not-found", "--output=name"),
-    )
+    get = ("get", "secret", "ledger-backup", "--namespace", NAMESPACE)
+    found = cluster.kubectl(*get, "--ignore-not-found", "--output=name")
     if not found:
         cluster.apply(objects.secret(NAMESPACE, "ledger-backup", _backup()))
 

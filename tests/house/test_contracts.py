@@ -13,6 +13,15 @@ from tests.house.tree import PRODUCT, ROOT
 
 BANK = [f"consumers/bank/{name}" for name in ("audit", "posting", "rules", "worker")]
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+ROOMS = (
+    "producers/store",
+    "consumers/bank",
+    "local/kube",
+    "local/kube/offline",
+    "local/platform",
+    "local/processes",
+    "local/stack",
+)
 
 
 def lint(house: Path) -> subprocess.CompletedProcess[str]:
@@ -29,7 +38,7 @@ def lint(house: Path) -> subprocess.CompletedProcess[str]:
 def house(tmp_path: Path) -> Path:
     """An empty house with our contracts: the packages, without their modules."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for name in (*PRODUCT, "producers/store", "consumers/bank", *BANK):
+    for name in (*PRODUCT, *ROOMS, *BANK):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()
     return tmp_path
@@ -54,11 +63,33 @@ def test_an_empty_house_breaks_no_contract(house: Path) -> None:
         ("consumers/bank/audit", "from consumers.bank.rules import decide"),
         ("producers/store", "import loadtest"),
         ("local", "import tests.fix_stack"),
+        ("local/platform", "from local import kube"),
+        ("local/stack", "import local.platform"),
+        ("local/processes", "import local.stack"),
         ("loadtest", "from tests import fix_stack"),
     ],
 )
 def test_a_forbidden_import_breaks_one(house: Path, place: str, line: str) -> None:
     (house / place / "planted.py").write_text(f"def later():\n    {line}\n")
+    done = lint(house)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BROKEN" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"site": "import local.kube.offline"},
+        {
+            "one": "import local.kube.offline.two",
+            "offline/two": "import local.kube.one",
+        },
+    ],
+    ids=["an arrow up", "a circle"],
+)
+def test_within_a_room_too(house: Path, planted: dict[str, str]) -> None:
+    for name, line in planted.items():
+        (house / "local" / "kube" / f"{name}.py").write_text(f"{line}\n")
     done = lint(house)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BROKEN" in done.stdout

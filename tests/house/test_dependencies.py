@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from local.kube.own_images import BASE, DOCKERFILES, on_our_base
+from local.kube.offline.own_base import PYTHON, rebased
+from local.kube.own_images import DOCKERFILES
 from tests.house.tree import ROOT, files, text
 
 WORKFLOWS = Path(".github/workflows")
@@ -95,5 +96,5 @@ def test_all_images_have_one_base() -> None:
 
 def test_where_no_base_can_be_pulled_it_is_one_of_ours() -> None:
     for path in DOCKERFILES.values():
-        named = re.findall(r"(?m)^FROM (\S+)", on_our_base(text(path) or ""))
-        assert named == [BASE, "base", "base"]
+        named = re.findall(r"(?m)^FROM (\S+)", rebased(text(path) or "", PYTHON))
+        assert named == [PYTHON.image, "base", "base"]

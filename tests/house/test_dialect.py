@@ -14,14 +14,6 @@ import pytest
 
 from tests.house.tree import Module, functions, module, modules
 
-# What is being cleaned elsewhere at the moment; to be removed with that.
-NOT_YET = {"local", "producers"}
-NOT_YET_TESTS = (
-    "tests/integration/test_http_",
-    "tests/property/test_store_",
-    "tests/unit/",
-)
-
 POSITIONAL_MAX = 5
 COMMAND = re.compile(r"(Returns?|Yields?|Gets?)\b")  # a docstring says what, not how
 SHORT_UNIT = re.compile(r"_?[A-Z0-9_]+_S")
@@ -128,14 +120,8 @@ MORE = [
 
 @pytest.mark.parametrize("rule", PLANTED)
 def test_it_is_written_in_one_dialect(rule: Rule) -> None:
-    found = [f"{m.path}:{line}" for m in modules() if held(m) for line in rule(m)]
+    found = [f"{m.path}:{line}" for m in modules() for line in rule(m)]
     assert not found, f"{rule.__name__}: {found}"
-
-
-def held(of: Module) -> bool:
-    return of.path.parts[0] not in NOT_YET and not str(of.path).startswith(
-        NOT_YET_TESTS
-    )
 
 
 @pytest.mark.parametrize("rule", PLANTED)

@@ -63,5 +63,11 @@ def test_a_push_needs_no_go_and_no_kubernetes() -> None:
     said = subprocess.check_output(
         ["make", "--no-print-directory", "-n", "test"], cwd=ROOT, text=True
     )
-    for word in ("go install", "local.kube", "prerequisites go", "tests/manifests"):
+    for word in (
+        "go install",
+        "local.kube",
+        "local kind",
+        "prerequisites go",
+        "tests/manifests",
+    ):
         assert word not in said

@@ -30,7 +30,7 @@ def images(engine: Engine) -> Images:
     before = os.getcwd()
     os.chdir(ROOT)
     try:
-        return Images(*own_images.build(engine.docker, print))
+        return Images(*own_images.build(engine.environment, print))
     finally:
         os.chdir(before)
 

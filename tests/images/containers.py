@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from testcontainers.core.container import DockerContainer
 
-from local.deadline import Patience
+from local.processes.waiting import wait_until
 from tests.images.engine import LABEL, Engine
 
 ANY_USER = "54321:54321"  # not the one that the image names
@@ -68,7 +68,7 @@ class Running:
             except httpx.TransportError:
                 return False
 
-        Patience().wait_until(is_ready, what=ready, timeout_s=SECONDS_MAX)
+        wait_until(is_ready, what=ready, timeout_seconds=SECONDS_MAX)
 
     def python(self, source: str) -> str:
         """What this program prints inside it."""

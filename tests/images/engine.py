@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.network import Network
 
-from local.kube import network
-from local.kube.docker import Docker, offline_is_wanted
-from local.kube.kind import state_folder
+from local.kube import choice
+from local.kube.docker import Docker
+from local.kube.environment import Environment
+from local.kube.offline import network
+from local.kube.offline.environment import Offline
+from local.stack import DEFAULT_STATE_DIR
 from tests.fix_stack import ROOT
 
 LABEL = {"once.tests": "images"}  # of all that is made here
@@ -29,11 +32,16 @@ class Engine:
     Ports that they publish are at `published`.
     """
 
-    docker: Docker
+    environment: Environment
     network: Network
     address: str
     sources: str
     published: str
+
+    @property
+    def docker(self) -> Docker:
+        """Its client."""
+        return self.environment.docker
 
 
 @contextmanager
@@ -41,30 +49,31 @@ def running_engine() -> Iterator[Engine]:
     """One that runs, with a network for these tests; it is left as it was found."""
     # It removes what a killed session left behind, by an image that is not to be had.
     testcontainers_config.ryuk_disabled = True
-    offline = offline_is_wanted()
-    docker = Docker(ROOT / state_folder(offline), offline)
-    was_running = docker.process.is_running() or not docker.ours
-    docker.start()
+    environment = choice.environment(ROOT / DEFAULT_STATE_DIR)
+    docker = environment.docker
+    was_running = environment.engine_runs()
+    environment.start_engine()
     os.environ.update(docker.environment)
     _remove_all(docker)
     try:
         with Network(docker_network_kw={"labels": LABEL}) as own:
-            yield _engine(docker, own)
+            yield _engine(environment, own)
     finally:
         _remove_all(docker)
         for name in docker.environment:
             del os.environ[name]
         if not was_running and not docker.run("ps", "--quiet").strip():
-            docker.stop()
+            environment.stop_engine()
 
 
-def _engine(docker: Docker, own: Network) -> Engine:
-    if docker.ours:
+def _engine(environment: Environment, own: Network) -> Engine:
+    docker = environment.docker
+    if isinstance(environment, Offline):
         meeting = (network.HOST, network.CIDR, network.INSIDE)
-        return Engine(docker, own, *meeting)
+        return Engine(environment, own, *meeting)
     form = "{{range .IPAM.Config}}{{.Gateway}} {{.Subnet}}{{end}}"
     gateway, subnet = docker.run("network", "inspect", "-f", form, own.name).split()
-    return Engine(docker, own, gateway, subnet, "127.0.0.1")
+    return Engine(environment, own, gateway, subnet, "127.0.0.1")
 
 
 def _remove_all(docker: Docker) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from local.credentials import Issuer
+from local.platform.credentials import Issuer
 from producers.store.client import StoreClient
 from tests.fix_stack import ROOT
 from tests.images.containers import HEALTH, Order, Running

@@ -11,12 +11,12 @@ from typing import cast
 import yaml
 from psycopg.conninfo import make_conninfo
 
-from local.exposure import Exposure
 from local.kube.api import Api, Object
-from local.kube.authority import Authority
-from local.kube.stand_in_kafka import KafkaOperator
+from local.kube.offline.authority import Authority
+from local.kube.offline.stand_in_kafka import KafkaOperator
 from local.platform import Platform
 from local.stack import Stack, StackConfig
+from local.stack.exposure import Exposure
 from tests.fix_stack import ROOT
 from tests.images.engine import Engine
 

@@ -16,15 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from local.kube import own_images, rootfs
-from local.kube.archive import Image
-from local.parts import find_or_fetch
+from local.kube import own_images
+from local.kube.offline.environment import Offline
+from local.kube.offline.own_base import Base
+from local.stack.parts import find_or_fetch
 from tests.fix_stack import ROOT
 from tests.house.tree import files
 from tests.images.engine import LABEL, Engine
 
 FOLDER = ROOT / ".devcontainer"
-NAME, BASE = "once/dev:test", "once/debian:dev"
+NAME = "once/dev:test"
 # Those of local/prerequisites and of the Dockerfile; the load test's and the browser's
 # are left out, which no demo needs.
 GROUPS = "python stack"
@@ -41,16 +42,15 @@ def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Built as its Dockerfile says, on a base of ours where none can be pulled."""
     docker = engine.docker
     dockerfile = (FOLDER / "Dockerfile").read_text()
-    if docker.ours:
-        if not docker.has_image(BASE):
-            docker.load(Image(BASE, (rootfs.layer("dev", PACKAGES, print),)))
-        dockerfile = own_images.on_our_base(dockerfile).replace(own_images.BASE, BASE)
+    if isinstance(engine.environment, Offline):
+        base = Base("once/debian:dev", "dev", PACKAGES)
+        dockerfile = engine.environment.dockerfile(dockerfile, print, base)
     context = tmp_path_factory.mktemp("context")
     (context / "local").mkdir()
     shutil.copy2(ROOT / "local" / "prerequisites", context / "local")
     wanted = ("--build-arg", f"WANTED={GROUPS}")
     arguments = ("build", *wanted, "--tag", NAME, "--file", "-", str(context))
-    docker.run(*arguments, stdin=dockerfile.encode())
+    docker.run(*arguments, stdin=dockerfile)
     return NAME
 
 

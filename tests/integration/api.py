@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from local.credentials import ISSUER, Certificates, Issuer
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.platform.credentials import ISSUER, Certificates, Issuer
+from local.processes.waiting import wait_until
 from producers.store.client import StoreClient
 from tests.fix_platform import health_url
 
@@ -27,8 +27,8 @@ def serving(
     """A Store that is ready, and its address; killed at the end, if it still runs."""
     with platform.store_api(instance, **settings) as store:
         url = store.url()
-        Patience().wait_until(
-            lambda: is_ready(store), what=f"{store.log} to be ready", timeout_s=30
+        wait_until(
+            lambda: is_ready(store), what=f"{store.log} to be ready", timeout_seconds=30
         )
         yield store, url
 

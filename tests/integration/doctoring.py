@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from local.environments import for_program
 from local.platform import Platform
+from local.platform.environments import for_program
 from once.doctor.report import Level
 
 

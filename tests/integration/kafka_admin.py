@@ -12,8 +12,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.cimpl import NewTopic
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 
 SECONDS = 30.0
 
@@ -63,7 +63,7 @@ def create_topic(platform: Platform, topic: str, partitions: int) -> None:
         assert error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, error
         return False
 
-    Patience().wait_until(created, what=f"topic {topic}", timeout_s=SECONDS)
+    wait_until(created, what=f"topic {topic}", timeout_seconds=SECONDS)
 
 
 def group_coordinator(platform: Platform) -> int:

@@ -13,8 +13,8 @@ from consumers.bank.codec import TransferCodec
 from consumers.bank.database import connect
 from consumers.bank.posted import Posting
 from consumers.bank.posting import Poster
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 from once.metrics import Laps
 from once.registry import Registry
 from tests.integration.raw import Raw
@@ -87,7 +87,7 @@ def wait_until_blocked(
             return row is not None and bool(row[0])
 
         what = f"server process {pid} to wait ({event})"
-        Patience().wait_until(blocked, what=what, timeout_s=20, interval_s=0.02)
+        wait_until(blocked, what=what, timeout_seconds=20, interval_seconds=0.02)
 
 
 def signal_backend(

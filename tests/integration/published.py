@@ -14,8 +14,8 @@ import fastavro
 import httpx
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 
 SECONDS = 30.0
 
@@ -120,7 +120,7 @@ def _wait(
         found[:] = results(platform)
         return condition(found)
 
-    Patience().wait_until(there, what=what, timeout_s=timeout_s, interval_s=0.1)
+    wait_until(there, what=what, timeout_seconds=timeout_s, interval_seconds=0.1)
     return found
 
 

@@ -10,8 +10,8 @@ import psutil
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 from tests.fix_platform import emit, transfer, verdict
 from tests.integration.raw import partition_of
 
@@ -88,7 +88,7 @@ def test_a_record_that_ends_workers_is_set_aside_and_the_others_go_on(
     poison = transfer(PAYER, memo=POISON)
     after = [transfer(PAYER) for _ in range(20)]
     emit(platform, *before, poison, *after)
-    platform.wait_applied(61, timeout_s=240)
+    platform.wait_applied(61, timeout_seconds=240)
     assert [reason for reason, _ in reasons(platform)] == ["ENDS_WORKERS"]
     assert verdict(platform, poison.transfer_id) is None
     posted = {verdict(platform, line.transfer_id) for line in (*before, *after)}
@@ -107,16 +107,16 @@ def test_a_record_that_ends_workers_is_set_aside_and_the_others_go_on(
 def test_a_worker_that_spins_does_not_outlive_its_supervisor(
     platform: Platform, fragile: Program
 ) -> None:
-    Patience().wait_until(
+    wait_until(
         lambda: fragile.text.count("partitions assigned") >= 1,
         what="partitions to be assigned",
-        timeout_s=60,
+        timeout_seconds=60,
     )
     emit(platform, transfer(PAYER, memo=POISON))
-    Patience().wait_until(
+    wait_until(
         lambda: "makes no progress and is killed" in fragile.text,
         what="the supervisor to notice",
-        timeout_s=60,
+        timeout_seconds=60,
     )
     family = psutil.Process(fragile.process.pid).children()
     fragile.kill()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from local.demo import NAME, new_platform
 from local.platform import Platform, platforms
+from local.platform.demo import NAME, new_platform
 from local.stack import Stack
 from tests.fix_platform import PARTITIONS
 

@@ -20,9 +20,9 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.cimpl import NewTopic
 
-from local.deadline import Patience
-from local.environments import for_program
 from local.platform import Platform
+from local.platform.environments import for_program
+from local.processes.waiting import wait_until
 from local.stack import Stack
 from once.doctor.kafka import MISSING, Role, require_fit, unfit_topics
 from once.doctor.report import Finding, Level
@@ -78,7 +78,7 @@ def configure(platform: Platform, topic: str, config: Mapping[str, str]) -> None
             for broker in each_broker
         )
 
-    Patience().wait_until(told, what="all brokers to know", timeout_s=SECONDS)
+    wait_until(told, what="all brokers to know", timeout_seconds=SECONDS)
 
 
 def test_a_platform_as_we_make_it_is_healthy(whole: Platform) -> None:
@@ -171,7 +171,7 @@ def test_one_replica_of_three_brokers_is_refused(stack: Stack) -> None:
         return bool(found) and found[0].found != MISSING
 
     try:
-        Patience().wait_until(known, what=f"topic {name}", timeout_s=SECONDS)
+        wait_until(known, what=f"topic {name}", timeout_seconds=SECONDS)
         (finding,) = found
     finally:
         admin.delete_topics([name])[name].result(SECONDS)

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 from once import resources
 from once.columns import ColumnWriter
 from once.registry import Registry, frame, load_schema
@@ -40,11 +40,11 @@ def emit_many(platform: Platform, count: int, log: Path, seed: int = 1) -> None:
 
 
 def wait_until_applied(platform: Platform, records: int) -> None:
-    Patience().wait_until(
+    wait_until(
         lambda: platform.applied() >= records,
         what=f"{records} records to be applied",
-        timeout_s=60,
-        interval_s=0.02,
+        timeout_seconds=60,
+        interval_seconds=0.02,
     )
 
 
@@ -85,15 +85,15 @@ def test_two_workers_share_the_partitions_and_take_over_from_each_other(
         with platform.bank(
             "b", batch_records_max=500, session_timeout_ms=2000
         ) as other:
-            Patience().wait_until(
+            wait_until(
                 lambda: "partitions assigned" in other.text,
                 what="the second worker to get partitions",
-                timeout_s=30,
+                timeout_seconds=30,
             )
             emit_many(platform, 10_000, log, seed=2)
             one.kill()
             # If it died at its very beginning, the other one goes on with care.
-            platform.wait_applied(30_000, timeout_s=150)
+            platform.wait_applied(30_000, timeout_seconds=150)
     report = platform.audit(log)
     assert report.invariants_ok, report.model_dump_json(indent=2)
 
@@ -107,10 +107,10 @@ def test_a_woken_zombie_commits_nothing(platform: Platform, tmp_path: Path) -> N
         with platform.bank("heir", session_timeout_ms=6000) as heir:
             # The zombie may hold row locks of an open transaction; once its partitions
             # are given away, the heir waits for nothing but these.
-            Patience().wait_until(
+            wait_until(
                 lambda: "partitions assigned" in heir.text,
                 what="the heir to get the partitions",
-                timeout_s=40,
+                timeout_seconds=40,
             )
             old.resume()
             platform.wait_applied(20_000)

@@ -19,8 +19,8 @@ import httpx
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 from local.tools import STATE_DIR_VARIABLE
 from once import resources
 from once.registry import frame, load_schema
@@ -221,7 +221,7 @@ def test_odd_records_stop_nobody_and_have_reasons(
     servers = platform.stack.endpoints.bootstrap_servers
     send_with_headers(servers, platform.topic, b"junk", [(b"\xff\xfe", b"1")])
     total = len(sent) + 2
-    platform.wait_applied(total, timeout_s=120)
+    platform.wait_applied(total, timeout_seconds=120)
 
     found = aside(platform)
     said = {}
@@ -269,7 +269,7 @@ def test_a_batch_that_expands_a_hundredfold_is_worked_off(
     line = transfer(1)
     emit(platform, line)
     with platform.bank(session_timeout_ms=2000) as bank:
-        platform.wait_applied(count + 1, timeout_s=120)
+        platform.wait_applied(count + 1, timeout_seconds=120)
         assert "refused" not in bank.text
     assert verdict(platform, line.transfer_id) == POSTED
 
@@ -284,13 +284,13 @@ def test_a_batch_that_is_too_large_when_plain_stops_its_partition_alone(
     small = {"fetch.max.bytes": "1100000", "receive.message.max.bytes": "1200000"}
     small["message.max.bytes"] = "1000000"
     with platform.bank(kafka=json.dumps(small), session_timeout_ms=2000) as bank:
-        Patience().wait_until(
+        wait_until(
             lambda: sum(
                 verdict(platform, line.transfer_id) == POSTED for line in lines.values()
             )
             == len(lines) - 1,
             what="the other partitions to go on",
-            timeout_s=60,
+            timeout_seconds=60,
         )
         assert "cannot be decompressed" in bank.text
         assert "docs/runbooks/partition-refused.md" in bank.text

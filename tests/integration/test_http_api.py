@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 from producers.store.client import StoreClient, StoreRefused
 from producers.store.states import State
 from tests.fix_platform import balance, emit, transfer, verdict
@@ -202,10 +202,10 @@ def test_another_replica_answers_for_all_and_so_does_a_new_one(
     with platform.bank(), serving(platform, "a") as (_, a), client_of(a) as first:
         with serving(platform, "b") as (_, b), client_of(b) as second:
             assert first.send(sent, wait_seconds=20).state is State.POSTED
-            Patience().wait_until(
+            wait_until(
                 lambda: httpx.get(f"{b}/v1/transfers/{sent.transfer_id}").is_success,
                 what="the other replica to know of it",
-                timeout_s=20,
+                timeout_seconds=20,
             )
             assert [s.state for s in second.events(sent.transfer_id)][-1] == "posted"
             assert second.send(sent).state is State.POSTED  # sent no second time

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 from producers.store.client import StoreClient
 from producers.store.states import State
 from producers.store.transfers import Transfer
@@ -35,12 +35,12 @@ def posted(client: StoreClient, count: int) -> list[Transfer]:
 
 def wait_posted(client: StoreClient, sent: list[Transfer]) -> None:
     for line in sent:
-        Patience().wait_until(
+        wait_until(
             lambda line=line: (  # type: ignore[misc]
                 client.status(line.transfer_id).state is State.POSTED
             ),
             what=f"{line.transfer_id} to be posted",
-            timeout_s=SECONDS,
+            timeout_seconds=SECONDS,
         )
 
 
@@ -95,13 +95,13 @@ def test_a_new_replica_is_ready_at_once_and_never_denies_what_it_has_not_read(
                     assert int(answer.headers["Retry-After"]) > 0
                 return answer.is_success
 
-            Patience().wait_until(known, what="it to know", timeout_s=SECONDS)
+            wait_until(known, what="it to know", timeout_seconds=SECONDS)
             assert set(said[:-1]) <= {(503, "catching-up")}
             wait_posted(another, before)
-            Patience().wait_until(
+            wait_until(
                 lambda: "older hours are read" in store.text,
                 what="the filler to say so",
-                timeout_s=SECONDS,
+                timeout_seconds=SECONDS,
             )
             unknown = httpx.get(f"{b}/v1/transfers/{UUID(int=7)}")
             assert unknown.json()["code"] == "unknown-transfer"
@@ -164,10 +164,10 @@ def test_a_results_topic_that_is_made_anew_is_noticed_and_read_from_its_beginnin
             assert client.send(line).state is State.COMMITTED
         with platform.bank():
             wait_posted(client, sent)
-        Patience().wait_until(
+        wait_until(
             lambda: "new partitions are read from their beginning" in store.text,
             what="the Store to notice",
-            timeout_s=SECONDS,
+            timeout_seconds=SECONDS,
         )
         assert store.process.poll() is None
 

@@ -16,8 +16,8 @@ import httpx
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 from local.stack import Stack
 from producers.store.client import StoreClient
 from producers.store.states import State
@@ -72,18 +72,18 @@ def test_without_a_journal_kafka_away_is_told_before_the_deadline(
                 assert time.monotonic() - began < 3.0
             hasty = put(url, payment(), headers={"Request-Timeout": "1"})
             assert hasty.status_code == 503 and hasty.elapsed.total_seconds() < 1.0
-            Patience().wait_until(
-                lambda: not is_ready(store), what="not ready", timeout_s=60
+            wait_until(
+                lambda: not is_ready(store), what="not ready", timeout_seconds=60
             )
         sent = transfer(amount=1)
         with client_of(url, deadline_seconds=BACK_AGAIN_S) as client:
             assert client.send(sent).state is State.COMMITTED
-        Patience().wait_until(lambda: is_ready(store), what="ready", timeout_s=60)
+        wait_until(lambda: is_ready(store), what="ready", timeout_seconds=60)
         with platform.bank():
-            Patience().wait_until(
+            wait_until(
                 lambda: sent.transfer_id in in_ledger(platform),
                 what="the transfer in the ledger",
-                timeout_s=BACK_AGAIN_S,
+                timeout_seconds=BACK_AGAIN_S,
             )
 
 
@@ -181,10 +181,10 @@ def test_a_store_that_is_killed_again_and_again_loses_and_repeats_nothing(
         counts = [clients.submit(pay) for _ in range(4)]
         for _ in range(4):
             due = len(sent) + 30
-            Patience().wait_until(
+            wait_until(
                 lambda due=due: len(sent) >= due,  # type: ignore[misc]
                 what="payments to flow",
-                timeout_s=60,
+                timeout_seconds=60,
             )
             store.kill()
             store = platform.store_api(**{**settings, "port": port})
@@ -192,10 +192,10 @@ def test_a_store_that_is_killed_again_and_again_loses_and_repeats_nothing(
         stopped.set()
         assert sum(count.result(60) for count in counts) == len(sent)
         assert store.terminate() == 0
-        Patience().wait_until(
+        wait_until(
             lambda: len(in_ledger(platform)) >= len(sent),
             what="all in the ledger",
-            timeout_s=60,
+            timeout_seconds=60,
         )
         assert set(in_ledger(platform)) == set(sent)
         assert balance(platform, 101) == len(sent)
@@ -209,10 +209,10 @@ def test_sigterm_finishes_what_was_accepted(platform: Platform) -> None:
         assert put(url, payment(amount=1)).status_code == 202  # the next is 3 s later
         with ThreadPoolExecutor(20) as pool:
             answers = [pool.submit(put, url, payment(amount=1)) for _ in range(20)]
-            Patience().wait_until(
+            wait_until(
                 lambda: _waiting(store.text) >= 20,
                 what="the payments to be accepted",
-                timeout_s=20,
+                timeout_seconds=20,
             )
             assert store.terminate() == 0
             assert [a.result().status_code for a in answers] == [202] * 20

@@ -14,10 +14,10 @@ import httpx
 import psycopg
 import pytest
 
-from local.deadline import Patience
-from local.patroni_config import LEASE_S
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 from local.stack import Stack
+from local.stack.patroni_config import LEASE_SECONDS
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from producers.store.stream import Tally
@@ -68,7 +68,7 @@ class Load:
                 self.emitting.result()
             return condition()
 
-        Patience().wait_until(holds, what=what, timeout_s=timeout_s)
+        wait_until(holds, what=what, timeout_seconds=timeout_s)
 
     def flows(self, timeout_s: float = 60.0) -> None:
         """Wait until another second's worth of records is applied."""
@@ -154,10 +154,10 @@ def test_while_the_registry_is_away_the_bank_waits_and_stays_in_its_group(
         foreign.send(strange, last)
         # Refused at once or timed out after 5 s: both longer than the session timeout.
         times = 8 if fault == "kill" else 2
-        Patience().wait_until(
+        wait_until(
             lambda: bank.text.count('"waiting"') >= times,
             what="the Bank to wait for the registry",
-            timeout_s=60,
+            timeout_seconds=60,
         )
         assert group_members(platform) == members
         assert httpx.get(f"{health_url(bank.text)}/livez").is_success
@@ -176,10 +176,10 @@ def test_while_the_registry_is_away_the_bank_waits_and_stays_in_its_group(
 
 
 def wait_for_another_primary(stack: Stack, old: str) -> None:
-    Patience().wait_until(
+    wait_until(
         lambda: stack.postgres.leader() not in (None, old),
         what=f"another primary than {old}",
-        timeout_s=LEASE_S + 40,
+        timeout_seconds=LEASE_SECONDS + 40,
     )
     stack.postgres.wait_writable()
 

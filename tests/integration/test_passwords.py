@@ -8,8 +8,8 @@ import httpx
 import psutil
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 from tests.fix_platform import emit, health_url, transfer
 
 pytestmark = pytest.mark.stack
@@ -40,8 +40,10 @@ def test_the_registrys_password_is_told_to_the_registry_alone(
 def test_it_stays_secret_while_the_registry_is_away(platform: Platform) -> None:
     away = with_password("http://127.0.0.1:9/apis/ccompat/v7")
     with platform.bank(registry_url=away) as bank:
-        Patience().wait_until(
-            lambda: "a new one follows" in bank.text, what="a failure", timeout_s=60
+        wait_until(
+            lambda: "a new one follows" in bank.text,
+            what="a failure",
+            timeout_seconds=60,
         )
         answer = ready(health_url(bank.text))
         assert answer.status_code == 503 and "127.0.0.1:9" in answer.text

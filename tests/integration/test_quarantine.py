@@ -271,6 +271,6 @@ def test_a_flood_of_unknown_schemas_does_not_hold_up_the_partition(
         unknown = Raw(KEY, frame(2**31 - 1))
         foreign.send(*[unknown] * flood, good)
     with platform.bank():
-        platform.wait_applied(flood + 1, timeout_s=60)
+        platform.wait_applied(flood + 1, timeout_seconds=60)
     assert verdict(platform, id_of(good)) == "POSTED"
     audit_holds(platform)

@@ -12,8 +12,8 @@ import pytest
 
 from consumers.bank.redrive import Redriver
 from consumers.bank.settings import KafkaAndRegistry
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 from once import resources
 from once.errors import Refused
 from once.registry import Registry, load_schema
@@ -183,8 +183,8 @@ def test_an_id_that_the_registry_learns_in_time_condemns_nothing(
     registry.forget(version=2)
     with Foreign(platform) as foreign, platform.bank() as bank:
         foreign.send(strange, foreign.transfer())
-        Patience().wait_until(
-            lambda: "asked again for" in bank.text, what="the wait", timeout_s=30
+        wait_until(
+            lambda: "asked again for" in bank.text, what="the wait", timeout_seconds=30
         )
         assert platform.applied() == 0
         registry.learn(added)
@@ -204,15 +204,15 @@ def test_a_registry_that_forgot_our_schema_does_not_condemn_the_log(
     with Foreign(platform) as foreign, platform.bank("a", **settings) as bank:
         elsewhere = foreign.transfer(debit_account=OTHER)
         foreign.send(*records, elsewhere)
-        Patience().wait_until(
+        wait_until(
             lambda: "30 records in a row read as payments" in bank.text,
             what="a refusal",
-            timeout_s=60,
+            timeout_seconds=60,
         )
-        Patience().wait_until(
+        wait_until(
             lambda: verdict(platform, id_of(elsewhere)) == "POSTED",
             what="the other partitions to go on",
-            timeout_s=30,
+            timeout_seconds=30,
         )
     with psycopg.connect(platform.conninfo("audit")) as connection:
         row = connection.execute("SELECT count(*) FROM quarantine").fetchone()

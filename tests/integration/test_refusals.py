@@ -16,8 +16,8 @@ import httpx
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.transfers import Chunk
 from tests.fix_platform import (
@@ -62,10 +62,10 @@ def refused(platform: Platform, others: int = OTHER_PAYER) -> str:
     elsewhere = transfer(others)
     emit(platform, elsewhere)
     with platform.bank("again", session_timeout_ms=2000) as bank:
-        Patience().wait_until(
+        wait_until(
             lambda: verdict(platform, elsewhere.transfer_id) == "POSTED",
             what="another partition to go on",
-            timeout_s=30,
+            timeout_seconds=30,
         )
         ready = httpx.get(f"{health_url(bank.text)}/readyz")
         metrics = httpx.get(f"{health_url(bank.text)}/metrics").text
@@ -176,17 +176,19 @@ def test_a_partition_that_is_mended_goes_on_by_itself(platform: Platform) -> Non
     emit(platform, *waiting)
     set_group_offsets(platform, {PARTITION: position + 6})
     with platform.bank("again", session_timeout_ms=2000) as bank:
-        Patience().wait_until(
-            lambda: "partition refused" in bank.text, what="a refusal", timeout_s=30
+        wait_until(
+            lambda: "partition refused" in bank.text,
+            what="a refusal",
+            timeout_seconds=30,
         )
         skip = "UPDATE positions SET next_offset = %s, last_digest = NULL"
         as_migrator(platform, f"{skip} WHERE partition = %s", position + 6, PARTITION)
         late = transfer(PAYER)
         emit(platform, late)
-        Patience().wait_until(
+        wait_until(
             lambda: verdict(platform, late.transfer_id) == "POSTED",
             what="the partition to go on",
-            timeout_s=120,
+            timeout_seconds=120,
         )
         assert "are mended: begin anew" in bank.text
         ready = httpx.get(f"{health_url(bank.text)}/readyz")
@@ -228,13 +230,15 @@ def test_a_worker_that_refuses_a_partition_does_not_stop_its_siblings(
     log = platform.logs / "supervisor.log"
     settings = {**platform.environment(), "BANK_INSTANCE": platform.name}
     with Program(command, settings, log) as bank:
-        Patience().wait_until(
+        wait_until(
             lambda: platform.applied() == 5 + len(others),
             what="the other partitions to go on",
-            timeout_s=60,
+            timeout_seconds=60,
         )
-        Patience().wait_until(
-            lambda: "partition refused" in bank.text, what="a refusal", timeout_s=30
+        wait_until(
+            lambda: "partition refused" in bank.text,
+            what="a refusal",
+            timeout_seconds=30,
         )
         assert bank.process.poll() is None
         assert "worker died" not in bank.text
@@ -261,11 +265,11 @@ def test_retention_of_an_aborted_tail_is_no_trouble(platform: Platform) -> None:
     with platform.bank("idle", session_timeout_ms=2000) as bank:
         seen = "SELECT seen_until > %s FROM positions WHERE partition = %s"
         with psycopg.connect(platform.conninfo("audit"), autocommit=True) as connection:
-            Patience().wait_until(
+            wait_until(
                 lambda: connection.execute(seen, (gone[-1], PARTITION)).fetchone()
                 == (True,),
                 what="an idle Bank to note how far it has read",
-                timeout_s=30,
+                timeout_seconds=30,
             )
         bank.kill()
     delete_records(platform, PARTITION, gone[-1] + 2)
@@ -325,9 +329,7 @@ def test_an_older_ledger_is_refused(platform: Platform) -> None:
             "restored", conninfo=old("bank"), session_timeout_ms=2000
         ) as bank:
             why = "it is an older copy"
-            Patience().wait_until(
-                lambda: why in bank.text, what="a refusal", timeout_s=30
-            )
+            wait_until(lambda: why in bank.text, what="a refusal", timeout_seconds=30)
 
 
 def test_an_older_ledger_that_has_gone_on_is_refused(platform: Platform) -> None:
@@ -351,9 +353,7 @@ def test_an_older_ledger_that_has_gone_on_is_refused(platform: Platform) -> None
             "restored", conninfo=old("bank"), session_timeout_ms=2000
         ) as bank:
             why = "an older copy that has gone on"
-            Patience().wait_until(
-                lambda: why in bank.text, what="a refusal", timeout_s=30
-            )
+            wait_until(lambda: why in bank.text, what="a refusal", timeout_seconds=30)
 
 
 def test_another_ledger_in_the_same_group_is_refused(platform: Platform) -> None:
@@ -365,9 +365,7 @@ def test_another_ledger_in_the_same_group_is_refused(platform: Platform) -> None
             "staging", conninfo=other("bank"), session_timeout_ms=2000
         ) as bank:
             why = f"group {platform.group} publishes another ledger"
-            Patience().wait_until(
-                lambda: why in bank.text, what="a refusal", timeout_s=30
-            )
+            wait_until(lambda: why in bank.text, what="a refusal", timeout_seconds=30)
 
 
 def test_two_banks_of_one_name_say_so(platform: Platform) -> None:
@@ -383,12 +381,12 @@ def test_two_banks_of_one_name_say_so(platform: Platform) -> None:
         emitting = pool.submit(
             store.emit, takewhile(lambda _: not ended.wait(0.05), lines), log
         )
-        Patience().wait_until(
+        wait_until(
             lambda: None not in (one.process.poll(), other.process.poll())
             or one.process.poll() == REFUSED
             or other.process.poll() == REFUSED,
             what="one of the two to leave",
-            timeout_s=90,
+            timeout_seconds=90,
         )
         ended.set()
         acknowledged = emitting.result().acknowledged

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform
+from local.processes.waiting import wait_until
 from tests.fix_platform import emit, transfer
 from tests.integration.published import wait_for_results
 from tests.integration.raw import Foreign, Raw
@@ -82,10 +82,10 @@ def test_a_restored_ledger_says_again_what_was_told(platform: Platform) -> None:
         results = len(wait_for_results(platform, records))
 
     with platform.bank("restored", restore=True, session_timeout_ms=2000) as bank:
-        Patience().wait_until(
+        wait_until(
             lambda: "is not in this ledger: open it as it was" in bank.text,
             what="the account that is missing to be named",
-            timeout_s=60,
+            timeout_seconds=60,
         )
     platform.open_accounts(NEW_ACCOUNT, 1, 1_000_000)
     with platform.bank("restored", restore=True, session_timeout_ms=2000) as bank:

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from local.environments import for_program
 from local.platform import Platform
+from local.platform.environments import for_program
 from once import resources
 from once.doctor.postgres import check_postgres
 from once.doctor.report import Level

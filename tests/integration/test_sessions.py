@@ -19,8 +19,8 @@ from consumers.bank.database import (
     connect,
 )
 from consumers.bank.posting import Poster
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 from once.errors import Defect, Retriable
 from once.metrics import Laps
 from tests.fix_platform import emit, health_url, transfer, verdict
@@ -91,10 +91,10 @@ def test_a_freeze_takes_effect_at_once_whatever_isolation_is_the_default(
     ):
         admin.execute(freeze)
         emit(platform, line)
-        Patience().wait_until(
+        wait_until(
             lambda: "a lock is held by" in bank.text,
             what="the Bank to wait",
-            timeout_s=30,
+            timeout_seconds=30,
         )
         admin.commit()
         platform.wait_applied(1)
@@ -113,10 +113,10 @@ def test_who_holds_everybody_up_is_named_and_nobody_waits_in_silence(
     ):
         admin.execute(forgotten.encode())
         emit(platform, transfer(1))
-        Patience().wait_until(
+        wait_until(
             lambda: bank.text.count("database is away, trying again") >= 3,
             what="three waits for the lock",
-            timeout_s=60,
+            timeout_seconds=60,
         )
         assert "a lock is held by lunch (role migrator" in bank.text
         assert httpx.get(f"{health_url(bank.text)}/livez").is_success
@@ -163,8 +163,10 @@ def test_a_worker_that_froze_while_it_sent_is_ended_by_its_heir(
                     return False
 
             began = monotonic()
-            Patience().wait_until(
-                opened, what="the heir", timeout_s=IDLE_IN_TRANSACTION_SECONDS_MAX + 30
+            wait_until(
+                opened,
+                what="the heir",
+                timeout_seconds=IDLE_IN_TRANSACTION_SECONDS_MAX + 30,
             )
             assert monotonic() - began > IDLE_IN_TRANSACTION_SECONDS_MAX - 5
             heir.ledger.connection.close()
@@ -184,13 +186,13 @@ def test_a_worker_that_was_frozen_in_mid_batch_goes_on(platform: Platform) -> No
             watch = psycopg.connect(platform.conninfo("postgres"), autocommit=True)
             pid, query = connection.info.backend_pid, "SELECT FROM pg_stat_activity"
             with watch:
-                Patience().wait_until(
+                wait_until(
                     lambda: watch.execute(
                         f"{query} WHERE pid = {pid}".encode()
                     ).fetchone()
                     is None,
                     what="Postgres to end the backend",
-                    timeout_s=30,
+                    timeout_seconds=30,
                 )
             return load(numbers)  # type: ignore[arg-type]
 
@@ -242,10 +244,10 @@ def test_a_rotated_password_is_read_again_at_the_next_connection(
                 " WHERE usename = 'bank' AND datname = current_database()"
             )
             emit(platform, transfer(1))
-            Patience().wait_until(
+            wait_until(
                 lambda: "password authentication failed" in bank.text,
                 what="the old password to be refused",
-                timeout_s=30,
+                timeout_seconds=30,
             )
             file.write_text(psycopg.conninfo.make_conninfo(old, password="rotated"))
             platform.wait_applied(2)

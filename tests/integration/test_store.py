@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from local.deadline import Patience
-from local.environments import for_program
 from local.platform import Platform
+from local.platform.environments import for_program
+from local.processes.waiting import wait_until
 from once.errors import Refused
 from once.producer import TransactionalProducer
 from producers.store.acknowledgements import AcknowledgementLog
@@ -74,11 +74,11 @@ def test_a_store_killed_in_mid_run_has_lost_nothing_that_it_acknowledged(
     arguments = ("--count", "1000000", "--ack-log", str(log))
     settings = {"transaction_records_max": 500}
     with platform.store(*arguments, settings=settings) as store:
-        Patience().wait_until(
+        wait_until(
             lambda: log.exists() and log.stat().st_size > 37 * 3_000,
             what="3000 acknowledgements",
-            timeout_s=60,
-            interval_s=0.01,
+            timeout_seconds=60,
+            interval_seconds=0.01,
         )
         store.kill()
     # The same instance again: it fences the killed one and aborts what that left open.
@@ -126,7 +126,7 @@ def test_a_broker_that_dies_delays_the_store_and_loses_nothing(
             platform.stack.kafka.wait_ready()
         store.emit([generator.chunk(500)], acknowledged)
     with platform.bank():
-        platform.wait_applied(4_500, timeout_s=90)
+        platform.wait_applied(4_500, timeout_seconds=90)
     report = platform.audit(log)
     assert report.invariants_ok, report.model_dump_json(indent=2)
 

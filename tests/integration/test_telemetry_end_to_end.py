@@ -11,8 +11,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 from once import names, resources
 from once.registry import Registry, load_schema
 from producers.store.acknowledgements import AcknowledgementLog
@@ -125,7 +125,7 @@ def test_a_collector_that_is_away_holds_nothing_up(platform: Platform) -> None:
     ):
         send(store, line)
         platform.wait_applied(1)
-        assert bank.terminate(timeout_s=20) == 0
+        assert bank.terminate(timeout_seconds=20) == 0
     assert verdict(platform, line.transfer_id) == "POSTED"
 
 
@@ -137,10 +137,10 @@ def test_the_banks_metrics_count_what_it_did(platform: Platform) -> None:
     with platform.bank(session_timeout_ms=2000) as bank:
         platform.wait_applied(8)
         published = 'once_stage_duration_seconds_count{stage="publish"}'
-        Patience().wait_until(
+        wait_until(
             lambda: metrics(ask(bank, "/metrics").text).get(published, 0) > 0,
             what="the publishing to be measured",
-            timeout_s=20,
+            timeout_seconds=20,
         )
         found = metrics(ask(bank, "/metrics").text)
     expected = {
@@ -191,10 +191,10 @@ def test_a_worker_is_alive_at_once_and_ready_with_its_partitions(
     registry.register(f"{later}-value", schema)
     registry.close()
     with platform.bank(topic=later, session_timeout_ms=2000) as bank:
-        Patience().wait_until(
+        wait_until(
             lambda: "session ended" in bank.text,
             what="the Bank to find that there is no topic yet",
-            timeout_s=20,
+            timeout_seconds=20,
         )
         assert ask(bank, "/livez").status_code == 200
         ready = ask(bank, "/readyz")
@@ -203,10 +203,10 @@ def test_a_worker_is_alive_at_once_and_ready_with_its_partitions(
         assert later in ready.json()["checks"]["dependencies"]
 
         create_topic(platform, later, PARTITIONS)
-        Patience().wait_until(
+        wait_until(
             lambda: ask(bank, "/readyz").status_code == 200,
             what="the Bank to be ready",
-            timeout_s=60,
+            timeout_seconds=60,
         )
         assert ask(bank, "/livez").status_code == 200
     delete_topics(platform, later)

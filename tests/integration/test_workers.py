@@ -5,8 +5,8 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 from tests.fix_platform import emit, transfer
 
 pytestmark = pytest.mark.stack
@@ -18,10 +18,10 @@ def workers(program: Program) -> list[psutil.Process]:
 
 def wait_started(program: Program, times: int) -> None:
     """Until so many workers were started, those that were started again too."""
-    Patience().wait_until(
+    wait_until(
         lambda: program.text.count("bank worker started") == times,
         what=f"{times} starts of workers",
-        timeout_s=30,
+        timeout_seconds=30,
     )
 
 

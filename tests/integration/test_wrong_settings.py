@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.deadline import Patience
 from local.platform import Platform, Program
+from local.processes.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -70,10 +70,10 @@ def test_a_refused_handshake_is_named_while_it_is_waited_for(
     platform: Platform,
 ) -> None:
     with platform.bank(kafka='{"security.protocol": "SSL"}') as bank:
-        Patience().wait_until(
+        wait_until(
             lambda: "SSL handshake failed" in bank.text,
             what="the handshake to be named",
-            timeout_s=60,
+            timeout_seconds=60,
         )
         assert bank.process.poll() is None
 

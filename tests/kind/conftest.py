@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from local.deadline import Patience
-from local.kube import argo
+from local.kube import argo, choice
 from local.kube.api import Api, Object
-from local.kube.kind import Local
 from local.kube.rollout import follow
+from local.kube.site import Site
+from local.processes.waiting import wait_until
 
 STORE, BANK = "producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind"
 LIVE_SECONDS_MAX = 30.0  # a push, by polling alone: nobody tells Argo CD to look
@@ -28,13 +28,13 @@ LIVE_SECONDS_MAX = 30.0  # a push, by polling alone: nobody tells Argo CD to loo
 class Deployed:
     """The cluster, and the git clone whose pushes it follows."""
 
-    local: Local
+    site: Site
     api: Api
 
     @property
     def clone(self) -> Path:
         """The working tree of the remote."""
-        return self.local.remote.clone
+        return self.site.remote.clone
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Change one text in the clone, which must be there once."""
@@ -45,15 +45,15 @@ class Deployed:
 
     def push(self, message: str) -> str:
         """Commit and push what was edited; the commit."""
-        return self.local.remote.commit(message)
+        return self.site.remote.commit(message)
 
     def revert(self) -> None:
         """`git revert` of the last push, and wait until all is well again."""
-        self.settle(self.local.remote.revert())
+        self.settle(self.site.remote.revert())
 
-    def settle(self, revision: str, timeout_s: float = 300.0) -> None:
+    def settle(self, revision: str, timeout_seconds: float = 300.0) -> None:
         """Until everything of this commit is Synced and Healthy."""
-        follow(self.api, revision, lambda text: None, timeout_s)
+        follow(self.api, revision, lambda text: None, timeout_seconds)
 
     def app(self, name: str) -> argo.AppState:
         """One Application as it is now."""
@@ -62,33 +62,35 @@ class Deployed:
 
     def one(self, kind: str, name: str) -> Object:
         """One object of namespace once."""
-        found: Object = self.local.cluster.get(kind, name, "--namespace", "once")
+        found: Object = self.site.cluster.get(kind, name, "--namespace", "once")
         return found
 
 
-def until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+def until(
+    what: str, condition: Callable[[], object], timeout_seconds: float = 60.0
+) -> None:
     """Wait until it holds. Raises StackError."""
 
     def holds() -> bool:
         return bool(condition())
 
-    Patience().wait_until(holds, what=what, timeout_s=timeout_s, interval_s=0.5)
+    wait_until(holds, what=what, timeout_seconds=timeout_seconds, interval_seconds=0.5)
 
 
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Deployed]:
     """A cluster on which this working tree is deployed."""
-    local = Local()
-    there = local.is_up()
+    site = Site(choice.environment())
+    there = site.is_up()
     try:
         if there:
-            local.push("tests begin")
+            site.push("tests begin")
         else:
-            local.down()  # whatever a killed session has left
-            local.up()
-        api = local.api()
-        yield Deployed(local, api)
+            site.down()  # whatever a killed session has left
+            site.up()
+        api = site.api()
+        yield Deployed(site, api)
         api.close()
     finally:
         if not there:
-            local.down()
+            site.down()

@@ -57,7 +57,7 @@ def test_a_pushed_replica_count_is_live_within_30_seconds(deployed: Deployed) ->
 
 
 def test_what_was_changed_or_deleted_by_hand_is_put_back(deployed: Deployed) -> None:
-    kubectl = deployed.local.cluster.kubectl
+    kubectl = deployed.site.cluster.kubectl
     kubectl("scale", "deployment/bank", "--replicas=1", "--namespace=once")
     until(
         "the replicas of git",
@@ -65,7 +65,7 @@ def test_what_was_changed_or_deleted_by_hand_is_put_back(deployed: Deployed) -> 
         HEALED_SECONDS_MAX,
     )
     # Not in the middle of a sync: that would wait for what was just deleted.
-    deployed.settle(deployed.local.remote.head())
+    deployed.settle(deployed.site.remote.head())
     budget = ("poddisruptionbudget/bank", "--namespace=once", "--output=name")
     kubectl("delete", *budget)
     until(
@@ -108,10 +108,10 @@ def test_a_stateful_thing_is_not_pruned_before_somebody_confirms(
         lambda: "confirmation" in deployed.app("kafka").message.lower(),
     )
     assert deployed.one("kafkatopic", "transfer-receipts")
-    cluster, kafka = deployed.local.cluster, "kafka"
+    cluster, kafka = deployed.site.cluster, "kafka"
     argo.terminate(cluster, kafka)  # nobody says yes
     until("the sync to end", lambda: "terminated" in deployed.app(kafka).message)
-    reverted = deployed.local.remote.revert()
+    reverted = deployed.site.remote.revert()
     until("the revert", lambda: deployed.app(kafka).revision == reverted)
     argo.sync(cluster, kafka)
     deployed.settle(reverted)
@@ -120,17 +120,17 @@ def test_a_stateful_thing_is_not_pruned_before_somebody_confirms(
 
 def test_secrets_lie_encrypted_in_etcd(deployed: Deployed) -> None:
     """kind's etcd runs in the control plane's container, and is asked there."""
-    local = deployed.local
-    (node,) = (name for name in local.cluster.nodes() if "control-plane" in name)
+    site = deployed.site
+    (node,) = (name for name in site.cluster.nodes() if "control-plane" in name)
     files = "/var/lib/etcd/member/snap/db"
     kept = deployed.one("secret", "ledger-pguser-bank")["data"]["password"]
     password = base64.b64decode(kept).decode()
     counting = ["exec", node, "grep", "--text", "--count"]
     asked = [*counting, "--fixed-strings", password, files]
-    found = local.docker.run(*asked, check=False)
+    found = site.cluster.docker.run(*asked, check=False)
     assert found.strip() == "0"
     prefix = "k8s:enc:secretbox:v1:first"
-    found = local.docker.run(*counting, prefix, files)
+    found = site.cluster.docker.run(*counting, prefix, files)
     assert int(found) > 0
 
 
@@ -152,5 +152,5 @@ def _created(deployed: Deployed, name: str) -> datetime:
 
 def _bank_pods(deployed: Deployed) -> set[str]:
     selector = "--selector=app.kubernetes.io/component=worker"
-    pods = deployed.local.cluster.get("pods", "--namespace=once", selector)["items"]
+    pods = deployed.site.cluster.get("pods", "--namespace=once", selector)["items"]
     return {pod["metadata"]["uid"] for pod in pods}

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.kube import demo, proof
-from local.kube.traffic import Traffic, traffic
+from local.kube.offline import demo, proof
+from local.kube.offline.traffic import Traffic, traffic
 from tests.kind.conftest import Deployed, until
 
 STORE_SETTINGS = "producers/store/k8s/base/settings.env"
@@ -22,16 +22,17 @@ BANK_SETTINGS = "consumers/bank/k8s/base/bank.env"
 @contextmanager
 def _proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
     """Traffic while the block runs; after it, the audit."""
-    local = deployed.local
-    before = proof.platform(local.outside, local.state).applied()
+    site = deployed.site
+    outside = demo.outside_of(site.environment)
+    before = proof.platform(outside).applied()
     acknowledged = folder / "acknowledged.log"
-    with traffic(local.cluster, local.state, acknowledged) as sent:
+    with traffic(site.cluster, site.state, acknowledged) as sent:
         sent.wait(200)
         yield sent
         sent.wait(200)
     assert sent.failures == []
     promised = before + sent.acknowledged
-    report = proof.prove(local.outside, local.state, acknowledged, promised)
+    report = proof.prove(outside, acknowledged, promised)
     broken = {
         name: line.findings
         for name, line in report.invariants.items()
@@ -54,7 +55,7 @@ def test_store_and_bank_roll_under_load_and_no_request_fails(
     assert _active(deployed) != blue
     assert not workers & _workers(deployed)
     assert sent.repeats == []
-    runs = deployed.local.cluster.get("analysisruns", "--namespace=once")["items"]
+    runs = deployed.site.cluster.get("analysisruns", "--namespace=once")["items"]
     of_green = [run for run in runs if _active(deployed) in run["metadata"]["name"]]
     phases = {run["status"]["phase"] for run in of_green}
     assert phases == {"Successful"} and len(of_green) == 2  # before and after
@@ -79,7 +80,7 @@ def test_a_green_store_that_fails_its_smoke_test_never_serves_and_goes(
 def test_a_node_dies_under_load_and_its_pods_move(
     deployed: Deployed, tmp_path: Path
 ) -> None:
-    cluster = deployed.local.cluster
+    cluster = deployed.site.cluster
     with _proved(deployed, tmp_path) as sent:
         node = demo.busiest_node(cluster)
         cluster.kill_node(node)
@@ -93,7 +94,7 @@ def test_a_node_dies_under_load_and_its_pods_move(
 def test_a_new_password_is_taken_by_workers_that_are_restarted_one_by_one(
     deployed: Deployed, tmp_path: Path
 ) -> None:
-    kubectl = deployed.local.cluster.kubectl
+    kubectl = deployed.site.cluster.kubectl
     old = deployed.one("secret", "ledger-pguser-bank")["data"]["password"]
     with _proved(deployed, tmp_path) as sent:
         kubectl("delete", "secret/ledger-pguser-bank", "--namespace=once")
@@ -128,7 +129,7 @@ def _password(deployed: Deployed) -> str:
 
 def _workers(deployed: Deployed) -> set[str]:
     """The Bank's pods that are to stay."""
-    pods = demo.our_pods(deployed.local.cluster)
+    pods = demo.our_pods(deployed.site.cluster)
     return {
         pod["metadata"]["uid"]
         for pod in pods

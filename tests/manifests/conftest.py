@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from local.deadline import Patience
 from local.kube import programs
-from local.kube.control_plane import NEEDED, ControlPlane
 from local.kube.kinds import definitions
+from local.kube.offline.control_plane import NEEDED, ControlPlane
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
+from local.processes.waiting import wait_until
 from tests.manifests.overlays import Object, environment, kinds, listed
 
 ESTABLISHED_TIMEOUT_SECONDS = 60.0
@@ -42,10 +42,10 @@ def _define_kinds(plane: ControlPlane) -> None:
     paths += [rollouts / FOLDER / f"{name}-crd.yaml" for name in OF_ROLLOUTS]
     _run(plane, "create", *(f"--filename={path}" for path in paths))
     _run(plane, "create", "--filename=-", stdin=listed(definitions()))
-    Patience().wait_until(
+    wait_until(
         lambda: _established(plane),
         what="the custom kinds",
-        timeout_s=ESTABLISHED_TIMEOUT_SECONDS,
+        timeout_seconds=ESTABLISHED_TIMEOUT_SECONDS,
     )
 
 
@@ -63,7 +63,7 @@ def _apply(plane: ControlPlane, objects: list[Object]) -> None:
 
 
 def _run(plane: ControlPlane, *arguments: str, stdin: str | None = None) -> str:
-    done = plane.kubectl(*arguments, stdin=stdin, check=False)
+    done = plane.kubectl(*arguments, stdin=stdin)
     assert done.returncode == 0, done.stderr[:2000]
     return done.stdout
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.kube.control_plane import ControlPlane
+from local.kube.offline.control_plane import ControlPlane
 from tests.manifests.overlays import (
     ENVIRONMENTS,
     OVERLAYS,
@@ -39,7 +39,7 @@ Done = subprocess.CompletedProcess[str]
 def kubectl(plane: ControlPlane, *arguments: str, stdin: str | None = None) -> Done:
     """Run kubectl, whose memory of the API is this server's own."""
     cache = f"--cache-dir={plane.folder}/kubectl"
-    return plane.kubectl(cache, *arguments, stdin=stdin, check=False)
+    return plane.kubectl(cache, *arguments, stdin=stdin)
 
 
 def apply(plane: ControlPlane, text: str) -> Done:

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.deadline import Patience
-from local.errors import StackError
+from local.processes.errors import StackError
+from local.processes.waiting import wait_until
 from local.stack import StackConfig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,8 +32,8 @@ class LeftOver:
     def after_a_moment(self) -> list[str]:
         """What is still there when a watchdog had time to do its work."""
         try:
-            Patience().wait_until(
-                lambda: not self.now(), what="nothing to be left", timeout_s=10
+            wait_until(
+                lambda: not self.now(), what="nothing to be left", timeout_seconds=10
             )
         except StackError:
             pass

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from local import parts
-from local.deadline import Cancelled, Patience
-from local.errors import MissingPart
+from local.processes.errors import MissingPart
+from local.processes.waiting import Cancelled, Patience
+from local.stack import parts
 from tests.stack.conftest import JARS
 
 
@@ -41,7 +41,7 @@ def jars(tmp_path: Path) -> Path:
 
 def test_a_failed_download_says_what_and_why(programs: Path, jars: Path) -> None:
     fake(programs, "mvn", "echo 'no route to the repository'; exit 1")
-    expected = r"Cannot fetch the Kafka jars \(Maven\): mvn said 'no route to the rep"
+    expected = r"cannot fetch the Kafka jars \(Maven\): mvn said 'no route to the rep"
     with pytest.raises(MissingPart, match=expected):
         parts.find_or_fetch(jars, lambda _: None)
     assert [path.name for path in jars.iterdir()] == ["java"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.errors import StackError
-from local.ports import HIGHEST_PORT, LOWEST_PORT, choose_ports, is_free
+from local.processes.errors import StackError
+from local.processes.ports import HIGHEST_PORT, LOWEST_PORT, choose_ports, is_free
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_remembered_port_that_somebody_took_is_given_up(taken: int) -> None:
 
 
 def test_a_configured_port_that_somebody_took_is_refused(taken: int) -> None:
-    with pytest.raises(StackError, match=f"Port {taken} for kafka-1 is in use"):
+    with pytest.raises(StackError, match=f"port {taken} for kafka-1 is in use"):
         choose_ports(["kafka-1"], remembered={}, configured={"kafka-1": taken})
 
 

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from local.errors import MissingPart, StackError
-from local.postmaster import find_postmaster
-from local.privileges import Servant, make_servant, python_files, python_folders
+from local.processes.errors import MissingPart, StackError
+from local.processes.privileges import (
+    Servant,
+    make_servant,
+    python_files,
+    python_folders,
+)
+from local.stack.postmaster import find_postmaster
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a servant")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.deadline import Cancelled, Patience
-from local.errors import StackError
-from local.layout import Layout, read_json, write_json
-from local.process import ManagedProcess, ProcessSpec, started_at
-from local.sweep import kill_all
+from local.processes.errors import StackError
+from local.processes.layout import Layout, read_json, write_json
+from local.processes.process import ManagedProcess, ProcessSpec, started_at
+from local.processes.sweep import kill_all
+from local.processes.waiting import Cancelled, Patience, wait_until
 
 Make = Callable[..., ManagedProcess]
 SLEEP = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -35,7 +35,7 @@ def layout(tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def make(layout: Layout) -> Iterator[Make]:
-    def make(command: list[str], stop_timeout_s: float = 5.0) -> ManagedProcess:
+    def make(command: list[str], stop_timeout_seconds: float = 5.0) -> ManagedProcess:
         return ManagedProcess(
             ProcessSpec(
                 name="one",
@@ -43,7 +43,7 @@ def make(layout: Layout) -> Iterator[Make]:
                 directory=layout.data("one"),
                 log=layout.log("one"),
                 pid_file=layout.pids / "one.json",
-                stop_timeout_s=stop_timeout_s,
+                stop_timeout_seconds=stop_timeout_seconds,
             )
         )
 
@@ -107,10 +107,10 @@ def test_one_without_a_pid_file_is_still_found_and_ended(
 
 
 def test_one_that_ignores_the_polite_signal_is_killed(make: Make) -> None:
-    process = make(STUBBORN, stop_timeout_s=0.3)
+    process = make(STUBBORN, stop_timeout_seconds=0.3)
     process.start()
-    Patience().wait_until(
-        lambda: "ready" in process.spec.log.read_text(), what="it", timeout_s=10
+    wait_until(
+        lambda: "ready" in process.spec.log.read_text(), what="it", timeout_seconds=10
     )
     process.terminate()
     assert not process.is_running()
@@ -120,9 +120,7 @@ def test_a_kill_reaches_the_children(make: Make) -> None:
     spawn = f"import subprocess; subprocess.run({SLEEP!r})"
     process = make([sys.executable, "-c", spawn])
     process.start()
-    Patience().wait_until(
-        lambda: len(process.family()) == 2, what="the child", timeout_s=10
-    )
+    wait_until(lambda: len(process.family()) == 2, what="the child", timeout_seconds=10)
     family = process.family()
     process.kill()
     assert [member.pid for member in family if started_at(member.pid)] == []
@@ -134,33 +132,37 @@ def test_a_paused_one_runs_but_does_nothing_until_resumed(make: Make) -> None:
     process.pause()
     assert process.pid is not None
     kernel = psutil.Process(process.pid)
-    Patience().wait_until(
-        lambda: kernel.status() == psutil.STATUS_STOPPED, what="the pause", timeout_s=5
+    wait_until(
+        lambda: kernel.status() == psutil.STATUS_STOPPED,
+        what="the pause",
+        timeout_seconds=5,
     )
     assert process.is_running()
     process.resume()
-    Patience().wait_until(
-        lambda: kernel.status() != psutil.STATUS_STOPPED, what="its end", timeout_s=5
+    wait_until(
+        lambda: kernel.status() != psutil.STATUS_STOPPED,
+        what="its end",
+        timeout_seconds=5,
     )
 
 
 def test_one_that_stops_by_itself_is_reported_with_its_last_words(make: Make) -> None:
     process = make([sys.executable, "-c", "print('no more disk')"])
     process.start()
-    Patience().wait_until(
-        lambda: not process.is_running(), what="its end", timeout_s=10
-    )
+    wait_until(lambda: not process.is_running(), what="its end", timeout_seconds=10)
     with pytest.raises(StackError, match="one stopped by itself: no more disk"):
         process.require_running()
 
 
 def test_a_wait_ends_at_its_deadline_and_says_for_what() -> None:
     with pytest.raises(StackError, match="waiting for the moon"):
-        Patience().wait_until(lambda: False, what="the moon", timeout_s=0.01)
+        wait_until(lambda: False, what="the moon", timeout_seconds=0.01)
 
 
 def test_a_cancelled_wait_ends_at_once() -> None:
     patience = Patience()
     patience.cancel()
     with pytest.raises(Cancelled):
-        patience.wait_until(lambda: False, what="the moon", timeout_s=60)
+        wait_until(
+            lambda: False, what="the moon", timeout_seconds=60, patience=patience
+        )

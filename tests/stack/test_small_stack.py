@@ -14,8 +14,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from local.deadline import Patience
-from local.errors import StackError
+from local.processes.errors import StackError
+from local.processes.waiting import wait_until
 from local.stack import Stack, StackConfig
 from tests.stack.conftest import ROOT, LeftOver
 
@@ -117,7 +117,7 @@ def test_nothing_is_left_when_a_start_is_interrupted(
     command += [f"--state-dir={config.state_dir}", f"--jars-dir={config.jars_dir}"]
     log = config.state_dir / "logs" / "kafka-1.log"
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as starting:
-        Patience().wait_until(log.exists, what="the broker's start", timeout_s=30)
+        wait_until(log.exists, what="the broker's start", timeout_seconds=30)
         starting.send_signal(number)
         assert starting.wait(30) != 0
     assert left_over.after_a_moment() == []
@@ -139,7 +139,7 @@ def test_the_command_line_leaves_it_running_until_it_is_told_to_stop(
         pid = stack.processes["kafka-1"].pid
         assert "127.0.0.1" in local("up", *size)  # nothing to do the second time
         assert stack.processes["kafka-1"].pid == pid
-        with pytest.raises(StackError, match="A stack runs under"):
+        with pytest.raises(StackError, match="a stack runs under"):
             Stack(config).start()
         assert "1 of 1 brokers alive" in local("status")
         asked = "select current_user, current_database()"
@@ -162,5 +162,5 @@ def test_data_of_another_size_is_not_started_over(config: StackConfig) -> None:
 
 
 def test_a_stack_that_was_never_started_is_not_attached_to(config: StackConfig) -> None:
-    with pytest.raises(StackError, match="No stack was started under .*: run 'make up"):
+    with pytest.raises(StackError, match="no stack was started under .*: run 'make up"):
         Stack.attach(config.state_dir)

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from confluent_kafka.admin import AdminClient
 
-from local.deadline import Patience
-from local.exposure import Exposure
 from local.kube.api import Api, Object
-from local.kube.authority import Authority
-from local.kube.stand_in_kafka import KafkaOperator
+from local.kube.offline.authority import Authority
+from local.kube.offline.stand_in_kafka import KafkaOperator
 from local.platform import Platform
+from local.processes.waiting import wait_until
 from local.stack import Stack, StackConfig
+from local.stack.exposure import Exposure
 from once.doctor.kafka import Role, require_fit, unfit_topics
 from once.doctor.report import Finding, Level
 from once.errors import Defect
@@ -143,10 +143,10 @@ def test_a_manifest_that_changes_changes_the_topic(exposed: Exposed) -> None:
         ({}, {one_replica}),
     ):
         exposed.change_topic("transfers", **changed)
-        Patience().wait_until(
+        wait_until(
             lambda: said(unfit_topics(admin, BANK)) == expected,
             what=f"the broker to know {changed}",
-            timeout_s=30.0,
+            timeout_seconds=30.0,
         )
 
 

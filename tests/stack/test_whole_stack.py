@@ -19,12 +19,12 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from local.deadline import Patience
-from local.etcd import credentials
-from local.layout import Layout
-from local.passwords import LOGIN_ROLES, PATRONI_API
-from local.patroni_config import LEASE_S, LOOP_WAIT_S
+from local.processes.layout import Layout
+from local.processes.waiting import wait_until
 from local.stack import Stack
+from local.stack.etcd import credentials
+from local.stack.passwords import LOGIN_ROLES, PATRONI_API
+from local.stack.patroni_config import LEASE_SECONDS, LOOP_WAIT_SECONDS
 from tests.stack.conftest import ROOT
 
 pytestmark = pytest.mark.stack
@@ -170,7 +170,7 @@ def test_nobody_commands_patroni_without_its_password(stack: Stack) -> None:
         ):
             assert http.request(method, path, json={}).status_code == 401, path
         login = (PATRONI_API, stack.password(PATRONI_API))
-        same = {"loop_wait": LOOP_WAIT_S}
+        same = {"loop_wait": LOOP_WAIT_SECONDS}
         assert http.patch("/config", json=same, auth=login).is_success
 
 
@@ -253,10 +253,10 @@ def test_a_new_primary_has_every_acknowledged_row(healed: Stack, table: str) -> 
     old = healed.postgres.leader()
     assert old is not None
     healed.processes[old].kill()
-    Patience().wait_until(
+    wait_until(
         lambda: healed.postgres.leader() not in (None, old),
         what="another primary",
-        timeout_s=LEASE_S + 20,
+        timeout_seconds=LEASE_SECONDS + 20,
     )
     healed.postgres.wait_writable()
     with psycopg.connect(healed.conninfo(user="migrator")) as connection:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from local.deadline import Patience
+from local.processes.waiting import wait_until
 from once.errors import Defect, OnceError, exit_status
 from once.health import Progress
 from producers.store.acknowledgements import AcknowledgementLog
@@ -167,7 +167,7 @@ def test_an_index_without_room_stops_no_money(
     backlog = MemoryBacklog(10)
     with committing(tmp_path, backlog, Taking()) as committer:
         backlog.append(entries(2))
-        Patience().wait_until(
-            lambda: len(backlog) == 0, what="both to be sent", timeout_s=20
+        wait_until(
+            lambda: len(backlog) == 0, what="both to be sent", timeout_seconds=20
         )
         assert committer.check() is None

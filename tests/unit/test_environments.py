@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.environments import for_program
 from local.platform import Program
+from local.platform.environments import for_program
 
 ALL = {
     "PATH": "/bin",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from local.credentials import Certificates, Issuer, write_secret
-from local.errors import StackError
-from local.files import make_folder, narrow, replace_file
-from local.layout import Layout, write_json
+from local.platform.credentials import Certificates, Issuer, write_secret
+from local.processes.errors import StackError
+from local.processes.files import make_folder, narrow, replace_file
+from local.processes.layout import Layout, write_json
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local import jars as trusted
-from local import parts
-from local.jars import Changed
+from local.processes.layout import java_path
+from local.stack import jars as trusted
+from local.stack import parts
+from local.stack.jars import Changed
 from tests.house.tree import ROOT, files
 
 # Takes part in the play: "fetches" what lies in $FETCHED for the goal that it is told.
@@ -50,7 +51,7 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of jars that has Java; a.jar and b.jar are listed."""
-    java = parts.java_path(tmp_path / "jars")
+    java = java_path(tmp_path / "jars")
     java.parent.mkdir(parents=True)
     java.touch()
     listed = {"kafka/a.jar": digest(b"good"), ARCHIVE: digest(b"an archive")}

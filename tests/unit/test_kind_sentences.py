@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from local.errors import StackError
-from local.kube import kind
-from local.kube.docker import OWN
+from local.kube import cli
+from local.kube.environment import VARIABLE
+from local.processes.errors import StackError
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     client.write_text("#!/bin/sh\necho 28.0.0\n")
     client.chmod(0o755)
     monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
-    monkeypatch.delenv(OWN, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def said(command: str) -> str:
-    error = CliRunner().invoke(kind.app, [command]).exception
+    error = CliRunner().invoke(cli.app, [command]).exception
     assert isinstance(error, StackError), error
     return str(error)
 
@@ -52,7 +52,7 @@ def test_a_cluster_that_is_not_there_is_to_be_made(
 ) -> None:
     there_is_none = "there is no cluster of {} here: run '{}make kind-up' first"
     assert said("push") == there_is_none.format("kind", "")
-    monkeypatch.setenv(OWN, "1")
+    monkeypatch.setenv(VARIABLE, "1")
     for command in ("demo", "push"):
         assert said(command) == there_is_none.format("kind-offline", "KIND_OFFLINE=1 ")
 
@@ -64,7 +64,7 @@ def test_a_cluster_of_the_other_environment_is_named(
     assert said("push").endswith(
         ", or set KIND_OFFLINE=1 for the cluster of kind-offline, which was made"
     )
-    monkeypatch.setenv(OWN, "1")
+    monkeypatch.setenv(VARIABLE, "1")
     (checkout / ".local" / "kind-offline" / "kubeconfig").unlink()
     made(checkout, "kind")
     assert said("demo").endswith(

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.credentials import Issuer
-from local.deadline import Patience
+from local.platform.credentials import Issuer
+from local.processes.waiting import wait_until
 from tests.fix_platform import health_url
 from tests.unit.entries import SECONDS_MAX
 
@@ -175,8 +175,10 @@ def test_a_refused_handshake_is_named_where_it_waits_and_in_readyz(
                     assert ready.status_code == 503
                     return "SSL handshake" in ready.text
 
-                Patience().wait_until(
-                    told, what="the handshake to be named", timeout_s=3 * SECONDS_MAX
+                wait_until(
+                    told,
+                    what="the handshake to be named",
+                    timeout_seconds=3 * SECONDS_MAX,
                 )
             finally:
                 store.kill()

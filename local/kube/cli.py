@@ -1,0 +1,106 @@
+"""The local cluster: `make kind-up`, `kind-push`, `kind-demo`, `kind-down`.
+
+With Docker and a way to image registries, operators run Kafka and Postgres in it. Where
+there is no engine and no registry, all of it is built here, and Kafka and Postgres run
+beside the cluster (the environment `kind-offline`).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from local.kube import choice, own_images, programs
+from local.kube.offline import demo as demonstration
+from local.kube.site import NEEDED, Site
+from local.kube.steps import console, say
+from local.kube.versions import PROGRAMS
+from local.processes.errors import StackError
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+
+@app.command()
+def up() -> None:
+    """Create the cluster and deploy this working tree to it."""
+    site = Site(choice.environment())
+    site.up()
+    _show(site)
+
+
+@app.command()
+def push(message: str = "kind-push") -> None:
+    """Deploy this working tree: a push to the remote that Argo CD follows."""
+    site = Site(choice.environment())
+    choice.require_up(site)
+    site.push(message)
+
+
+@app.command()
+def demo(seconds: float = 60.0) -> None:
+    """Load, the death of a node, and the audit."""
+    site = Site(choice.environment())
+    demonstration.outside_of(site.environment)
+    choice.require_up(site)
+    raise typer.Exit(0 if demonstration.run(site, seconds, console) else 1)
+
+
+@app.command()
+def images() -> None:
+    """Build everything that `up` would build, and keep it."""
+    site = Site(choice.environment())
+    programs.ensure(NEEDED, say)
+    environment = site.environment
+    ran = environment.engine_runs()
+    environment.start_engine()
+    node, ours = site.images()
+    if not ran:
+        environment.stop_engine()
+    for name in filter(None, (node, *ours)):
+        typer.echo(name)
+
+
+@app.command()
+def down() -> None:
+    """Delete the cluster and all that runs beside it."""
+    Site(choice.environment()).down()
+    console.print("nothing is left")
+
+
+@app.command("programs")
+def build_programs(
+    names: Annotated[list[str] | None, typer.Argument(help="All, without.")] = None,
+) -> None:
+    """Build programs of versions.py, and say how long each took."""
+    for name in names or ():
+        if name not in PROGRAMS:
+            raise StackError(f"no program {name!r}: {', '.join(PROGRAMS)}")
+    for name in names or PROGRAMS:
+        began = time.monotonic()
+        programs.ensure([name], typer.echo)
+        typer.echo(f"{programs.path(name)}  {time.monotonic() - began:.0f} s")
+
+
+@app.command("image-context")
+def image_context() -> None:
+    """build/image: what our images are built from, wheels, ours among them."""
+    own_images.make_context(typer.echo)
+    store = own_images.DOCKERFILES["once/store"]
+    typer.echo(f"{own_images.CONTEXT} is ready: docker build --file {store} ...")
+
+
+def _show(site: Site) -> None:
+    password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
+    kubectl = programs.path("kubectl")
+    for line in (
+        f"export KUBECONFIG={site.cluster.kubeconfig}   # and {kubectl}",
+        f"environment    {site.environment.name}",
+        "Applications   kubectl -n argocd get applications",
+        "Argo CD        kubectl -n argocd port-forward service/argocd-server 8081:443",
+        f"               user admin, password: {password}",
+        "Store          kubectl -n once port-forward service/store 8443:443",
+        f"git remote     {site.remote.bare} (make kind-push)",
+    ):
+        typer.echo(line)

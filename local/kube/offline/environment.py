@@ -1,0 +1,110 @@
+"""A cluster of what was built on this machine, with Kafka and Postgres beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.kube import kinds
+from local.kube.environment import VARIABLE, Additions, Kubectl
+from local.kube.offline import (
+    foreign_images,
+    network,
+    node_image,
+    own_base,
+    pods,
+)
+from local.kube.offline.engine import Engine
+from local.kube.offline.outside import Outside
+from local.kube.programs import Notify
+from local.kube.steps import step
+from local.kube.versions import COREDNS, ETCD
+from local.stack import StackConfig
+
+
+class Offline:
+    """An engine of our own, which can pull nothing."""
+
+    name = "kind-offline"
+    how = f"set {VARIABLE}=1"
+    address = network.INSIDE
+    images: Mapping[str, str] = foreign_images.INSTEAD
+
+    def __init__(self, folder: Path) -> None:
+        self.state = folder.resolve() / self.name
+        self.outside = Outside(self.state)
+        self._engine = Engine(self.state)
+        self.docker = self._engine.docker
+
+    def start_engine(self) -> None:
+        """Start it, unless it runs. Raises StackError, MissingPart."""
+        self._engine.start()
+
+    def engine_runs(self) -> bool:
+        """Whether it does."""
+        return self._engine.is_running()
+
+    def reach_leftovers(self) -> bool:
+        """Killed, it could not take its containers along: then it is started again."""
+        if self._engine.left_containers():
+            self._engine.start()
+        return self._engine.is_running()
+
+    def stop_engine(self) -> None:
+        """Stop it, with all it runs."""
+        self._engine.stop()
+
+    def node_image(self, notify: Notify) -> str:
+        """With all images of others in it."""
+        images = [
+            *foreign_images.control_plane(notify),
+            *foreign_images.platform(StackConfig.jars_dir, notify),
+        ]
+        return node_image.ensure(self._engine, images, notify)
+
+    def dockerfile(
+        self, text: str, notify: Notify, base: own_base.Base = own_base.PYTHON
+    ) -> str:
+        """On a base of ours, which is made when it is missing."""
+        own_base.ensure(self._engine, base, notify)
+        return own_base.rebased(text, base)
+
+    def additions(self, node_image: str | None) -> Additions:
+        """Our images, and no network plug-in: kind's own is an image, too."""
+        return Additions(
+            node={"image": node_image},
+            networking={"disableDefaultCNI": True},
+            cluster={
+                "imageRepository": foreign_images.REPOSITORY,
+                "etcd": {"local": {"imageTag": ETCD}},
+                "dns": {"imageTag": f"v{COREDNS}"},
+            },
+        )
+
+    def enter(self, command: list[str]) -> list[str]:
+        """In the engine's network namespace."""
+        return network.enter(*command)
+
+    def host_address(self) -> str:
+        """This machine's end of the cable."""
+        return network.HOST
+
+    def after_create(self, cluster: Kubectl) -> None:
+        """The network of pods."""
+        pods.connect(cluster)
+        pods.isolate_names(cluster)
+
+    def after_start(self, cluster: Kubectl) -> None:
+        """Its routes died with it."""
+        pods.connect(cluster)
+
+    def start_beside(self, cluster: Kubectl) -> None:
+        """The stack, and who stands in for the operators and knows their kinds."""
+        with step("Kafka and Postgres beside the cluster"):
+            self.outside.start()
+            cluster.apply(*kinds.definitions())
+            self.outside.stand_in.start()
+
+    def stop_beside(self) -> None:
+        """All of it, with its data."""
+        self.outside.stop()

@@ -1,0 +1,75 @@
+"""The network of pods, where the plug-in of kind is an image that cannot be had."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from local.kube.environment import Kubectl
+from local.kube.offline import network
+
+CNI_FILE = "/etc/cni/net.d/10-once.conflist"
+
+
+@dataclass(frozen=True)
+class _Node:
+    name: str
+    subnet: str  # of its pods
+    address: str
+
+
+def connect(cluster: Kubectl) -> None:
+    """A bridge on every node, and routes between them: the simplest network.
+
+    It carries packets and nothing more: network policies are not enforced by it.
+    """
+    nodes = [_node(found) for found in cluster.get("nodes")["items"]]
+    for node in nodes:
+        plugins = json.dumps(_plugins(node.subnet))
+        write = ("exec", "--interactive", node.name, "tee", CNI_FILE)
+        cluster.docker.run(*write, stdin=plugins)
+        for other in nodes:
+            if other is not node:
+                route = ("ip", "route", "replace", other.subnet, "via", other.address)
+                cluster.docker.run("exec", node.name, *route)
+    control_plane = next(node for node in nodes if "control-plane" in node.name)
+    network.reach_services(control_plane.address)
+
+
+def isolate_names(cluster: Kubectl) -> None:
+    """No name server answers outside, and waiting for one costs 4 s each time."""
+    spaced = ("--namespace", "kube-system")
+    found = cluster.get("configmap", "coredns", *spaced)
+    core = found["data"]["Corefile"]
+    inside = re.sub(r"\n *forward [^{]*\{[^}]*\}", "", core)
+    patch = json.dumps({"data": {"Corefile": inside}})
+    cluster.kubectl("patch", "configmap/coredns", f"--patch={patch}", *spaced)
+    cluster.kubectl("rollout", "restart", "deployment/coredns", *spaced)
+
+
+def _node(found: dict[str, Any]) -> _Node:
+    addresses = found["status"]["addresses"]
+    return _Node(
+        name=found["metadata"]["name"],
+        subnet=found["spec"]["podCIDR"],
+        address=next(a["address"] for a in addresses if a["type"] == "InternalIP"),
+    )
+
+
+def _plugins(subnet: str) -> dict[str, Any]:
+    bridge = {
+        "type": "bridge",
+        "bridge": "cni0",
+        "isGateway": True,
+        "ipMasq": True,  # outside, nobody knows the way back to a pod
+        "hairpinMode": True,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": subnet}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    return {"cniVersion": "0.4.0", "name": "once", "plugins": [bridge, portmap]}

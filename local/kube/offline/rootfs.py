@@ -1,0 +1,66 @@
+"""Debian root file systems, made by debootstrap and kept in the cache as layers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from local.kube import programs
+from local.kube.offline import archive
+from local.processes import commands
+from local.processes.errors import MissingPart
+
+SUITE = "bookworm"
+# What a container does not need, and what would differ from one day to the next.
+UNNEEDED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/lintian",
+    "var/cache",
+    "var/log",
+    "var/lib/apt/lists",
+)
+
+
+def layer(name: str, packages: tuple[str, ...], notify: programs.Notify) -> Path:
+    """The tar of a minimal Debian with these packages. Raises StackError."""
+    said = hashlib.sha256(" ".join((SUITE, *packages)).encode()).hexdigest()[:12]
+
+    def make(tree: Path) -> None:
+        notify(f"debootstrap {name}")
+        try:
+            _debootstrap(tree, packages)
+        finally:
+            _unmount(tree)
+        _trim(tree)
+
+    return archive.layer(f"{name}-{said}", make)
+
+
+def _debootstrap(tree: Path, packages: tuple[str, ...]) -> None:
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        raise MissingPart(
+            "base images are made by debootstrap: run as root, with that package"
+        )
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}"]
+    commands.run(["nice", "-n", "10", *command, SUITE, str(tree)], "debootstrap")
+
+
+def _unmount(tree: Path) -> None:
+    """A debootstrap that failed may leave the kernel's file systems mounted there."""
+    for kernel in ("proc", "sys"):
+        if os.path.ismount(tree / kernel):
+            commands.run(["umount", str(tree / kernel)], "umount")
+
+
+def _trim(tree: Path) -> None:
+    for unneeded in UNNEEDED:
+        shutil.rmtree(tree / unneeded, ignore_errors=True)
+        (tree / unneeded).mkdir(parents=True)
+    for device in (tree / "dev").iterdir():
+        if not device.is_dir() or device.is_symlink():
+            device.unlink()

@@ -1,0 +1,129 @@
+"""The platform from the command line: its programs, with the settings of the stack.
+
+python -m local run consumers.bank run --workers 2
+python -m local set-up                 ledger, schemas, topics, accounts
+python -m local serve --tls            the Store's HTTP API, with a journal
+python -m local demo --seconds 30
+python -m local certs                  .local/certs/{ca,store,store-key}.pem
+python -m local token --client me      a token on standard output
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from local.platform import demo as demonstration
+from local.platform.accounts import set_up as set_up_accounts
+from local.platform.credentials import ISSUER, SCOPES, Certificates, Issuer
+from local.platform.environments import for_program
+from local.platform.platform import Platform
+from local.processes.errors import StackError
+from local.processes.files import narrow
+from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
+from local.stack.cli import StateDir
+
+app = typer.Typer()
+
+
+# What follows the program's name is the program's.
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Module, then its own")
+    ] = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Become one of our programs, with the settings of the stack that runs."""
+    if not arguments:
+        raise StackError("which program? For example: producers.store emit --count 9")
+    _become(arguments, _platform(state_dir).environment())
+
+
+@app.command("set-up")
+def set_up(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
+    """Ledger, schemas, topics and the demo's accounts; what is there stays."""
+    set_up_accounts(_platform(state_dir))
+
+
+@app.command()
+def serve(
+    tls: Annotated[bool, typer.Option(help="With TLS, and tokens asked for.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """The Store's HTTP API, by default open, on loopback only."""
+    platform = _platform(state_dir)
+    kept = platform.stack.endpoints.state_dir / "data" / "store-api"
+    narrow(kept.parent, [kept.name])  # of a Store that was less careful
+    settings = _serving(kept, state_dir, tls)
+    _become(["producers.store", "serve"], {**platform.environment(), **settings})
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(help="How long the Store emits.")] = 30.0,
+    keep: Annotated[bool, typer.Option(help="Leave the stack running.")] = False,
+    reports: Path = Path("build/reports"),
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Payments under load, a killed worker, the audit; 0 when all invariants hold."""
+    config = StackConfig(state_dir=state_dir, jars_dir=state_dir / "jars")
+    raise typer.Exit(0 if demonstration.run(config, seconds, keep, reports) else 1)
+
+
+@app.command()
+def certs(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
+    """Make an authority and a certificate of the Store for this machine."""
+    made = Certificates(state_dir / "certs")
+    made.make()
+    for path in (made.ca, made.cert, made.key):
+        typer.echo(path)
+
+
+@app.command()
+def token(
+    client: Annotated[str, typer.Option(help="The token's subject.")] = "demo",
+    scopes: Annotated[str, typer.Option(help="Separated by spaces.")] = SCOPES,
+    seconds: Annotated[int, typer.Option(help="How long it is good.")] = 3600,
+    accounts: Annotated[
+        str, typer.Option(help="To debit, as 1,100-199; empty: any.")
+    ] = "",
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Print a token that the Store of this machine takes."""
+    mine = [int(a) if a.isdigit() else a for a in accounts.split(",") if a] or None
+    typer.echo(Issuer(state_dir / "auth").token(client, scopes, seconds, mine))
+
+
+def _platform(state_dir: Path) -> Platform:
+    return Platform(Stack.attach(state_dir), "", state_dir / "logs")
+
+
+def _become(arguments: list[str], settings: dict[str, str]) -> None:
+    """What is set in our own environment wins."""
+    environment = for_program(arguments, {**settings, **os.environ})
+    os.execve(sys.executable, [sys.executable, "-m", *arguments], environment)
+
+
+def _serving(kept: Path, state_dir: Path, secure: bool) -> dict[str, str]:
+    """Settings of a Store that serves: by default open, on loopback only."""
+    settings = {
+        "STORE_INSTANCE": "api",
+        "STORE_JOURNAL": str(kept / "journal.db"),
+        "STORE_INDEX": str(kept / "index.db"),
+    }
+    if not secure:
+        return {**settings, "STORE_DEMO": "true"}
+    certificates, issuer = Certificates(state_dir / "certs"), Issuer(state_dir / "auth")
+    certificates.make()
+    return {
+        **settings,
+        "STORE_TLS_CERT": str(certificates.cert),
+        "STORE_TLS_KEY": str(certificates.key),
+        "STORE_JWKS": str(issuer.jwks),
+        "STORE_TOKEN_ISSUER": ISSUER,
+    }
