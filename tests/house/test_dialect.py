@@ -15,12 +15,7 @@ import pytest
 from tests.house.tree import Module, functions, module, modules
 
 # What is being cleaned elsewhere at the moment; to be removed with that.
-NOT_YET = {"local", "producers"}
-NOT_YET_TESTS = (
-    "tests/integration/test_http_",
-    "tests/property/test_store_",
-    "tests/unit/",
-)
+NOT_YET = {"local"}
 
 POSITIONAL_MAX = 5
 COMMAND = re.compile(r"(Returns?|Yields?|Gets?)\b")  # a docstring says what, not how
@@ -133,9 +128,7 @@ def test_it_is_written_in_one_dialect(rule: Rule) -> None:
 
 
 def held(of: Module) -> bool:
-    return of.path.parts[0] not in NOT_YET and not str(of.path).startswith(
-        NOT_YET_TESTS
-    )
+    return of.path.parts[0] not in NOT_YET
 
 
 @pytest.mark.parametrize("rule", PLANTED)

@@ -28,7 +28,7 @@ from tests.integration.test_outages import heal
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-BACK_AGAIN_S = 120.0
+BACK_AGAIN_SECONDS = 120.0
 Settings = dict[str, Any]
 
 
@@ -76,14 +76,14 @@ def test_without_a_journal_kafka_away_is_told_before_the_deadline(
                 lambda: not is_ready(store), what="not ready", timeout_s=60
             )
         sent = transfer(amount=1)
-        with client_of(url, deadline_seconds=BACK_AGAIN_S) as client:
+        with client_of(url, deadline_seconds=BACK_AGAIN_SECONDS) as client:
             assert client.send(sent).state is State.COMMITTED
         Patience().wait_until(lambda: is_ready(store), what="ready", timeout_s=60)
         with platform.bank():
             Patience().wait_until(
                 lambda: sent.transfer_id in in_ledger(platform),
                 what="the transfer in the ledger",
-                timeout_s=BACK_AGAIN_S,
+                timeout_s=BACK_AGAIN_SECONDS,
             )
 
 
@@ -116,9 +116,9 @@ def test_a_journal_keeps_accepting_and_drains_in_order_across_a_crash(
                 assert full[-1].json()["code"] == "backlog-full"
                 again.kill()
     with serving(platform, **settings) as (store, url), platform.bank():
-        with client_of(url, deadline_seconds=BACK_AGAIN_S) as client:
+        with client_of(url, deadline_seconds=BACK_AGAIN_SECONDS) as client:
             assert client.send(sent[-1], wait_seconds=30).state is State.POSTED
-        platform.wait_applied(60, BACK_AGAIN_S)
+        platform.wait_applied(60, BACK_AGAIN_SECONDS)
         assert store.terminate() == 0
     assert in_ledger(platform)[:50] == [line.transfer_id for line in sent]
     assert len(in_ledger(platform)) == 60
