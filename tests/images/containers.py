@@ -57,6 +57,12 @@ class Running:
         """Where this machine reaches a port of it."""
         return f"{self._published}:{self._container.get_exposed_port(port)}"
 
+    @property
+    def pid(self) -> int:
+        """Its first process, as this machine numbers it."""
+        self._container.reload()
+        return int(self._container.get_wrapped_container().attrs["State"]["Pid"])
+
     def wait_ready(self) -> None:
         """Until its /readyz says so."""
         ready = f"http://{self.address(HEALTH)}/readyz"

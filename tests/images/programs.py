@@ -122,6 +122,15 @@ class Programs:
         url = f"https://{store.address(HTTPS)}"
         return StoreClient(url, self._issuer.token("test"), trust=self._trust)
 
+    def token(self, client: str) -> str:
+        """What a client of this name shows."""
+        return self._issuer.token(client)
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """Of those who vouch for a Store."""
+        return self._trust
+
     def _settings(self, program: str, instance: str) -> dict[str, str]:
         """Those of the manifests, but for where Kafka and the registry are."""
         lines = SETTINGS[program].read_text().splitlines()
