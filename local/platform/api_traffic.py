@@ -6,14 +6,13 @@ import random
 import threading
 from collections import Counter
 from typing import Self
-from uuid import UUID
 
 import numpy as np
 
 from local.platform.accounts import ACCOUNTS, MERCHANTS
 from once.errors import OnceError
 from producers.store.client import StoreClient
-from producers.store.ids import uuid7s
+from producers.store.ids import uuid7
 from producers.store.transfers import Transfer, now_ms
 
 PAUSE_SECONDS = 0.2  # it shows that payments live; the load is made elsewhere
@@ -68,9 +67,8 @@ class ApiTraffic:
             self.failure = str(error)
 
     def _transfer(self) -> Transfer:
-        (new,) = uuid7s(1, now_ms(), self._ids)
         return Transfer(
-            transfer_id=UUID(bytes=new),
+            transfer_id=uuid7(now_ms(), self._ids),
             debit_account=self._random.randint(1, ACCOUNTS),
             credit_account=ACCOUNTS + self._random.randint(1, MERCHANTS),
             amount=self._random.randint(1, 10_000),
