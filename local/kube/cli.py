@@ -8,11 +8,12 @@ beside the cluster (the environment `kind-offline`).
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from local.kube import choice, own_images, programs
+from local.kube import choice, kinds, own_images, programs
 from local.kube.offline import demo as demonstration
 from local.kube.site import NEEDED, Site
 from local.kube.steps import console, say
@@ -89,6 +90,15 @@ def image_context() -> None:
     own_images.make_context(typer.echo)
     store = own_images.DOCKERFILES["once/store"]
     typer.echo(f"{own_images.CONTEXT} is ready: docker build --file {store} ...")
+
+
+@app.command()
+def define(
+    release: str,
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)],
+) -> None:
+    """Keep the kinds of an operator's release (strimzi-1.2.0) by the files it ships."""
+    typer.echo(kinds.replace(release, files))
 
 
 def _show(site: Site) -> None:

@@ -4,14 +4,13 @@
 that we use, one a line, without descriptions: they are no schema, and were most of it.
 The files of a newer release replace it; of the same kinds, or of all at first::
 
-    python -m local.kube.kinds strimzi-1.2.0 install/cluster-operator/04*-Crd-*.yaml
+    python -m local kind define strimzi-1.2.0 install/cluster-operator/04*-Crd-*.yaml
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,3 @@ def _shipped(paths: Iterable[Path]) -> Iterator[Definition]:
         for document in yaml.safe_load_all(path.read_text()):
             if document and document["kind"] == "CustomResourceDefinition":
                 yield document
-
-
-if __name__ == "__main__":
-    replace(sys.argv[1], map(Path, sys.argv[2:]))

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from consumers.bank.audit.__main__ import show
 from consumers.bank.audit.report import AuditReport
+from consumers.bank.audit.show import show
 from local.platform.accounts import ACCOUNTS, set_up
 from local.platform.api_traffic import ApiTraffic
 from local.platform.platform import Platform, platforms

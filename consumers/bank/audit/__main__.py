@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
+from consumers.bank.audit.show import show
 from once import cli
 from once.errors import ExitStatus
 from once.settings import load
@@ -35,25 +34,6 @@ def main(
     report.write_text(result.model_dump_json(indent=2) + "\n")
     show(result, Console())
     raise typer.Exit(ExitStatus.DONE if result.invariants_ok else ExitStatus.NOT_ALL)
-
-
-def show(result: AuditReport, console: Console) -> None:
-    """The report as a table for people, and what breaks an invariant by name."""
-    table = Table(title=f"audit of {result.records:,} records in {result.seconds} s")
-    table.add_column("")
-    table.add_column("invariant")
-    table.add_column("checked", justify="right")
-    table.add_column("broken", justify="right")
-    for name, line in result.invariants.items():
-        mark = "[green]ok[/]" if line.holds else "[red]broken[/]"
-        broken = str(line.violations) if line.violations else ""
-        table.add_row(name, line.meaning, f"{line.checked:,}", broken or mark)
-    console.print(table)
-    for name, line in result.invariants.items():
-        for finding in line.findings:
-            console.print(f"{name}: {finding}", markup=False, highlight=False)
-    for note in result.notes:
-        console.print(note, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from consumers.bank.audit.__main__ import show
+from consumers.bank.audit.show import show
 from local.kube.api import Object
 from local.kube.cluster import Cluster
 from local.kube.environment import VARIABLE, Environment
