@@ -75,7 +75,7 @@ class AckLogs:
 def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
     """Run the demo; whether every invariant holds."""
     console = Console()
-    with _stack(config, keep, console) as stack:
+    with a_stack(config, keep, console) as stack:
         platform = new_platform(stack, config.state_dir / "logs", console)
         logs = AckLogs(reports.parent)
         began = time.monotonic()
@@ -94,7 +94,8 @@ def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
 
 
 @contextmanager
-def _stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]:
+def a_stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]:
+    """The one that runs, else one for as long as this; `keep` leaves it running."""
     if Stack.running(config.state_dir):
         console.print("using the stack that runs already")
         yield Stack.attach(config.state_dir)
@@ -249,6 +250,6 @@ def _goodbye(
     )
     if keep:
         console.print(
-            "the stack is still up: make status, make down, "
+            "the stack is still up: make status, make serve, make down, "
             f'make psql ARGS="-d {platform.dbname}"'
         )

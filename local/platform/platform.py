@@ -233,6 +233,14 @@ class Platform:
         return Program(command, environment, self.logs / f"{kind}-{unique}.log")
 
 
+def has_ledger(platform: Platform) -> bool:
+    """Whether its ledger is there already."""
+    superuser = platform.stack.conninfo(user=SUPERUSER, dbname="postgres")
+    with psycopg.connect(superuser) as connection:
+        named = "SELECT FROM pg_database WHERE datname = %s"
+        return connection.execute(named, (platform.dbname,)).fetchone() is not None
+
+
 def platforms(stack: Stack) -> list[str]:
     """The names of those that have a ledger on this stack."""
     superuser = stack.conninfo(user=SUPERUSER, dbname="postgres")
