@@ -208,6 +208,10 @@ SUBJECTS := transfers-value=avro/transfer.avsc \
 demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)
 	@$(LOCAL) demo --seconds $(DURATION) $(if $(KEEP),--keep)
 
+.PHONY: record
+record: machine prerequisites $(VENV)/.local ## the demo as the picture in README (docs/demo.svg)
+	@$(LOCAL) demo --seconds $(DURATION) --recording docs/demo.svg
+
 .PHONY: try
 try: machine prerequisites $(VENV)/.local ## all of it in this terminal, to send payments to, until Ctrl-C (STORE_PORT=8081)
 	@$(LOCAL) try --brokers $(BROKERS) --postgres $(POSTGRES)

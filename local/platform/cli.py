@@ -79,11 +79,17 @@ def demo(
     seconds: Annotated[float, typer.Option(help="How long the Store emits.")] = 30.0,
     keep: Annotated[bool, typer.Option(help="Leave the stack running.")] = False,
     reports: Path = Path("build/reports"),
+    recording: Annotated[
+        Path | None, typer.Option(help="Where a picture of it goes, as SVG.")
+    ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Payments under load, a killed worker, the audit; 0 when all invariants hold."""
     config = StackConfig(state_dir=state_dir, jars_dir=state_dir / "jars")
-    raise typer.Exit(0 if demonstration.run(config, seconds, keep, reports) else 1)
+    holds = demonstration.run(
+        config, seconds, keep=keep, reports=reports, recording=recording
+    )
+    raise typer.Exit(0 if holds else 1)
 
 
 @app.command("try")

@@ -138,6 +138,11 @@ class Platform:
         """Start a Bank worker; `settings` are BANK_... in small letters."""
         return self._start("bank", ["consumers.bank", "run"], instance, settings)
 
+    def workers(self, count: int) -> Program:
+        """Start Bank workers as one command, which starts a killed one again."""
+        command = ["consumers.bank", "run", "--workers", str(count)]
+        return self._start("bank", command, "0", {})
+
     def store(
         self,
         *arguments: str,

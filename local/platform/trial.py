@@ -1,7 +1,7 @@
 """`make try`: the platform in one terminal, to send payments to it and look at it.
 
-The stack is started where none runs, a Bank worker and a Store that serves HTTP on top
-of it, and all of it ends with Ctrl-C. The ledger is made for this, and removed in the
+The stack is started where none runs, two Bank workers and a Store that serves HTTP on
+top of it, and all of it ends with Ctrl-C. The ledger is made for this, and removed in the
 end; one that was there before (`make set-up`) is used as it is, and stays.
 """
 
@@ -25,7 +25,7 @@ from local.stack import StackConfig
 from producers.store.ids import uuid7
 from producers.store.transfers import now_ms
 
-PORT = "8080"
+PORT, WORKERS = "8080", 2  # one that is killed is started again
 LOOK_SECONDS = 1.0
 READY_SECONDS_MAX = 60.0
 
@@ -40,11 +40,11 @@ def run(config: StackConfig, console: Console) -> None:
             ending.callback(_remove, platform, console)
         with console.status("making ledger, schemas, topics and accounts ..."):
             set_up(platform)
-        bank = ending.enter_context(platform.bank())
+        bank = ending.enter_context(platform.workers(WORKERS))
         port = os.environ.get("STORE_PORT", PORT)
         store = ending.enter_context(platform.store_api(port=port))
         ending.callback(_leave, bank, store)
-        with console.status("starting a Bank worker and a Store ..."):
+        with console.status("starting two Bank workers and a Store ..."):
             url = store.url()
             wait_until(
                 lambda: "partitions assigned" in bank.text or _ended(bank),
