@@ -1,7 +1,7 @@
 """`make try`: the platform in one terminal, to send payments to it and look at it.
 
-The stack is started where none runs, two Bank workers and a Store that serves HTTP on
-top of it, and all of it ends with Ctrl-C. The ledger is made for this, and removed in the
+The stack is started where none runs, then two Bank workers and a Store that serves
+HTTP, and all of it ends with Ctrl-C. The ledger is made for this, and removed in the
 end; one that was there before (`make set-up`) is used as it is, and stays.
 """
 
