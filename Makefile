@@ -208,6 +208,14 @@ SUBJECTS := transfers-value=avro/transfer.avsc \
 demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)
 	@$(LOCAL) demo --seconds $(DURATION) $(if $(KEEP),--keep)
 
+.PHONY: record
+record: machine prerequisites $(VENV)/.local ## the demo as the picture in README (docs/demo.svg)
+	@$(LOCAL) demo --seconds $(DURATION) --recording docs/demo.svg
+
+.PHONY: try
+try: machine prerequisites $(VENV)/.local ## all of it in this terminal, to send payments to, until Ctrl-C (STORE_PORT=8081)
+	@$(LOCAL) try --brokers $(BROKERS) --postgres $(POSTGRES)
+
 .PHONY: set-up
 set-up: $(VENV)/.local ## ledger, schemas, topics and accounts on the running stack
 	@$(LOCAL) set-up
@@ -249,7 +257,7 @@ quarantine: $(VENV)/.local ## what was set aside, and put back (ARGS="list|show 
 	@$(RUN) consumers.bank quarantine $(or $(ARGS),list)
 
 .PHONY: peek
-peek: $(VENV)/.local ## tail a topic, decoded (TOPIC=transfers ARGS="--count 5")
+peek: $(VENV)/.local ## a topic, decoded, as it comes; or its newest (TOPIC=transfers ARGS="--count 5")
 	@$(RUN) consumers.console peek $(TOPIC) $(ARGS)
 
 # -- the platform on a local Kubernetes ----------------------------------------------------

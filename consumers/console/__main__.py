@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from consumers.console.peek import Request, Start
+from consumers.console.peek import Request, Start, newest
 from consumers.console.peek import peek as sightings
 from consumers.console.settings import PeekSettings
 from consumers.console.show import Shown, json_line, pretty, safe, shown
@@ -33,13 +33,14 @@ def _main() -> None:
 def peek(
     topic: str,
     start: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--from",
             metavar="beginning|end|OFFSET",
-            help="where to begin; -N is N offsets before the end, per partition",
+            help="where to begin; -N is N offsets before the end, per partition; "
+            "else what comes from now on, or the newest --count records",
         ),
-    ] = "end",
+    ] = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="stop after so many records")
     ] = None,
@@ -47,25 +48,33 @@ def peek(
         int | None, typer.Option(min=0, help="this one only; else all")
     ] = None,
     follow: Annotated[
-        bool, typer.Option(help="wait for more, or stop at what is the end now")
-    ] = True,
+        bool | None,
+        typer.Option(help="wait for more, or stop at what is the end now"),
+    ] = None,
 ) -> None:
     """Show a topic's records: committed, aborted or still open, with Avro decoded.
 
     On a terminal for people, otherwise one JSON object per line. It joins no group and
     commits nothing. A record that was shown as open is shown again once it is decided.
     """
-    request = Request(topic, _start(start), partition, count, follow)
+    last = count if start is None and not follow else None  # those that are there
+    follow = last is None if follow is None else follow
+    request = Request(topic, _start(start or "end"), partition, count, follow)
     settings = load(PeekSettings)
     # Who follows is told of connections that fail; else the last sentence names them.
     logs.configure("peek", "0", "warning" if follow else "error")
     if follow and stderr.is_terminal:
-        stderr.print(f"following {safe(topic)} from {start}; Ctrl-C ends", style="dim")
+        where = f"{safe(topic)} from {start or 'end'}"
+        stderr.print(f"following {where}; Ctrl-C ends", style="dim")
     write = _writer()
     registry = Registry(settings.registry_url, settings.registry_ca)
     try:
         decoder = ValueDecoder(registry)
-        for sighting in sightings(settings.client, request):
+        if last is not None:
+            found = iter(newest(settings.client, topic, last, partition))
+        else:
+            found = sightings(settings.client, request)
+        for sighting in found:
             write(shown(sighting, decoder))
     except KeyboardInterrupt as error:
         raise typer.Exit(ExitStatus.INTERRUPTED) from error

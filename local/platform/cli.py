@@ -4,6 +4,7 @@ python -m local run consumers.bank run --workers 2
 python -m local set-up                 ledger, schemas, topics, accounts
 python -m local serve --tls            the Store's HTTP API, with a journal
 python -m local demo --seconds 30
+python -m local try                    all of it in one terminal, until Ctrl-C
 python -m local certs                  .local/certs/{ca,store,store-key}.pem
 python -m local token --client me      a token on standard output
 """
@@ -11,13 +12,17 @@ python -m local token --client me      a token on standard output
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from local.platform import demo as demonstration
+from local.platform import trial
+from local.platform.accounts import ACCOUNTS, MERCHANTS
 from local.platform.accounts import set_up as set_up_accounts
 from local.platform.credentials import ISSUER, SCOPES, Certificates, Issuer
 from local.platform.environments import for_program
@@ -47,7 +52,13 @@ def run(
 @app.command("set-up")
 def set_up(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
     """Ledger, schemas, topics and the demo's accounts; what is there stays."""
-    set_up_accounts(_platform(state_dir))
+    platform = _platform(state_dir)
+    set_up_accounts(platform)
+    typer.echo(
+        f"{platform.dbname}, {len(platform.schemas)} schemas, as many topics, accounts"
+        f" 1 to {ACCOUNTS + MERCHANTS:,}; next, each in a terminal: make bank, make"
+        " serve; or make store ARGS=examples/payments.ndjson"
+    )
 
 
 @app.command()
@@ -68,11 +79,34 @@ def demo(
     seconds: Annotated[float, typer.Option(help="How long the Store emits.")] = 30.0,
     keep: Annotated[bool, typer.Option(help="Leave the stack running.")] = False,
     reports: Path = Path("build/reports"),
+    recording: Annotated[
+        Path | None, typer.Option(help="Where a picture of it goes, as SVG.")
+    ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Payments under load, a killed worker, the audit; 0 when all invariants hold."""
     config = StackConfig(state_dir=state_dir, jars_dir=state_dir / "jars")
-    raise typer.Exit(0 if demonstration.run(config, seconds, keep, reports) else 1)
+    holds = demonstration.run(
+        config, seconds, keep=keep, reports=reports, recording=recording
+    )
+    raise typer.Exit(0 if holds else 1)
+
+
+@app.command("try")
+def try_it(
+    brokers: Annotated[int, typer.Option(help="Kafka nodes: 1 or 3.")] = 3,
+    postgres: Annotated[int, typer.Option(help="Postgres nodes: 1 or 3.")] = 3,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Stack, Bank and Store until Ctrl-C, to send payments to."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config = StackConfig(
+        state_dir=state_dir,
+        jars_dir=state_dir / "jars",
+        brokers=brokers,
+        postgres=postgres,
+    )
+    trial.run(config, Console())
 
 
 @app.command()

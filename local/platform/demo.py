@@ -11,6 +11,7 @@ is applied, and ends with the audit table.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,6 +35,7 @@ from local.stack import Stack, StackConfig
 from local.stack.screen import StartScreen
 
 WORKERS = 2
+WIDTH = 84  # of a recording, in characters
 NAME = "demo-"
 CATCH_UP_SECONDS_MAX = 120.0
 ACK_LINE_BYTES = 37  # a UUID and a newline
@@ -72,10 +74,20 @@ class AckLogs:
         return self.generated
 
 
-def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
-    """Run the demo; whether every invariant holds."""
-    console = Console()
-    with _stack(config, keep, console) as stack:
+def run(
+    config: StackConfig,
+    seconds: float,
+    *,
+    keep: bool,
+    reports: Path,
+    recording: Path | None = None,
+) -> bool:
+    """Run the demo; whether every invariant holds.
+
+    What it shows is kept as a picture at `recording`.
+    """
+    console = Console() if recording is None else Console(record=True, width=WIDTH)
+    with a_stack(config, keep, console) as stack:
         platform = new_platform(stack, config.state_dir / "logs", console)
         logs = AckLogs(reports.parent)
         began = time.monotonic()
@@ -90,11 +102,16 @@ def run(config: StackConfig, seconds: float, keep: bool, reports: Path) -> bool:
         reports.mkdir(parents=True, exist_ok=True)
         (reports / "demo.json").write_text(json.dumps(result, indent=2) + "\n")
         _goodbye(console, platform, result, keep, reports)
+    if recording is not None:
+        picture = console.export_svg(title="make demo")
+        # The font would be fetched from elsewhere by whoever looks at it.
+        recording.write_text(re.sub(r"(?s)@font-face \{.*?\}\s*", "", picture))
     return report.invariants_ok
 
 
 @contextmanager
-def _stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]:
+def a_stack(config: StackConfig, keep: bool, console: Console) -> Iterator[Stack]:
+    """The one that runs, else one for as long as this; `keep` leaves it running."""
     if Stack.running(config.state_dir):
         console.print("using the stack that runs already")
         yield Stack.attach(config.state_dir)
@@ -249,6 +266,6 @@ def _goodbye(
     )
     if keep:
         console.print(
-            "the stack is still up: make status, make down, "
+            "the stack is still up: make status, make serve, make down, "
             f'make psql ARGS="-d {platform.dbname}"'
         )

@@ -138,6 +138,11 @@ class Platform:
         """Start a Bank worker; `settings` are BANK_... in small letters."""
         return self._start("bank", ["consumers.bank", "run"], instance, settings)
 
+    def workers(self, count: int) -> Program:
+        """Start Bank workers as one command, which starts a killed one again."""
+        command = ["consumers.bank", "run", "--workers", str(count)]
+        return self._start("bank", command, "0", {})
+
     def store(
         self,
         *arguments: str,
@@ -231,6 +236,14 @@ class Platform:
             **extra,
         }
         return Program(command, environment, self.logs / f"{kind}-{unique}.log")
+
+
+def has_ledger(platform: Platform) -> bool:
+    """Whether its ledger is there already."""
+    superuser = platform.stack.conninfo(user=SUPERUSER, dbname="postgres")
+    with psycopg.connect(superuser) as connection:
+        named = "SELECT FROM pg_database WHERE datname = %s"
+        return connection.execute(named, (platform.dbname,)).fetchone() is not None
 
 
 def platforms(stack: Stack) -> list[str]:

@@ -157,6 +157,19 @@ def test_following_shows_an_open_record_and_then_what_became_of_it(
     following.close()  # type: ignore[attr-defined]
 
 
+def test_a_count_alone_shows_the_newest_and_waits_for_nothing(
+    stack: Stack, kafka: dict[str, str], topic: str
+) -> None:
+    producer = sender(kafka, "one")
+    for value in "abc":
+        open_transaction(producer, topic, value)
+        producer.commit_transaction(SECONDS)
+    done = run(stack, topic, "--count", "2")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert states(lines) == [("b", "committed"), ("c", "committed")]
+
+
 def test_peeking_leaves_no_group_behind(
     stack: Stack, admin: AdminClient, topic: str
 ) -> None:
