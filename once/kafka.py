@@ -44,6 +44,7 @@ _TELLING = {
     KafkaError._ALL_BROKERS_DOWN: "no broker can be reached",
     KafkaError._TRANSPORT: "a broker cannot be reached",
 }
+_VAGUE = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
 
 
 class Trouble:
@@ -52,7 +53,7 @@ class Trouble:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said: dict[str, float] = {}
-        self._last: tuple[float, str] | None = None
+        self._last: tuple[float, str, bool] | None = None  # when, what, specific
 
     def note(self, error: KafkaError) -> None:
         """Take what librdkafka reports, as its `error_cb`."""
@@ -64,9 +65,15 @@ class Trouble:
         if now - self._said.get(meaning, float("-inf")) > SAID_AGAIN_SECONDS:
             self._said[meaning] = now
             log.warning("trouble with Kafka", error=sentence)
-        # "All brokers are down" follows every refusal and must not hide it.
-        if self._last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._last = (now, sentence)
+        # That no broker can be reached follows every refusal, and must not hide it.
+        if error.code() not in _VAGUE or not self._is_specific(now):
+            self._last = (now, sentence, error.code() not in _VAGUE)
+
+    def _is_specific(self, now: float) -> bool:
+        """Whether what was said lately tells more than that nobody is there."""
+        if self._last is None or not self._last[2]:
+            return False
+        return now - self._last[0] <= SAID_AGAIN_SECONDS
 
     def __str__(self) -> str:
         """` (the TLS handshake fails: ...)`, or nothing when all was well lately."""

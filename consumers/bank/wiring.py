@@ -51,6 +51,11 @@ def connect_all(
     closing, beat = resources.callback, observer.progress.beat
     registry = Registry(settings.registry_url, settings.registry_ca)
     closing(registry.close)
+    # First what says in one sentence that a schema, then that a topic is missing.
+    codec = TransferCodec(
+        registry, f"{settings.topic}-value", beat, settings.unknown_schema_seconds
+    )
+    results = ResultsCodec(registry, f"{settings.results_topic}-value")
     admin = kafka.client(AdminClient, settings.client, observer.trouble)
     log_topic = LogTopic(admin, settings, observer)
     producer = TransactionalProducer(
@@ -82,13 +87,8 @@ def connect_all(
     )
     closing(publisher.close)
     return Parts(
-        codec=TransferCodec(
-            registry,
-            f"{settings.topic}-value",
-            beat,
-            settings.unknown_schema_seconds,
-        ),
-        results=ResultsCodec(registry, f"{settings.results_topic}-value"),
+        codec=codec,
+        results=results,
         log_topic=log_topic,
         reading=reading,
         applier=applier,
