@@ -48,7 +48,7 @@ stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
 @app.callback()
 def _main() -> None:
-    """Emits transfers to Kafka, exactly once each in the ledger."""
+    """Emits transfers to Kafka; each is decided exactly once, posted or declined."""
 
 
 @app.command(epilog=A_LINE)
