@@ -36,9 +36,24 @@ $(VENV)/.installed: $(VENV)/.local requirements.lock pyproject.toml
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
+# What a user needs, group by group; all other targets come behind them.
+HELP := Try it: doctor try demo; \
+    The local stack: up set-up bank serve store status down; \
+    Look: audit peek psql quarantine kafka-... token certs; \
+    Kubernetes: kind-up kind-push kind-demo kind-down kind-images; \
+    Measure: loadtest
+
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /\1\t/' | expand -t 16
+	@sed -nE 's/^([a-z%-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' -v groups='$(HELP)' ' \
+	    function show(name) { sub(/%/, "...", name); printf "  %-15s %s\n", name, said[name] } \
+	    { sub(/%/, "...", $$1); said[$$1] = $$2; order[NR] = $$1 } \
+	    END { for (n = split(groups, group, /; */); at < n;) { \
+	            split(group[++at], part, ":"); print part[1]; \
+	            for (each = 1; each <= split(part[2], names, " "); each++) { \
+	                show(names[each]); listed[names[each]] } } \
+	        print "Develop"; \
+	        for (at = 1; at <= NR; at++) if (!(order[at] in listed)) show(order[at]) }'
 
 .PHONY: doctor
 doctor: ## what this machine lacks; then whether a stack that runs can keep the promise
@@ -176,7 +191,7 @@ ROLE ?= postgres
 LOCAL := $(PY) -m local
 
 .PHONY: up
-up: machine $(VENV)/.local ## start Kafka, registry and Postgres here (BROKERS=1 POSTGRES=1)
+up: machine $(VENV)/.local ## start Kafka, registry and Postgres here (smaller: BROKERS=1 POSTGRES=1)
 	@$(LOCAL) up --brokers $(BROKERS) --postgres $(POSTGRES)
 
 .PHONY: down
@@ -205,7 +220,7 @@ SUBJECTS := transfers-value=avro/transfer.avsc \
     transfer-receipts-value=avro/transfer-receipts.avsc
 
 .PHONY: demo
-demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a kill, the audit (DURATION=30 KEEP=1)
+demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a kill, the audit (KEEP=1 leaves it running; DURATION=30)
 	@$(LOCAL) demo --seconds $(DURATION) $(if $(KEEP),--keep)
 
 .PHONY: record
@@ -217,7 +232,7 @@ try: machine prerequisites $(VENV)/.local ## all of it in this terminal, to send
 	@$(LOCAL) try --brokers $(BROKERS) --postgres $(POSTGRES)
 
 .PHONY: set-up
-set-up: $(VENV)/.local ## ledger, schemas, topics and accounts on the running stack
+set-up: $(VENV)/.local ## ledger, schemas, topics and accounts on the running stack; then bank, serve
 	@$(LOCAL) set-up
 
 .PHONY: migrate
@@ -229,7 +244,7 @@ register: $(VENV)/.local ## register the schemas; an incompatible one is refused
 	@$(RUN) once register $(SUBJECTS)
 
 .PHONY: bank
-bank: $(VENV)/.local ## run the Bank until Ctrl-C (WORKERS=2)
+bank: $(VENV)/.local ## run the Bank until Ctrl-C (WORKERS=2 unless said)
 	@$(RUN) consumers.bank run --workers $(WORKERS)
 
 .PHONY: store
@@ -265,7 +280,7 @@ KIND := $(PY) -m local kind
 export KIND_OFFLINE
 
 .PHONY: kind-up
-kind-up: prerequisites $(VENV)/.installed ## a cluster that Argo CD fills from this working tree
+kind-up: $(VENV)/.installed ## a cluster that Argo CD fills from this working tree (KIND_OFFLINE=1)
 	@local/prerequisites kube
 	@$(KIND) up
 
@@ -282,7 +297,7 @@ kind-down: $(VENV)/.installed ## delete the cluster; nothing is left but the cac
 	@$(KIND) down
 
 .PHONY: kind-images
-kind-images: prerequisites $(VENV)/.installed ## build what kind-up would build or pull
+kind-images: $(VENV)/.installed ## build what kind-up would build or pull
 	@local/prerequisites kube
 	@$(KIND) images
 

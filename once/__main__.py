@@ -42,7 +42,12 @@ def _main() -> None:
 
 @app.command()
 def migrate(
-    folder: str = "postgres/migrations", asserted: str = "postgres/asserted"
+    folder: Annotated[
+        str, typer.Option(help="of files that are applied once, in order")
+    ] = "postgres/migrations",
+    asserted: Annotated[
+        str, typer.Option(help="of files that are run each time")
+    ] = "postgres/asserted",
 ) -> None:
     """Apply the SQL migrations, as the role in ONCE_MIGRATOR_CONNINFO.
 
@@ -62,10 +67,15 @@ def migrate(
 
 @app.command()
 def register(pairs: Annotated[list[str], typer.Argument(help="SUBJECT=FILE")]) -> None:
-    """Register schemas at ONCE_REGISTRY_URL; an incompatible one is refused."""
+    """Register schemas at ONCE_REGISTRY_URL; an incompatible one is refused.
+
+    For example transfers-value=avro/transfer.avsc
+    """
     registry = Registry(required("ONCE_REGISTRY_URL"), _registry_ca())
     for pair in pairs:
         subject, _, file = pair.partition("=")
+        if not subject or not file:
+            raise typer.BadParameter(f"{pair!r} is not SUBJECT=FILE")
         schema_id = registry.register(subject, load_schema(resources.find(file)))
         print(f"{subject} has id {schema_id}")
 
@@ -73,9 +83,13 @@ def register(pairs: Annotated[list[str], typer.Argument(help="SUBJECT=FILE")]) -
 @app.command()
 def topics(
     pairs: Annotated[list[str], typer.Argument(help="TOPIC=PARTITIONS")],
-    replication: Annotated[int, typer.Option(min=1)] = 3,
+    replication: Annotated[
+        int, typer.Option(min=1, help="replicas of each partition")
+    ] = 3,
 ) -> None:
     """Create topics at ONCE_BOOTSTRAP_SERVERS, with min ISR = replication - 1.
+
+    For example transfers=6 (partitions). ONCE_KAFKA has the settings for TLS.
 
     One that was there stays as it is; where it differs from what was asked, each
     difference is said and the exit status is 65.

@@ -60,5 +60,8 @@ def from_postgres(raised: psycopg.Error, doing: str) -> OnceError:
     if state.startswith(_RETRIABLE):
         return Retriable(message)
     if state.startswith("42P01"):
-        return Defect(f"{message}; run the migrations: make migrate")
+        return Defect(
+            f"{message}; run the migrations: python -m once migrate "
+            "(here: make set-up, or make migrate)"
+        )
     return Defect(message)

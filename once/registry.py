@@ -198,7 +198,8 @@ class Registry:
         if answer.status_code == 404:
             raise Defect(
                 f"the schema of subject {subject} is not registered at {self.url}; "
-                "register it first: make register"
+                "register it first: python -m once register (here: make set-up, or "
+                "make register)"
             )
         return int(self._json(answer)["id"])
 

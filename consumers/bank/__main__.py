@@ -26,7 +26,11 @@ def run(
     leashed: Annotated[bool, typer.Option(hidden=True)] = False,
     pulse: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Apply transfers until SIGTERM, which drains and leaves cleanly."""
+    """Apply transfers until SIGTERM, which drains and leaves cleanly.
+
+    Settings are BANK_... (docs/operations.md). Exit status 65: a person must decide,
+    78: settings or deployment are wrong, 70: start it again.
+    """
     settings = load(BankSettings)
     open_files.allow(OPEN_FILES)
     if leashed:
@@ -39,16 +43,18 @@ def run(
 
 @app.command()
 def open_accounts(
-    first: Annotated[int, typer.Option(min=1)] = 1,
-    count: Annotated[int, typer.Option(min=1)] = 1,
+    first: Annotated[int, typer.Option(min=1, help="number of the first one")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="how many, from there")] = 1,
     currency: Annotated[str, typer.Option(help="ISO 4217")] = "EUR",
     credit_limit: Annotated[
-        int, typer.Option(min=0, max=CREDIT_LIMIT_MAX, help="minor units")
+        int,
+        typer.Option(min=0, max=CREDIT_LIMIT_MAX, help="to overdraw, in minor units"),
     ] = 0,
 ) -> None:
     """Open accounts FIRST..FIRST+COUNT-1; those that exist stay as they are.
 
-    As the ledger's owner, by ONCE_MIGRATOR_CONNINFO.
+    As the ledger's owner, by ONCE_MIGRATOR_CONNINFO. With a limit of 0 an account can
+    pay only what it was paid before.
     """
     conninfo = required("ONCE_MIGRATOR_CONNINFO")
     opened = accounts.open_accounts(conninfo, first, count, currency, credit_limit)

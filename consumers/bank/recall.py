@@ -81,7 +81,7 @@ def _recall(ledger: Ledger, piece: Slice) -> tuple[list[int], dict[int, int]]:
             raise Refused(
                 f"the ledger has applied {ledger.topic}[{piece.partition}] beyond "
                 f"offset {offset}, but knows nothing of that record; "
-                "run the audit: make audit",
+                "run the audit: make audit; see docs/runbooks/audit-broken.md",
                 piece.partition,
             )
         if (found.partition, found.record_offset) == (piece.partition, offset):

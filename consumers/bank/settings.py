@@ -1,7 +1,7 @@
 """Every setting of the Bank, from the environment (BANK_...), with working defaults.
 
-The local stack prints the values that fit it; on Kubernetes they come from a ConfigMap
-and mounted secrets.
+On the local stack `python -m local run` sets them; on Kubernetes they come from a
+ConfigMap and mounted secrets.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ class Rivals:
         if len(self._times) > RIVALS_MAX:
             raise Refused(
                 f"another Bank sends as bank-{self._instance}; give each worker its "
-                f"own BANK_INSTANCE ({error})"
+                f"own BANK_INSTANCE ({error}); see docs/runbooks/bank-not-ready.md"
             )
 
 

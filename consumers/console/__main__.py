@@ -31,7 +31,9 @@ def _main() -> None:
 
 @app.command()
 def peek(
-    topic: str,
+    topic: Annotated[
+        str, typer.Argument(help="transfers, transfer-results or transfer-receipts")
+    ],
     start: Annotated[
         str | None,
         typer.Option(

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from local.kube import choice, kinds, own_images, programs
+from local.kube.environment import WithDocker
 from local.kube.offline import demo as demonstration
 from local.kube.site import NEEDED, Site
 from local.kube.steps import console, say
@@ -104,9 +105,11 @@ def define(
 def _show(site: Site) -> None:
     password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
     kubectl = programs.path("kubectl")
+    operated = isinstance(site.environment, WithDocker)
+    untried = " (no test of ours runs this one; docs/kubernetes.md)" if operated else ""
     for line in (
         f"export KUBECONFIG={site.cluster.kubeconfig}   # and {kubectl}",
-        f"environment    {site.environment.name}",
+        f"environment    {site.environment.name}{untried}",
         "Applications   kubectl -n argocd get applications",
         "Argo CD        kubectl -n argocd port-forward service/argocd-server 8081:443",
         f"               user admin, password: {password}",

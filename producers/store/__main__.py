@@ -34,16 +34,24 @@ from producers.store.transfers import Chunk
 
 OPEN_FILES = 128  # brokers, logs, index and journal
 
+A_LINE = """A line of at most 4096 bytes is one transfer, with its own id. For example:
+{"transfer_id": "0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c31", "debit_account": 1,
+"credit_account": 100001, "amount": 250, "currency": "EUR", "memo": "coffee"}
+
+Exit status 1: some lines were wrong, and are named; all others were sent. Settings are
+STORE_... (docs/operations.md).
+"""
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 stderr = Console(stderr=True, soft_wrap=True)  # a sentence stays one line
 
 
 @app.callback()
 def _main() -> None:
-    """Emits transfers to Kafka, exactly once each in the ledger."""
+    """Emits transfers to Kafka; each is decided exactly once, posted or declined."""
 
 
-@app.command()
+@app.command(epilog=A_LINE)
 def emit(
     source: Annotated[
         Path | None, typer.Argument(help="file of JSON lines; - is standard input")

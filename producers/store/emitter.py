@@ -133,7 +133,8 @@ class Emitter:
         if len(self._fences) > FENCES_MAX:
             raise Refused(
                 f"another Store sends as {self.producer.transactional_id}; "
-                f"give each its own STORE_INSTANCE ({error})"
+                f"give each its own STORE_INSTANCE ({error}); "
+                "see docs/runbooks/store-not-ready.md"
             ) from error
 
     def _recycle(self) -> None:

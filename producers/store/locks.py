@@ -25,6 +25,7 @@ def hold(lock: Path, what: str, setting: str) -> TextIO:
     except OSError as error:
         file.close()
         raise Refused(
-            f"another Store has {what} open; give each Store its own ({setting})"
+            f"another Store has {what} open; give each Store its own "
+            f"({setting}); see docs/runbooks/store-not-ready.md"
         ) from error
     return file

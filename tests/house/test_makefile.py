@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -71,3 +72,17 @@ def test_a_push_needs_no_go_and_no_kubernetes() -> None:
         "tests/manifests",
     ):
         assert word not in said
+
+
+def test_help_shows_every_target_once_and_those_of_users_first() -> None:
+    said = subprocess.check_output(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, text=True
+    )
+    lines = [line.split(None, 1) for line in said.splitlines() if line[0] == " "]
+    assert [line for line in lines if len(line) < 2] == [], "no such target"
+    shown = [name.replace("...", "%") for name, _ in lines]
+    documented = re.findall(
+        r"^([a-z%-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    assert sorted(shown) == sorted(documented)
+    assert said.index("  demo") < said.index("Develop") < said.index("  lock")

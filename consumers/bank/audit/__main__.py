@@ -26,7 +26,12 @@ def main(
         "build/reports/audit.json"
     ),
 ) -> None:
-    """Check every invariant against the log and the ledger, at this moment."""
+    """Check the ten invariants against the log and the ledger, at this moment.
+
+    It changes nothing, and may run beside everything. Settings are AUDIT_...
+    (docs/operations.md); what the ten are: docs/invariants.md. Exit status 0: all hold,
+    1: one is broken, and its records are named, 70: something could not be read.
+    """
     settings = load(AuditSettings)
     with stderr.status("auditing") as status:
         result = audit(settings, ack_log, status.update)

@@ -39,8 +39,8 @@ Send payments and see what became of them. A `transfer_id` is yours: keep it bef
 you send, and send the same one again when in doubt; twice the same payment has one
 effect.
 
-**202** means that nothing can undo it any more: Kafka (or this Store's journal) has
-it. Every error is [problem details](/problems) with a stable `code`.
+**202** means that nothing can make us forget it: Kafka (or this Store's journal) has
+it. It is not paid yet; the Bank posts it or declines it. Every error is [problem details](/problems) with a stable `code`.
 """
 _OURS = (
     "default-src 'none'; script-src 'self'{more}; style-src 'self'{styles}; "

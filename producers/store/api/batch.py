@@ -160,7 +160,8 @@ def _problem_line(
     answer: dict[str, object] = {} if number is None else {"line": number}
     if transfer_id is not None:
         answer["transfer_id"] = transfer_id
-    return json.dumps({**answer, "problem": problem.body()}).encode() + b"\n"
+    whole = {**answer, "problem": problem.body()}
+    return json.dumps(whole, separators=(",", ":")).encode() + b"\n"
 
 
 async def _said(answer: bytes) -> bytes:

@@ -65,11 +65,14 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     for code in (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
 }
 _SENT = {
-    200: {"model": TransferStatus, "description": "final: the Bank has spoken"},
-    202: {"model": TransferStatus, "description": "promised: exactly once, soon"},
+    200: {"model": TransferStatus, "description": "final: see the state"},
+    202: {"model": TransferStatus, "description": "it will be decided: not paid yet"},
     **_PROBLEMS,
 }
-_FOUND = {**_PROBLEMS, 404: {"model": ProblemDetails, "description": "not yours"}}
+_FOUND = {
+    **_PROBLEMS,
+    404: {"model": ProblemDetails, "description": "none of yours, or too old"},
+}
 
 
 def _body(required: tuple[str, ...], media_type: str = "application/json") -> Any:

@@ -1,0 +1,77 @@
+"""docs/reference/alerts.md has one row for each alert, which leads to its runbook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.house.tree import ROOT, files, text
+
+PAGE = Path("docs/reference/alerts.md")
+ROW = re.compile(r"^\| `(\w+)` \((\w+)\) \|(.+)\|$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#]+)")
+COLUMNS = 5  # alert, fires when, it means, look, do
+
+
+class Alert(NamedTuple):
+    """What both sides say of one."""
+
+    name: str
+    severity: str
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    """Every alert of every PrometheusRule."""
+    for path in files():
+        content = text(path) if path.suffix == ".yaml" else None
+        if not content or "kind: PrometheusRule" not in content:
+            continue
+        for document in yaml.safe_load_all(content):
+            if document["kind"] == "PrometheusRule":
+                for group in document["spec"]["groups"]:
+                    yield from (rule for rule in group["rules"] if "alert" in rule)
+
+
+def named(rule: dict[str, Any]) -> Alert:
+    return Alert(rule["alert"], rule["labels"]["severity"])
+
+
+def rows(content: str) -> dict[Alert, str]:
+    """The cells behind the name, by alert."""
+    return {Alert(name, how): cells for name, how, cells in ROW.findall(content)}
+
+
+def pages(cells: str) -> set[Path]:
+    """What a row's links lead to, from ROOT."""
+    found = ((ROOT / PAGE.parent / link).resolve() for link in LINK.findall(cells))
+    return {path.relative_to(ROOT) for path in found}
+
+
+def test_there_is_one_row_for_each_alert_and_no_other() -> None:
+    content = text(PAGE) or ""
+    alerts = [named(rule) for rule in rules()]
+    assert len(alerts) > 30 and len(set(alerts)) == len(alerts)
+    assert sorted(rows(content)) == sorted(alerts)
+    assert len(ROW.findall(content)) == len(alerts), "a row is there twice"
+
+
+def test_every_row_says_all_and_leads_to_the_runbook_of_its_alert() -> None:
+    said = rows(text(PAGE) or "")
+    for rule in rules():
+        cells = said[named(rule)]
+        assert cells.count("|") == COLUMNS - 2, rule["alert"]
+        assert all(cell.strip() for cell in cells.split("|")), rule["alert"]
+        runbook = Path(rule["annotations"]["runbook"])
+        assert (ROOT / runbook).exists() and runbook in pages(cells), rule["alert"]
+
+
+def test_an_alert_without_a_row_is_noticed() -> None:
+    row = "| `BankAway` (critical) | a | b | c | [d](../runbooks/bank-not-ready.md) |"
+    ((alert, cells),) = rows(row).items()
+    assert alert == Alert("BankAway", "critical")
+    assert pages(cells) == {Path("docs/runbooks/bank-not-ready.md")}
+    assert not rows(row.replace("(critical)", ""))
