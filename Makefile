@@ -91,7 +91,7 @@ lock: $(VENV)/.installed ## re-make the locks from pyproject.toml (ARGS=--upgrad
 	    --output-file=requirements-runtime.lock pyproject.toml
 
 # -- checks ---------------------------------------------------------------------------
-SOURCES := once producers consumers loadtest local tests
+SOURCES := once producers consumers loadtest local examples tests
 ACTIONLINT_VERSION := 1.7.12
 ACTIONLINT := .cache/bin/actionlint-$(ACTIONLINT_VERSION)
 
@@ -201,6 +201,10 @@ down: $(VENV)/.local ## stop them; the data stays (WIPE=1 removes it)
 .PHONY: status
 status: $(VENV)/.local ## show what runs, who leads, who lags
 	@$(LOCAL) status
+
+.PHONY: env
+env: $(VENV)/.local ## where Kafka and the registry are, as a shell takes it
+	@$(LOCAL) env
 
 .PHONY: psql
 psql: $(VENV)/.local ## open psql on the primary (ROLE=bank|audit|migrator, ARGS="-c ...")

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import quantiles
@@ -23,7 +24,7 @@ BUNDLE = "/static-offline-docs/swagger-ui-bundle.js"  # 1.5 MB, for everybody
 MEBIBYTES_MAX = 768  # the smallest pod's limit (producers/store/k8s)
 P99_SECONDS_MAX = 0.5
 SLOWER_MAX = 4.0  # where the machine is slow by itself
-QUIET_SECONDS, ATTACKED_SECONDS = 5.0, 12.0
+ATTACKED_SECONDS = 12.0
 EVIL, GOOD = "evil", "good"
 
 
@@ -168,24 +169,34 @@ def p99_of_paying(http: httpx.Client, seconds: float) -> float:
     return quantiles(took, n=100)[98]
 
 
+@contextmanager
+def a_client(url: str, token: str, trust: ssl.SSLContext) -> Iterator[httpx.Client]:
+    """Somebody who pays."""
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(
+        base_url=url, verify=trust, headers=headers, timeout=30, trust_env=False
+    ) as http:
+        yield http
+
+
 def pays_as_ever(
-    url: str, *, pid: int, trust: ssl.SSLContext, good: str, evil: str
+    url: str, beside: str, *, pid: int, trust: ssl.SSLContext, good: str, evil: str
 ) -> None:
-    """One client pays while all attack the Store with this process; by their tokens."""
-    with ExitStack() as stack:
-        http = stack.enter_context(
-            httpx.Client(
-                base_url=url,
-                verify=trust,
-                headers={"Authorization": f"Bearer {good}"},
-                timeout=30,
-                trust_env=False,
-            )
-        )
-        most = stack.enter_context(most_memory(pid))
-        usual = p99_of_paying(http, QUIET_SECONDS)
-        with Attackers(url, token=evil, trust=trust) as they:
-            all_at_once(they)
-            attacked = p99_of_paying(http, ATTACKED_SECONDS)
+    """One client pays while all attack the Store with this process; by their tokens.
+
+    At the same time it pays at the Store `beside`, which nobody attacks: whatever else
+    this machine has to do holds both up.
+    """
+    with (
+        a_client(url, good, trust) as http,
+        a_client(beside, good, trust) as elsewhere,
+        most_memory(pid) as most,
+        Attackers(url, token=evil, trust=trust) as they,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        all_at_once(they)
+        usual = pool.submit(p99_of_paying, elsewhere, ATTACKED_SECONDS)
+        attacked = p99_of_paying(http, ATTACKED_SECONDS)
+        bound = max(P99_SECONDS_MAX, SLOWER_MAX * usual.result())
     assert most[0] < MEBIBYTES_MAX
-    assert attacked < max(P99_SECONDS_MAX, SLOWER_MAX * usual)
+    assert attacked < bound

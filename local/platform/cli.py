@@ -96,13 +96,17 @@ def demo(
 def try_it(
     brokers: Annotated[int, typer.Option(help="Kafka nodes: 1 or 3.")] = 3,
     postgres: Annotated[int, typer.Option(help="Postgres nodes: 1 or 3.")] = 3,
+    jars_dir: Annotated[
+        Path | None, typer.Option(help="Where what was fetched is kept.")
+    ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Stack, Bank and Store until Ctrl-C, to send payments to."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for polite in (signal.SIGTERM, signal.SIGINT):  # ignored, where nohup started us
+        signal.signal(polite, signal.default_int_handler)
     config = StackConfig(
         state_dir=state_dir,
-        jars_dir=state_dir / "jars",
+        jars_dir=jars_dir or state_dir / "jars",
         brokers=brokers,
         postgres=postgres,
     )

@@ -103,10 +103,16 @@ def run(
         (reports / "demo.json").write_text(json.dumps(result, indent=2) + "\n")
         _goodbye(console, platform, result, keep, reports)
     if recording is not None:
-        picture = console.export_svg(title="make demo")
-        # The font would be fetched from elsewhere by whoever looks at it.
-        recording.write_text(re.sub(r"(?s)@font-face \{.*?\}\s*", "", picture))
+        _keep_picture(console, recording)
     return report.invariants_ok
+
+
+def _keep_picture(console: Console, path: Path) -> None:
+    """What was shown, without the font that whoever looks at it would fetch."""
+    picture = re.sub(
+        r"(?s)@font-face \{.*?\}\s*", "", console.export_svg(title="make demo")
+    )
+    path.write_text("".join(f"{line.rstrip()}\n" for line in picture.splitlines()))
 
 
 @contextmanager

@@ -239,11 +239,13 @@ class Platform:
 
 
 def has_ledger(platform: Platform) -> bool:
-    """Whether its ledger is there already."""
-    superuser = platform.stack.conninfo(user=SUPERUSER, dbname="postgres")
+    """Whether its ledger is set up already; the stack makes the empty database."""
+    if platform.name not in (*platforms(platform.stack), ""):
+        return False
+    superuser = platform.stack.conninfo(user=SUPERUSER, dbname=platform.dbname)
     with psycopg.connect(superuser) as connection:
-        named = "SELECT FROM pg_database WHERE datname = %s"
-        return connection.execute(named, (platform.dbname,)).fetchone() is not None
+        found = connection.execute("SELECT to_regclass('transfers')").fetchone()
+    return found is not None and found[0] is not None
 
 
 def platforms(stack: Stack) -> list[str]:

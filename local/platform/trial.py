@@ -53,6 +53,7 @@ def run(config: StackConfig, console: Console) -> None:
             )
         console.print(_what_next(url), highlight=False, soft_wrap=True)
         _watch([bank, store], platform.applied, console)
+    console.print("all of it has ended")
 
 
 def _what_next(url: str) -> str:

@@ -125,6 +125,14 @@ def endpoints(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
 
 
 @app.command()
+def env(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
+    """What a program of your own must know, for a shell: eval "$(make -s env)"."""
+    found = Stack.attach(state_dir).endpoints
+    print(f"export BOOTSTRAP_SERVERS={found.bootstrap_servers}")
+    print(f"export REGISTRY_URL={found.registry_url}")
+
+
+@app.command()
 def psql(
     arguments: Annotated[list[str] | None, typer.Argument()] = None,
     role: Annotated[str, typer.Option(help="Whom to connect as.")] = SUPERUSER,

@@ -15,10 +15,15 @@ pytestmark = pytest.mark.stack
 def test_another_client_pays_as_ever_while_a_container_is_attacked(
     engine: Engine, programs: Programs, set_up: dict[str, Ended]
 ) -> None:
-    with running(engine, programs.store()) as store:
+    with (
+        running(engine, programs.store()) as store,
+        running(engine, programs.store()) as beside,
+    ):
         store.wait_ready()
+        beside.wait_ready()
         pays_as_ever(
             f"https://{store.address(HTTPS)}",
+            f"https://{beside.address(HTTPS)}",
             pid=store.pid,
             trust=programs.trust,
             good=programs.token(GOOD),

@@ -29,9 +29,14 @@ def test_another_client_pays_as_ever_while_a_store_is_attacked(
 ) -> None:
     """The Bank is away, so that those who wait, wait."""
     secured = Secured(tmp_path)
-    with serving(platform, **secured.settings()) as (store, url):
+    settings = secured.settings()
+    with (
+        serving(platform, "attacked", **settings) as (store, url),
+        serving(platform, "beside", **settings) as (_, beside),
+    ):
         pays_as_ever(
             url,
+            beside,
             pid=store.process.pid,
             trust=secured.trust,
             good=secured.issuer.token(GOOD),

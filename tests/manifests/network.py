@@ -28,6 +28,7 @@ class Peer:
     namespace: str = ""
     labels: Labels = field(default_factory=dict)
     address: str = ""
+    of_namespace: Labels = field(default_factory=dict)  # its labels, beside its name
 
 
 OUTSIDE = [
@@ -116,7 +117,8 @@ def matches(side: Object, peer: Peer, home: str) -> bool:
     if not peer.namespace:
         return False
     if "namespaceSelector" in side:
-        space = {"kubernetes.io/metadata.name": peer.namespace}
+        name = {"kubernetes.io/metadata.name": peer.namespace}
+        space = {**peer.of_namespace, **name}
         if not selects(side["namespaceSelector"], space):
             return False
     elif peer.namespace != home:

@@ -59,7 +59,13 @@ def renderings() -> dict[Overlay, Rendering]:
     """What kustomize makes of each overlay."""
     programs.ensure(["kubectl"], print)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(OVERLAYS, pool.map(_render, OVERLAYS), strict=True))
+        return dict(
+            zip(
+                OVERLAYS,
+                pool.map(lambda each: render(ROOT / each.path), OVERLAYS),
+                strict=True,
+            )
+        )
 
 
 @cache
@@ -121,9 +127,10 @@ def dig(obj: Any, *way: str) -> Any:
     return obj
 
 
-def _render(overlay: Overlay) -> Rendering:
+def render(folder: Path) -> Rendering:
+    """What kustomize makes of a folder."""
     done = subprocess.run(
-        [str(programs.path("kubectl")), "kustomize", str(ROOT / overlay.path)],
+        [str(programs.path("kubectl")), "kustomize", str(folder)],
         capture_output=True,
         text=True,
         check=False,

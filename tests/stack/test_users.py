@@ -1,4 +1,4 @@
-"""What Kafka's users may do by their manifests is enough for the checks at start."""
+"""What Kafka's users may do by their manifests is enough for what they do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    load_pem_private_key,
+    pkcs12,
+)
+from cryptography.x509 import load_pem_x509_certificates
 
 from local.kube.api import Api, Object
 from local.kube.offline.authority import Authority
@@ -21,6 +29,7 @@ from local.stack.exposure import Exposure
 from once.doctor.kafka import Role, require_fit, unfit_topics
 from once.doctor.report import Finding, Level
 from once.errors import Defect
+from tests.samples import EXAMPLES, POSTED, PYTHON, Sample, compiled
 from tests.stack.conftest import ROOT
 
 pytestmark = pytest.mark.stack
@@ -28,6 +37,8 @@ pytestmark = pytest.mark.stack
 ADDRESS = "127.0.0.2"  # 127.0.0.1 is where every client may do everything
 BANK = {"transfers": Role.LOG, "transfer-results": Role.RESULTS}
 STORE = {**BANK, "transfer-receipts": Role.RECEIPTS}
+FOREIGN = ROOT / "strimzi" / "components" / "foreign-producer" / "user.yaml"
+MOUNTED = "/etc/once"  # where a service of somebody's own has its Secret
 
 
 class Users:
@@ -49,8 +60,9 @@ class Users:
 class Exposed:
     """A stack with one broker that wants certificates, and its users."""
 
-    def __init__(self, stack: Stack, authority: Authority, folder: Path) -> None:
-        self._stack = stack
+    def __init__(self, platform: Platform, authority: Authority, folder: Path) -> None:
+        stack = platform.stack
+        self.platform = platform
         self._folder = folder
         self._operator = KafkaOperator(cast(Api, Users(folder)), stack, authority)
 
@@ -71,11 +83,9 @@ class Exposed:
             name = user["metadata"]["name"] = f"{name}-less"
             for acl in user["spec"]["authorization"]["acls"]:
                 acl["operations"] = [op for op in acl["operations"] if op != without]
-        user["metadata"] |= {"namespace": "once", "generation": 1}
-        self._operator.reconcile(user)
-        port = self._stack.endpoints.ports["kafka-1-tls"]
+        secret = self.secret_of(user)
         files: dict[str, Any] = {
-            f"ssl.{key}.location": str(self._folder / name / file)
+            f"ssl.{key}.location": str(secret / file)
             for key, file in (
                 ("ca", "ca.crt"),
                 ("certificate", "user.crt"),
@@ -84,12 +94,23 @@ class Exposed:
         }
         return AdminClient(
             {
-                "bootstrap.servers": f"{ADDRESS}:{port}",
+                "bootstrap.servers": self.bootstrap_servers,
                 "security.protocol": "SSL",
                 "log_level": 2,
                 **files,
             }
         )
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where a certificate is asked for."""
+        return f"{ADDRESS}:{self.platform.stack.endpoints.ports['kafka-1-tls']}"
+
+    def secret_of(self, user: Object) -> Path:
+        """Give a user its rights and its certificate: the files of its Secret."""
+        user["metadata"] |= {"namespace": "once", "generation": 1}
+        self._operator.reconcile(user)
+        return self._folder / str(user["metadata"]["name"])
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +129,9 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exposed]:
         ),
     )
     with Stack(config) as stack:
-        Platform(stack, "", folder).create_topics(partitions=1)
-        yield Exposed(stack, authority, folder)
+        platform = Platform(stack, "", folder)
+        platform.set_up(partitions=1)
+        yield Exposed(platform, authority, folder)
 
 
 def said(findings: list[Finding]) -> set[tuple[str, Level]]:
@@ -153,3 +175,65 @@ def test_a_manifest_that_changes_changes_the_topic(exposed: Exposed) -> None:
 def test_a_topic_that_is_not_ours_is_a_defect(exposed: Exposed) -> None:
     with pytest.raises(Defect, match="topic transfer-receipts: .*[Aa]uthorization"):
         unfit_topics(exposed.admin("bank"), {"transfer-receipts": Role.RECEIPTS})
+
+
+def as_strimzi_makes_it(secret: Path) -> None:
+    """The two files of a user's Secret that the stand-in leaves out."""
+    password = b"as random as Strimzi's"
+    key = load_pem_private_key((secret / "user.key").read_bytes(), None)
+    chain = load_pem_x509_certificates((secret / "user.crt").read_bytes())
+    assert isinstance(key, EllipticCurvePrivateKey)
+    kept = pkcs12.serialize_key_and_certificates(
+        b"user", key, chain[0], chain[1:], BestAvailableEncryption(password)
+    )
+    (secret / "user.p12").write_bytes(kept)
+    (secret / "user.password").write_bytes(password)
+
+
+@pytest.mark.parametrize("client", ["librdkafka", "java"])
+def test_a_foreign_producer_pays_with_the_rights_of_its_component(
+    exposed: Exposed, tmp_path: Path, client: str
+) -> None:
+    platform = exposed.platform
+    platform.open_accounts(1, 2, credit_limit=1_000)
+    secret = exposed.secret_of(yaml.safe_load(FOREIGN.read_text()))
+    as_strimzi_makes_it(secret)
+    command = PYTHON
+    if client == "java":
+        command = compiled(platform.stack.endpoints.jars_dir, tmp_path)
+    text = (EXAMPLES / "kubernetes" / f"{client}.properties").read_text()
+    properties = tmp_path / "kafka.properties"
+    properties.write_text(text.replace(MOUNTED, str(secret)))
+    environment = {
+        "BOOTSTRAP_SERVERS": exposed.bootstrap_servers,
+        "REGISTRY_URL": platform.stack.endpoints.registry_url,
+        "KAFKA_PROPERTIES": str(properties),
+    }
+    sample = Sample(command, environment)
+    with platform.bank():
+        first = sample.pay(tmp_path / "order.json", 1, 2, 100)
+        again = sample.pay(tmp_path / "order.json")
+    assert (first.status, first.last) == (POSTED, "POSTED"), first.text
+    assert again.last.endswith(" was POSTED"), again.text
+
+
+def test_a_foreign_producer_reads_no_payments_and_writes_no_results(
+    exposed: Exposed, tmp_path: Path
+) -> None:
+    secret = exposed.secret_of(yaml.safe_load(FOREIGN.read_text()))
+    text = (EXAMPLES / "kubernetes" / "librdkafka.properties").read_text()
+    lines = text.replace(MOUNTED, str(secret)).splitlines()
+    settings: dict[str, Any] = dict(line.split("=", 1) for line in lines)
+    settings |= {"bootstrap.servers": exposed.bootstrap_servers, "log_level": 2}
+    told: list[Any] = []
+    producer = Producer(settings)
+    for topic in ("transfer-results", "transfer-receipts"):
+        producer.produce(topic, b"", on_delivery=lambda error, _: told.append(error))
+    producer.flush(30)
+    consumer = Consumer({**settings, "group.id": "foreign-producer"})
+    consumer.assign([TopicPartition("transfers", 0, 0)])
+    message = consumer.poll(30)
+    consumer.close()
+    assert message is not None
+    refused = KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert [each.code() for each in (*told, message.error())] == [refused] * 3
