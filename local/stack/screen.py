@@ -59,8 +59,8 @@ def show_endpoints(console: Console, endpoints: Endpoints) -> None:
     table.add_row("state", str(endpoints.state_dir))
     console.print(table)
     console.print(
-        "[dim]next: make set-up (ledger, topics, accounts); also make status, make env, "
-        'make psql, make kafka-topics ARGS="--list", make down[/]'
+        "[dim]next: make set-up (ledger, topics, accounts); also make status, "
+        'make env, make psql, make kafka-topics ARGS="--list", make down[/]'
     )
 
 

@@ -40,8 +40,9 @@ you send, and send the same one again when in doubt; twice the same payment has 
 effect.
 
 **202** means that nothing can make us forget it: Kafka (or this Store's journal) has
-it. It is not paid yet; the Bank posts it or declines it. Every error is \
-[problem details](/problems) with a stable `code`.
+it. It is not paid yet: the Bank posts it or declines it.
+
+Every error is [problem details](/problems) with a stable `code`.
 """
 _OURS = (
     "default-src 'none'; script-src 'self'{more}; style-src 'self'{styles}; "
