@@ -88,6 +88,11 @@ def layer(name: str, make: Callable[[Path], None]) -> Path:
     return kept
 
 
+def open_to_all(tree: Path) -> None:
+    """Let every user of an image read it: who fetched it may keep it private."""
+    commands.run(["chmod", "--recursive", "a+rX", str(tree)], f"opening {tree}")
+
+
 def pack(folder: Path, target: Path) -> Path:
     """A tar of the folder's content, owners and modes as they are; the tar's path."""
     unfinished = target.with_suffix(".part")

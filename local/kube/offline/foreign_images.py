@@ -141,8 +141,9 @@ def _registry(jars: Path, notify: programs.Notify) -> Image:
     def make(tree: Path) -> None:
         shutil.copytree(parts.java.parents[1], tree / "opt/java", symlinks=True)
         shutil.copytree(parts.registry_home, tree / "opt/registry", symlinks=True)
+        archive.open_to_all(tree)
 
-    home = archive.layer(f"registry-{APICURIO}", make)
+    home = archive.layer(f"apicurio-{APICURIO}", make)
     run = ("-jar", "/opt/registry/quarkus-run.jar")
     return Image(
         f"{REPOSITORY}/registry:{APICURIO}",
