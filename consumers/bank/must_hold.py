@@ -99,9 +99,11 @@ def before_publishing(
     offsets: Mapping[int, int],
 ) -> None:
     """Group offsets never go back, and name the end of a slice."""
-    ends = {piece.partition: piece.next_offset for piece in slices}
+    pieces = {piece.partition: piece for piece in slices}
     for partition, offset in offsets.items():
-        mine = [piece for piece in slices if piece.partition == partition]
-        require(offset == ends.get(partition), "a group offset is off", mine or slices)
+        piece = pieces.get(partition)
+        mine = slices if piece is None else [piece]
+        at_end = piece is not None and offset == piece.next_offset
+        require(at_end, "a group offset is off", mine)
         forward = offset > published.get(partition, -1)
         require(forward, "a group offset goes back", mine)

@@ -58,7 +58,8 @@ class Beside:
         self._pool.shutdown(cancel_futures=True)
         self._resources.close()
 
-    def _read_results(self) -> Evidence:
+    def _read_results(self) -> tuple[Evidence, Results]:
+        """What is wrong by itself; and what can read it again, record by record."""
         evidence, topic = Evidence(), self._settings.topic
         results = Results(self._topics, self._settings.results_topic, self._registry)
         for partition, found in results.read(evidence):
@@ -68,7 +69,7 @@ class Beside:
             evidence.saw("I8", len(found))
             if partition not in self._published.due:
                 evidence.broken("I8", f"{found}: {topic} has no partition {partition}")
-        return evidence
+        return evidence, results
 
     def _check_rules(self) -> tuple[Evidence, set[bytes]]:
         """What breaks the rules, and ids that were acknowledged and have no row."""

@@ -13,7 +13,7 @@ from consumers.bank.audit import acknowledged, results
 from consumers.bank.audit.beside import Beside
 from consumers.bank.audit.ledger import Snapshot
 from consumers.bank.audit.report import AuditReport, Evidence, invariant_reports
-from consumers.bank.audit.results import Fold, Results
+from consumers.bank.audit.results import Fold
 from consumers.bank.audit.settings import AuditSettings
 from consumers.bank.audit.topics import Topics
 from consumers.bank.audit.trace import (
@@ -54,7 +54,7 @@ def audit(
         codec = TransferCodec(registry, f"{settings.topic}-value")
         trace = Trace(topics, snapshot, codec, settings.topic, Evidence())
         try:
-            _check_all(settings, trace, registry, due=due, ack_log=ack_log, shown=shown)
+            _check_all(settings, trace, due=due, ack_log=ack_log, shown=shown)
         except psycopg.Error as error:
             raise from_postgres(error, "auditing the ledger") from error
         return _report(trace, time.monotonic() - began)
@@ -63,7 +63,6 @@ def audit(
 def _check_all(
     settings: AuditSettings,
     trace: Trace,
-    registry: Registry,
     *,
     due: Mapping[int, int],
     ack_log: Path | None,
@@ -83,8 +82,8 @@ def _check_all(
                     zip(judged.offsets, judged.ids, judged.verdicts, strict=True),
                 )
         shown(f"comparing {settings.results_topic}")
-        trace.evidence.add(beside.results.result())
-        reader = Results(trace.topics, settings.results_topic, registry)
+        evidence, reader = beside.results.result()
+        trace.evidence.add(evidence)
         results.compare(expected, published, reader, trace)
         shown("folding the ledger")
         evidence, absent = beside.rules.result()
