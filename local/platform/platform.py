@@ -239,13 +239,16 @@ class Platform:
 
 
 def has_ledger(platform: Platform) -> bool:
-    """Whether its ledger is set up already; the stack makes the empty database."""
-    if platform.name not in (*platforms(platform.stack), ""):
-        return False
-    superuser = platform.stack.conninfo(user=SUPERUSER, dbname=platform.dbname)
-    with psycopg.connect(superuser) as connection:
-        found = connection.execute("SELECT to_regclass('transfers')").fetchone()
-    return found is not None and found[0] is not None
+    """Whether its ledger is set up; the database alone may be there without one."""
+    conninfo = platform.stack.conninfo
+    with psycopg.connect(conninfo(user=SUPERUSER, dbname="postgres")) as connection:
+        named = "SELECT FROM pg_database WHERE datname = %s"
+        if connection.execute(named, (platform.dbname,)).fetchone() is None:
+            return False
+    ledger = conninfo(user=SUPERUSER, dbname=platform.dbname)
+    with psycopg.connect(ledger) as connection:
+        row = connection.execute("SELECT to_regclass('transfers')").fetchone()
+    return row is not None and row[0] is not None
 
 
 def platforms(stack: Stack) -> list[str]:

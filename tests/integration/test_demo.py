@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import psycopg
 import pytest
 from rich.console import Console
 
 from local.platform import Platform, platforms
 from local.platform.demo import NAME, new_platform
+from local.platform.platform import has_ledger
 from local.stack import Stack
+from local.stack.passwords import SUPERUSER
+from local.stack.roles import OWNER, ensure_database
 from tests.fix_platform import PARTITIONS
 
 pytestmark = pytest.mark.stack
@@ -30,3 +34,18 @@ def test_a_demo_has_a_new_ledger_and_those_of_earlier_ones_are_gone(
         assert made.applied() == 0
     finally:
         made.remove()
+
+
+def test_a_ledger_is_there_when_it_is_set_up_and_not_when_its_database_is_gone(
+    stack: Stack, tmp_path: Path
+) -> None:
+    platform = Platform(stack, "had", tmp_path)
+    assert not has_ledger(platform)
+    superuser = stack.conninfo(user=SUPERUSER, dbname="postgres")
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        ensure_database(connection, platform.dbname, OWNER)
+    assert not has_ledger(platform), "the database alone is none"
+    platform.set_up(PARTITIONS)
+    assert has_ledger(platform)
+    platform.remove()
+    assert not has_ledger(platform)
