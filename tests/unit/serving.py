@@ -24,6 +24,7 @@ from uuid import uuid4
 import httpx
 import uvloop
 
+from local.processes.waiting import wait_until
 from once.health import Progress
 from producers.store.api.app import create_app
 from producers.store.api.auth import Doorman, anyone
@@ -266,3 +267,8 @@ def put_chunked(*headers: str, body: bytes = PAYMENT, trailers: bytes = b"") -> 
 def _as_json(headers: Sequence[str]) -> list[str]:
     said = any(header.startswith("Content-Type:") for header in headers)
     return [] if said else ["Content-Type: application/json"]
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+    """Wait for what another thread of this process does in a moment."""
+    wait_until(holds, what=what, timeout_seconds=seconds, interval_seconds=0.01)

@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from producers.store.api.connections import Connections
 from producers.store.api.limits import PAGES_MAX
 from producers.store.api.protocol import Measured
 from producers.store.api.routes import BATCHES_MAX
-from tests.unit.serving import FIELDS, Connection, Served, head, put, serving
+from tests.unit.serving import FIELDS, Connection, Served, head, put, serving, until
 
 SECONDS = 0.4
 LARGE_FILE = "GET /static-offline-docs/swagger-ui-bundle.js"  # 1.5 MB, for everybody
@@ -59,13 +59,6 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
         made(measured, transport)
 
     monkeypatch.setattr(Measured, "connection_made", connection_made)
-
-
-def until(holds: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
 
 
 def as_much_as_it_takes(connection: Connection, data: bytes, seconds: float) -> int:

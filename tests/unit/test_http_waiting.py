@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +14,16 @@ from structlog.testing import capture_logs
 
 from producers.store.api.auth import READ, WRITE, Client
 from producers.store.api.routes import BATCHES_MAX
-from tests.unit.serving import PAYMENT, Answer, Connection, Served, head, put, serving
+from tests.unit.serving import (
+    PAYMENT,
+    Answer,
+    Connection,
+    Served,
+    head,
+    put,
+    serving,
+    until,
+)
 
 BATCH = "POST /v1/transfers:batch"
 NDJSON = "Content-Type: application/x-ndjson"
@@ -25,13 +33,6 @@ ADA, GRACE = "Authorization: ada", "Authorization: grace"
 
 async def by_name(authorization: str) -> Client:
     return Client(authorization, frozenset((WRITE, READ)), float("inf"))
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end, f"not within 10 s: {what}"
-        time.sleep(0.01)
 
 
 def waiting(*headers: str, seconds: int = 30) -> bytes:
