@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from once.backoff import retry
 from once.errors import Defect
@@ -17,11 +16,6 @@ from producers.store.places import Places
 from producers.store.receipts import ReceiptsCodec
 from producers.store.settings import StoreSettings
 from producers.store.topics import Topics
-
-
-def producer_settings(settings: StoreSettings, trouble: Trouble) -> dict[str, Any]:
-    """The client's settings, for a producer whose trouble is heard."""
-    return {**settings.client, "error_cb": trouble.note}
 
 
 def serve_health(

@@ -42,11 +42,7 @@ from producers.store.followed import Followed
 from producers.store.follower import Follower, News
 from producers.store.index import Index
 from producers.store.journal import Journal
-from producers.store.opening import (
-    open_emitters,
-    producer_settings,
-    serve_health,
-)
+from producers.store.opening import open_emitters, serve_health
 from producers.store.receipts import new_emitter
 from producers.store.settings import ServeSettings
 from producers.store.states import Verdicts
@@ -174,9 +170,10 @@ class Service:
         settings = self._settings
         producers = [
             TransactionalProducer(
-                producer_settings(settings, self._trouble),
+                settings.client,
                 f"store-{settings.instance}-{turn}",
                 make_incarnation=new_emitter,
+                trouble=self._trouble,
             )
             for turn in range(EMITTERS)
         ]

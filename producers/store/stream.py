@@ -20,11 +20,7 @@ from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import Emitter
 from producers.store.generate import Generator
-from producers.store.opening import (
-    open_emitters,
-    producer_settings,
-    serve_health,
-)
+from producers.store.opening import open_emitters, serve_health
 from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk, now_ms
 
@@ -96,7 +92,7 @@ def open_stream(settings: StoreSettings) -> Iterator[Stream]:
     )
     trouble = Trouble()
     producer = TransactionalProducer(
-        producer_settings(settings, trouble), f"store-{settings.instance}"
+        settings.client, f"store-{settings.instance}", trouble=trouble
     )
     progress = Progress(settings.stall_seconds_max)
     registry = Registry(settings.registry_url, settings.registry_ca)
