@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
+
+from local.processes.ports import is_free
 
 REPOSITORY = Path(__file__).parent.parent
 UNLIMITED = resource.RLIM_INFINITY
@@ -16,13 +17,7 @@ UNLIMITED = resource.RLIM_INFINITY
 
 def is_taken(port: int) -> bool:
     """Whether somebody listens on this port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+    return not is_free(port)
 
 
 def _hard(limit: int) -> int:

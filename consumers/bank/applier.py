@@ -140,7 +140,7 @@ class Applier:
         `told` are verdicts to take instead of deciding, one per transfer. Raises what
         is neither Retriable nor unknown, and what `wait` raises.
         """
-        assert self._in_flight is None, "finish() comes first"
+        assert self.idle, "finish() comes first"
         self._reached(Point.DECODED)
         posting = self.retry(lambda: self._poster.write(slices, laps, told))
         laps.lap(names.POST)

@@ -30,7 +30,7 @@ from local.platform.platform import Platform
 from local.processes.errors import StackError
 from local.processes.files import narrow
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
-from local.stack.cli import StateDir
+from local.stack.cli import Brokers, JarsDir, Postgres, StateDir
 
 app = typer.Typer()
 
@@ -94,11 +94,9 @@ def demo(
 
 @app.command("try")
 def try_it(
-    brokers: Annotated[int, typer.Option(help="Kafka nodes: 1 or 3.")] = 3,
-    postgres: Annotated[int, typer.Option(help="Postgres nodes: 1 or 3.")] = 3,
-    jars_dir: Annotated[
-        Path | None, typer.Option(help="Where what was fetched is kept.")
-    ] = None,
+    brokers: Brokers = 3,
+    postgres: Postgres = 3,
+    jars_dir: JarsDir = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Stack, Bank and Store until Ctrl-C, to send payments to."""

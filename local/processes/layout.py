@@ -36,6 +36,9 @@ class Layout:
     def temporary(self) -> Path:
         return self.root / "tmp"
 
+    def pid_file(self, process: str) -> Path:
+        return self.pids / f"{process}.json"
+
     def log(self, process: str) -> Path:
         return self.root / "logs" / f"{process}.log"
 

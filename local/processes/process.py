@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -231,3 +232,20 @@ def _proportional_bytes(process: psutil.Process) -> int:
         return int(process.memory_full_info().pss)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0
+
+
+def kill_after(
+    ended: Callable[[], bool],
+    processes: Iterable[ManagedProcess],
+    *,
+    what: str,
+    timeout_seconds: float,
+) -> None:
+    """Wait until they have ended what they were asked to; then nothing is lost.
+
+    Without anybody's patience: a cancelled start, too, waits for its end.
+    """
+    with suppress(StackError):  # what follows is harder
+        wait_until(ended, what=what, timeout_seconds=timeout_seconds)
+    for process in processes:
+        process.kill()

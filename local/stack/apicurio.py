@@ -120,6 +120,6 @@ class Apicurio:
                 command=jvm.command(config.properties(), *program),
                 directory=layout.data(NAME),
                 log=layout.log(NAME),
-                pid_file=layout.pids / f"{NAME}.json",
+                pid_file=layout.pid_file(NAME),
             )
         )

@@ -26,18 +26,19 @@ StateDir = Annotated[
     Path,
     typer.Option(help="Where all state is kept.", envvar=STATE_DIR_VARIABLE),
 ]
+JarsDir = Annotated[Path | None, typer.Option(help="Where what was fetched is kept.")]
+Brokers = Annotated[int, typer.Option(help="Kafka nodes: 1 or 3.")]
+Postgres = Annotated[int, typer.Option(help="Postgres nodes: 1 or 3.")]
 
 
 @app.command()
 def up(
-    brokers: Annotated[int, typer.Option(help="Kafka nodes: 1 or 3.")] = 3,
-    postgres: Annotated[int, typer.Option(help="Postgres nodes: 1 or 3.")] = 3,
+    brokers: Brokers = 3,
+    postgres: Postgres = 3,
     full_jit: Annotated[
         bool, typer.Option(help="Brokers that run for hours: slower at first.")
     ] = False,
-    jars_dir: Annotated[
-        Path | None, typer.Option(help="Where what was fetched is kept.")
-    ] = None,
+    jars_dir: JarsDir = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Start the stack and leave it running; nothing when it runs."""
@@ -67,9 +68,7 @@ def up(
 
 @app.command()
 def fetch(
-    jars_dir: Annotated[
-        Path | None, typer.Option(help="Where what was fetched is kept.")
-    ] = None,
+    jars_dir: JarsDir = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Bring Kafka, the registry and their Java here, without starting anything."""

@@ -117,7 +117,7 @@ class Etcd:
                 ),
                 directory=config.home,
                 log=config.layout.log(NAME),
-                pid_file=config.layout.pids / f"{NAME}.json",
+                pid_file=config.layout.pid_file(NAME),
                 environment=_environment(),
             )
         )

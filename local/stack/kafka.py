@@ -13,11 +13,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from local.processes import commands
-from local.processes.errors import StackError
 from local.processes.files import UMASK, make_folder, replace_file
 from local.processes.java import ClassData, Jvm
 from local.processes.layout import Layout
-from local.processes.process import ManagedProcess, ProcessSpec
+from local.processes.process import ManagedProcess, ProcessSpec, kill_after
 from local.processes.waiting import Patience, wait_until
 from local.stack.endpoints import HOST, broker_names
 from local.stack.exposure import Exposure, tls_port
@@ -175,16 +174,12 @@ class Kafka:
         """
         for process in self.processes.values():
             process.ask_to_stop()
-        try:
-            wait_until(
-                lambda: all(self._is_closed(name) for name in self.names),
-                what="Kafka to stop",
-                timeout_seconds=STOP_TIMEOUT_SECONDS,
-            )
-        except StackError:
-            pass  # what follows is harder
-        for process in self.processes.values():
-            process.kill()
+        kill_after(
+            lambda: all(self._is_closed(name) for name in self.names),
+            self.processes.values(),
+            what="Kafka to stop",
+            timeout_seconds=STOP_TIMEOUT_SECONDS,
+        )
 
     def _is_closed(self, name: str) -> bool:
         closed = (self._log_dir(name) / ".kafka_cleanshutdown").exists()
@@ -204,7 +199,7 @@ class Kafka:
                 ),
                 directory=layout.data(name),
                 log=layout.log(name),
-                pid_file=layout.pids / f"{name}.json",
+                pid_file=layout.pid_file(name),
                 stop_timeout_seconds=STOP_TIMEOUT_SECONDS,
             )
         )

@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import psycopg
 
-from local.processes.errors import StackError
 from local.processes.layout import as_json
-from local.processes.process import ManagedProcess, ProcessSpec
+from local.processes.process import ManagedProcess, ProcessSpec, kill_after
 from local.processes.waiting import Patience, wait_until
 from local.stack.endpoints import HOST
 from local.stack.etcd import credentials
@@ -150,17 +149,12 @@ class PatroniCluster:
         ]
         for server in servers:
             server.send_signal(signal.SIGINT)  # "fast": sessions are ended
-        try:
-            # Without our patience: a cancelled start, too, waits for its end.
-            wait_until(
-                lambda: not any(find_postmaster(node.data) for node in self._nodes),
-                what="Postgres to stop",
-                timeout_seconds=STOP_TIMEOUT_SECONDS,
-            )
-        except StackError:
-            pass  # what follows is harder
-        for process in self.processes.values():
-            process.kill()
+        kill_after(
+            lambda: not any(find_postmaster(node.data) for node in self._nodes),
+            self.processes.values(),
+            what="Postgres to stop",
+            timeout_seconds=STOP_TIMEOUT_SECONDS,
+        )
 
     def _process(self, node: NodeConfig) -> ManagedProcess:
         config = node.home / "patroni.json"
@@ -171,7 +165,7 @@ class PatroniCluster:
                 command=self._config.servant.command(command),
                 directory=node.home,
                 log=self._config.layout.log(node.name),
-                pid_file=self._config.layout.pids / f"{node.name}.json",
+                pid_file=self._config.layout.pid_file(node.name),
                 environment={"HOME": str(node.home), "LC_ALL": "C.UTF-8"},
                 relatives=lambda: find_postmaster(node.data),
             )

@@ -167,7 +167,7 @@ class PlainServer:
                 command=self._config.servant.command(command),
                 directory=self._home,
                 log=self._config.layout.log(self._name),
-                pid_file=self._config.layout.pids / f"{self._name}.json",
+                pid_file=self._config.layout.pid_file(self._name),
                 environment={"HOME": str(self._home), "LC_ALL": "C.UTF-8"},
                 stop_signal=signal.SIGINT,  # "fast": SIGTERM waits for sessions to end
                 relatives=lambda: find_postmaster(self._data),
