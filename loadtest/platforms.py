@@ -50,7 +50,7 @@ def wait_applied(
 def wait_assigned(platform: Platform, banks: dict[str, Program], workers: int) -> None:
     """Until every worker has partitions: a rebalance is not what is measured."""
     wait_until(
-        lambda: all("partitions assigned" in bank.text for bank in banks.values()),
+        lambda: all(bank.events("partitions assigned") for bank in banks.values()),
         what=f"{workers} workers to get partitions",
         timeout_seconds=60,
     )

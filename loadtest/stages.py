@@ -10,7 +10,6 @@ import httpx
 
 from local.platform import Program
 
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 _SUM = re.compile(r'once_stage_duration_seconds_sum\{.*?stage="(\w+)".*?\} (\S+)')
 
 
@@ -18,9 +17,8 @@ def stage_seconds(banks: Iterable[Program]) -> dict[str, float]:
     """Wall seconds by stage, all workers added up; empty without metrics."""
     total: defaultdict[str, float] = defaultdict(float)
     for bank in banks:
-        found = _ADDRESS.search(bank.text)
-        assert found is not None, f"no address of its metrics in {bank.log}"
-        page = httpx.get(f"{found[0]}/metrics", trust_env=False).text
+        (started,) = bank.events("bank worker started")
+        page = httpx.get(f"{started['health']}/metrics", trust_env=False).text
         for stage, seconds in _SUM.findall(page):
             total[stage] += float(seconds)
     return dict(total)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from local.platform.environments import for_program
 from local.processes.files import UMASK, private
@@ -51,18 +51,21 @@ class Program:
         """All that this process has said so far."""
         return self.log.read_bytes()[self._begins_at :].decode(errors="replace")
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What its log has of one event so far, each with its fields."""
+        events = map(_event, self.text.splitlines())
+        return [event for event in events if event.get("event") == name]
+
     def url(self, timeout_seconds: float = 30.0) -> str:
         """Where it serves HTTP, once it says so."""
-        found: list[str] = []
 
-        def said() -> bool:
+        def serves() -> bool:
             assert self.process.poll() is None, f"it has ended: {self.text}"
-            found[:] = re.findall(r'"url": "([^"]+)", "event": "serving"', self.text)
-            return bool(found)
+            return bool(self.events("serving"))
 
         what = f"an address in {self.log}"
-        wait_until(said, what=what, timeout_seconds=timeout_seconds)
-        return found[-1]
+        wait_until(serves, what=what, timeout_seconds=timeout_seconds)
+        return str(self.events("serving")[-1]["url"])
 
     def kill(self) -> None:
         """SIGKILL: no chance to leave in order."""
@@ -82,3 +85,12 @@ class Program:
     def resume(self) -> None:
         """SIGCONT: a zombie wakes up."""
         self.process.send_signal(signal.SIGCONT)
+
+
+def _event(line: str) -> dict[str, Any]:
+    """A line of JSON; whatever else there is, or is just being written, is empty."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}

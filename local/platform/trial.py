@@ -47,7 +47,7 @@ def run(config: StackConfig, console: Console) -> None:
         with console.status("starting two Bank workers and a Store ..."):
             url = store.url()
             wait_until(
-                lambda: "partitions assigned" in bank.text or _ended(bank),
+                lambda: bool(bank.events("partitions assigned")) or _ended(bank),
                 what="the Bank to get its partitions",
                 timeout_seconds=READY_SECONDS_MAX,
             )
