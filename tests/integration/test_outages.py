@@ -70,7 +70,7 @@ class Load:
 
         wait_until(holds, what=what, timeout_seconds=timeout_s)
 
-    def flows(self, timeout_s: float = 60.0) -> None:
+    def flows(self, timeout_s: float = BACK_AGAIN_SECONDS) -> None:
         """Wait until another second's worth of records is applied."""
         due = self.platform.applied() + RECORDS_A_SECOND
         what = "records to flow"
@@ -132,6 +132,28 @@ def load(
         finally:
             stopped.set()
             heal(platform.stack)  # else a failed test waits for the Store for ever
+
+
+@contextmanager
+def supervised(platform: Platform) -> Iterator[Load]:
+    """A Store, and a Bank that somebody starts again.
+
+    For every fault of a broker: librdkafka may hang on one that coordinates, against
+    its own timeout (confluentinc/librdkafka#5456), and when it does, the worker ends
+    with a sentence.
+    """
+    settings = {
+        **platform.environment(),
+        "BANK_INSTANCE": platform.name,
+        "BANK_BATCH_RECORDS_MAX": "1000",
+    }
+    command = ["consumers.bank", "run", "--workers", "2"]
+    log = platform.logs / "supervisor.log"
+    with (
+        Program(command, settings, log) as bank,
+        load(platform, bank=bank) as under,
+    ):
+        yield under
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])
@@ -218,9 +240,7 @@ def test_a_primary_that_hung_and_wakes_up_as_none_loses_nothing(
 def test_a_broker_killed_under_load_and_started_again_loses_nothing(
     platform: Platform, damaged: Stack
 ) -> None:
-    """Not the group's coordinator: librdkafka hangs on that, against its own timeout
-    (confluentinc/librdkafka#5456), until another broker comes or goes."""
-    with load(platform) as under:
+    with supervised(platform) as under:
         spared = f"kafka-{group_coordinator(platform)}"
         broker = next(p for n, p in damaged.kafka.processes.items() if n != spared)
         broker.kill()
@@ -234,8 +254,10 @@ def test_a_broker_killed_under_load_and_started_again_loses_nothing(
 def test_brokers_without_a_majority_hold_everything_up_and_lose_nothing(
     platform: Platform, damaged: Stack
 ) -> None:
-    with load(platform) as under:
-        silent = [damaged.processes[name] for name in damaged.kafka.names[:2]]
+    with supervised(platform) as under:
+        coordinator = f"kafka-{group_coordinator(platform)}"
+        other = next(name for name in damaged.kafka.names if name != coordinator)
+        silent = [damaged.processes[name] for name in (coordinator, other)]
         for broker in silent:
             broker.pause()
         under.wait(under.is_silent, "the Store to be held up")
@@ -250,22 +272,10 @@ def test_brokers_without_a_majority_hold_everything_up_and_lose_nothing(
 def test_the_coordinator_of_the_group_killed_and_not_started_again(
     platform: Platform, damaged: Stack
 ) -> None:
-    """librdkafka may hang on that, against its own timeout: then the worker ends with
-    a sentence, and its supervisor starts it again."""
-    settings = {
-        **platform.environment(),
-        "BANK_INSTANCE": platform.name,
-        "BANK_BATCH_RECORDS_MAX": "1000",
-    }
-    command = ["consumers.bank", "run", "--workers", "2"]
-    log = platform.logs / "supervisor.log"
-    with (
-        Program(command, settings, log) as bank,
-        load(platform, bank=bank) as under,
-    ):
+    with supervised(platform) as under:
         damaged.processes[f"kafka-{group_coordinator(platform)}"].kill()
         for _ in range(3):
-            under.flows(timeout_s=120)
+            under.flows()
         heal(damaged)
         under.flows()
         under.ends_well()
