@@ -188,6 +188,7 @@ clean: ## remove what was built (not .venv, not the state in .local)
 BROKERS ?= 3
 POSTGRES ?= 3
 ROLE ?= postgres
+DBNAME ?= ledger
 LOCAL := $(PY) -m local
 
 .PHONY: up
@@ -205,6 +206,14 @@ status: $(VENV)/.local ## show what runs, who leads, who lags
 .PHONY: env
 env: $(VENV)/.local ## where Kafka and the registry are, as a shell takes it
 	@$(LOCAL) env
+
+.PHONY: pid
+pid: $(VENV)/.local ## the process of a part, to kill it (PART=kafka-2|primary|bank)
+	@$(LOCAL) pid $(PART)
+
+.PHONY: conninfo
+conninfo: $(VENV)/.local ## how to reach Postgres, with the password (ROLE=, DBNAME=ledger)
+	@$(LOCAL) conninfo --role $(ROLE) --dbname $(DBNAME)
 
 .PHONY: psql
 psql: $(VENV)/.local ## open psql on the primary (ROLE=bank|audit|migrator, ARGS="-c ...")

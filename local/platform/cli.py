@@ -26,6 +26,7 @@ from local.platform.accounts import ACCOUNTS, MERCHANTS
 from local.platform.accounts import set_up as set_up_accounts
 from local.platform.credentials import ISSUER, SCOPES, Certificates, Issuer
 from local.platform.environments import for_program
+from local.platform.parts import pid_of
 from local.platform.platform import Platform
 from local.processes.errors import StackError
 from local.processes.files import narrow
@@ -109,6 +110,15 @@ def try_it(
         postgres=postgres,
     )
     trial.run(config, Console())
+
+
+@app.command()
+def pid(
+    part: Annotated[str, typer.Argument(help="As in status; or primary, bank.")],
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """The process of a part, to be looked at, or killed."""
+    typer.echo(pid_of(Stack.attach(state_dir), part))
 
 
 @app.command()

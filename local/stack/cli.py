@@ -131,20 +131,37 @@ def env(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
     print(f"export REGISTRY_URL={found.registry_url}")
 
 
+Role = Annotated[str, typer.Option(help="Whom to connect as.")]
+Dbname = Annotated[str, typer.Option(help="Which database.")]
+
+
+@app.command()
+def conninfo(
+    role: Role = SUPERUSER,
+    dbname: Dbname = DATABASE,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """How to reach Postgres, for libpq and drivers; the password is in it."""
+    print(_conninfo(Stack.attach(state_dir), role, dbname))
+
+
+def _conninfo(stack: Stack, role: str, dbname: str) -> str:
+    if role not in (SUPERUSER, *LOGIN_ROLES):
+        raise StackError(f"no role {role!r}: {SUPERUSER}, {', '.join(LOGIN_ROLES)}")
+    return stack.conninfo(user=role, dbname=dbname)
+
+
 @app.command()
 def psql(
     arguments: Annotated[list[str] | None, typer.Argument()] = None,
-    role: Annotated[str, typer.Option(help="Whom to connect as.")] = SUPERUSER,
-    dbname: Annotated[str, typer.Option(help="Which database.")] = DATABASE,
+    role: Role = SUPERUSER,
+    dbname: Dbname = DATABASE,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Open psql on the current primary."""
-    if role not in (SUPERUSER, *LOGIN_ROLES):
-        raise StackError(f"no role {role!r}: {SUPERUSER}, {', '.join(LOGIN_ROLES)}")
-    stack = Stack.attach(state_dir)
-    conninfo = stack.conninfo(user=role, dbname=dbname)
+    reached = _conninfo(Stack.attach(state_dir), role, dbname)
     # In the environment, so that the password is not shown in the list of processes.
-    environment = {**os.environ, **_libpq_environment(conninfo)}
+    environment = {**os.environ, **_libpq_environment(reached)}
     os.execvpe("psql", ["psql", *(arguments or [])], environment)
 
 

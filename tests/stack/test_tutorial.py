@@ -1,0 +1,133 @@
+"""The tutorial, block by block, as it stands: what it says is what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local.processes.waiting import wait_until
+from tests.stack.conftest import JARS, ROOT
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+INVARIANTS = 10
+READY_SECONDS, PAGE_SECONDS, LEAVE_SECONDS = 120.0, 180.0, 60.0
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TRY = re.compile(r"^make try\b.*\n", re.MULTILINE)
+ELSEWHERE = re.compile(r"^(.*?\S)\s+# second terminal$", re.MULTILINE)
+
+
+def blocks(page: str) -> list[str]:
+    """The commands of a page; what belongs in the first terminal is running already."""
+    content = (ROOT / "docs/tutorial" / page).read_text()
+    found = BLOCK.findall(content)
+    return [TRY.sub("", commands) for language, commands in found if not language]
+
+
+@contextmanager
+def first_terminal(state: Path, log: Path) -> Iterator[dict[str, str]]:
+    """`make try`, on a stack of its own; the environment of the other terminals."""
+    environment = {**os.environ, "ONCE_STATE_DIR": str(state), "STORE_PORT": "0"}
+    command = [sys.executable, "-m", "local", "try", f"--jars-dir={JARS}"]
+    with log.open("w") as out:
+        trial = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=out, stderr=out
+        )
+    try:
+        wait_until(
+            lambda: "Ctrl-C ends" in log.read_text() or trial.poll() is not None,
+            what="its advice",
+            timeout_seconds=READY_SECONDS,
+        )
+        found = re.search(r"curl -X PUT http://127.0.0.1:(\d+)/", log.read_text())
+        assert found, log.read_text()
+        yield {**environment, "PORT": found[1]}
+    finally:
+        trial.send_signal(signal.SIGINT)
+        assert trial.wait(LEAVE_SECONDS) == 0, log.read_text()
+
+
+def say(block: str, environment: dict[str, str]) -> str:
+    """What a block prints in a second terminal; it must succeed."""
+    here = block.replace("localhost:8080", f"localhost:{environment['PORT']}")
+    done = subprocess.run(
+        ["bash", "-euc", here],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PAGE_SECONDS,
+    )
+    assert done.returncode == 0, f"{here}\n{done.stdout}"
+    return done.stdout
+
+
+def test_the_first_two_pages_do_what_they_say(tmp_path: Path) -> None:
+    acknowledged = ROOT / "build" / "acknowledged.log"
+    acknowledged.unlink(missing_ok=True)
+    with first_terminal(tmp_path / "state", tmp_path / "log") as environment:
+        _, pay, ask, twice, declined, batch, look = blocks("1-first-payment.md")
+        assert '"state":"committed"' in say(pay, environment)
+        wait_until(
+            lambda: '"state":"posted"' in say(ask, environment),
+            what="the first payment to be posted",
+            timeout_seconds=30,
+        )
+        assert '"state":"posted"' in say(pay, environment)
+        assert re.search(r"100001 \|\s+250\b", say(twice, environment))
+        assert '"reason":"INSUFFICIENT_FUNDS"' in say(declined, environment)
+        assert '"line":' in say(batch, environment)
+        seen = say(look, environment)
+        assert "coffee" in seen and "I10" in seen
+        break_it(environment, tmp_path)
+
+
+def break_it(environment: dict[str, str], logs: Path) -> None:
+    """The second page, on what the first one has left."""
+    start, worker, broker, primary, audit, cheat = blocks("2-break-it.md")
+    flow = ELSEWHERE.findall(start)
+    with (logs / "flow").open("w") as out:
+        store = subprocess.Popen(
+            ["bash", "-ec", f"exec {flow[0]}"],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        acknowledged = ROOT / "build" / "acknowledged.log"
+        wait_until(acknowledged.exists, what="payments to flow", timeout_seconds=30)
+        say(worker, environment)
+        assert "kafka-2" in say(broker, environment)
+        say(primary, environment)
+        grown = acknowledged.stat().st_size
+        wait_until(
+            lambda: acknowledged.stat().st_size > grown,
+            what="payments to flow again",
+            timeout_seconds=60,
+        )
+    finally:
+        os.killpg(store.pid, signal.SIGINT)  # Ctrl-C
+        store.wait(LEAVE_SECONDS)
+    assert len(re.findall(r"\bok │", say(audit, environment))) == INVARIANTS
+    first, second = cheat.splitlines()
+    say(first, environment)
+    with pytest.raises(AssertionError, match="I4"):
+        say(second, environment)
+
+
+def test_the_third_page_counts_each_verdict_once(tmp_path: Path) -> None:
+    with first_terminal(tmp_path / "state", tmp_path / "log") as environment:
+        _, *others = blocks("3-your-own-consumer.md")
+        said = say("".join(others), environment)
+    assert re.search(r"sum\s+-+\s+40000\b", said), said
