@@ -139,6 +139,13 @@ def test_i8_a_result_of_no_partition(copy: Copy) -> None:
         assert f"{copy.topic} has no partition 99" in found(spoilt, "I8")
 
 
+def test_i8_results_without_the_offset_of_a_group(copy: Copy) -> None:
+    stranger = replace(copy, own_group="stranger")
+    said = found(stranger, "I8")
+    assert "group stranger has no offset there" in said
+    assert "has no partition" not in said
+
+
 def test_i8_results_said_to_be_published_that_are_not_there(copy: Copy) -> None:
     ahead = {PARTITION: copy.positions()[PARTITION] + 5}
     said = found(copy.with_group_offsets(ahead), "I8")

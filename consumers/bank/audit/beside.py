@@ -6,6 +6,7 @@ its own; the connection sees the snapshot of the one that follows the log.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Self
 from consumers.bank.audit import acknowledged, balances
 from consumers.bank.audit.ledger import Snapshot
 from consumers.bank.audit.report import Evidence
-from consumers.bank.audit.results import Fold, Results
+from consumers.bank.audit.results import Fold, Result, Results
 from consumers.bank.audit.settings import AuditSettings
 from consumers.bank.audit.topics import Topics
 from once.registry import Registry
@@ -60,7 +61,7 @@ class Beside:
 
     def _read_results(self) -> tuple[Evidence, Results]:
         """What is wrong by itself; and what can read it again, record by record."""
-        evidence, topic = Evidence(), self._settings.topic
+        evidence = Evidence()
         results = Results(self._topics, self._settings.results_topic, self._registry)
         for partition, found in results.read(evidence):
             if self._stopped:
@@ -68,8 +69,16 @@ class Beside:
             self._published.add(partition, found)
             evidence.saw("I8", len(found))
             if partition not in self._published.due:
-                evidence.broken("I8", f"{found}: {topic} has no partition {partition}")
+                evidence.broken("I8", self._not_due(partition, found))
         return evidence, results
+
+    def _not_due(self, partition: int, found: Sequence[Result]) -> str:
+        topic, group = self._settings.topic, self._settings.group
+        where = f", the first for offset {found[0][0]}" if found else ""
+        why = f"{topic} has no partition {partition}"
+        if partition in self._topics.partitions(topic):
+            why = f"group {group} has no offset there"
+        return f"{len(found)} results of {topic}[{partition}]{where}: {why}"
 
     def _check_rules(self) -> tuple[Evidence, set[bytes]]:
         """What breaks the rules, and ids that were acknowledged and have no row."""
