@@ -186,7 +186,7 @@ class Observer:
                 )
         if reasons:
             log.warning("records went to quarantine", reasons=dict(reasons))
-        return self._spans(posting) if self.traces_enabled else []
+        return self._spans(posting, laps) if self.traces_enabled else []
 
     def published(self, spans: Sequence[Span], seconds: float) -> None:
         """A batch's results are committed to Kafka."""
@@ -196,18 +196,21 @@ class Observer:
         start = time.time_ns() - int(seconds * 1e9)
         end_all([result_span(tracer, span, topic, start) for span in spans])
 
-    def _spans(self, posting: Posting) -> list[Span]:
+    def _spans(self, posting: Posting, laps: Laps) -> list[Span]:
         spans: list[Span] = []
+        # They begin with the batch, of which poll is no part, and end here.
+        stay = sum(s for stage, s in laps.seconds.items() if stage != names.POLL)
+        start = time.time_ns() - int(stay * 1e9)
         for piece, verdicts in zip(posting.slices, posting.verdicts, strict=True):
             headers = piece.records.headers
             marked = [row for row, some in enumerate(headers) if some]
             for row in marked[: SPANS_PER_BATCH_MAX - len(spans)]:
-                spans += self._span(piece, row, headers[row], verdicts[row])
+                spans += self._span(piece, row, verdicts[row], start)
         end_all(spans)
         return spans
 
-    def _span(self, piece: Slice, row: int, headers: Any, verdict: int) -> list[Span]:
-        parent = extract(headers)
+    def _span(self, piece: Slice, row: int, verdict: int, start: int) -> list[Span]:
+        parent = extract(piece.records.headers[row])
         if parent is None:
             return []
         span = process_span(
@@ -217,6 +220,7 @@ class Observer:
             group=self._settings.group,
             partition=piece.partition,
             offset=piece.records.offsets[row],
+            start_ns=start,
         )
         span.set_attribute(names.SPAN_VERDICT, NAMES[verdict])
         return [span]

@@ -60,7 +60,7 @@ def emit(
     count: Annotated[int | None, typer.Option(min=1, help="make up so many")] = None,
     seconds: Annotated[float | None, typer.Option(help="make up for so long")] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.001, help="at most, a second")
+        float | None, typer.Option(min=0.001, help="at most, a second; not of a file")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="same seed, same payments")] = None,
     accounts: Annotated[int, typer.Option(help="payers 1..N")] = 100_000,
@@ -79,6 +79,10 @@ def emit(
     """Emit transfers: read from JSON lines, or made up (--count, --seconds)."""
     if (source is None) == (count is None and seconds is None):
         raise typer.BadParameter("give either a file of lines, or --count / --seconds")
+    if source is not None and rate is not None:
+        raise typer.BadParameter(
+            "--rate is for --count / --seconds: a file is not paced"
+        )
     settings = load(StoreSettings)
     open_files.allow(OPEN_FILES)
     logs.configure("store", settings.instance, settings.log_level)

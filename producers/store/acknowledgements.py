@@ -7,6 +7,7 @@ list of what must be in the ledger (invariant I1).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import SEEK_END
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -20,6 +21,8 @@ class AcknowledgementLog:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a")
+            if _is_cut_short(path):
+                self._file.write("\n")
 
     def append(self, transfer_ids: Sequence[bytes]) -> None:
         """Write down that these were acknowledged."""
@@ -33,3 +36,14 @@ class AcknowledgementLog:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Whether the last line has no end: a disk was full, or a machine lost power."""
+    if not path.is_file():  # a pipe, say
+        return False
+    with path.open("rb") as file:
+        if file.seek(0, SEEK_END) == 0:
+            return False
+        file.seek(-1, SEEK_END)
+        return file.read() != b"\n"

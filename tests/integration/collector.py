@@ -24,6 +24,7 @@ class Seen:
     span: bytes
     parent: bytes
     attributes: dict[str, str]
+    nanoseconds: int
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Collector:
                             span.span_id,
                             span.parent_span_id,
                             attributes,
+                            span.end_time_unix_nano - span.start_time_unix_nano,
                         )
                     )
 

@@ -182,7 +182,9 @@ def test_i8_a_group_that_has_lost_its_offsets(
 ) -> None:
     monkeypatch.setattr(run, "FIRST_RESULTS_SECONDS_MAX", 0.5)
     lost = replace(copy, own_group=f"group-{uuid4()}")
-    assert f"has no offset in {copy.topic}[{PARTITION}]" in found(lost, "I8")
+    said = found(lost, "I8")
+    assert f"group {lost.group} has no offset in {copy.topic}[{PARTITION}]" in said
+    assert "has no partition" not in said
 
 
 def test_i8_results_said_to_be_published_that_are_not_there(copy: Copy) -> None:

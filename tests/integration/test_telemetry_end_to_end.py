@@ -96,6 +96,7 @@ def chain(spans: list[Seen], platform: Platform) -> str:
         ("bank", f"send {platform.results_topic}"),
     ]
     assert applied.attributes[names.MESSAGING_GROUP] == platform.group
+    assert applied.nanoseconds > 200_000, "the COMMIT, which a standby has, is in it"
     place = names.MESSAGING_PARTITION
     assert sent.attributes[place] == applied.attributes[place]
     return applied.attributes[names.SPAN_VERDICT]

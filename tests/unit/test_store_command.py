@@ -119,6 +119,13 @@ def test_a_file_that_cannot_be_read_is_told_before_anything_is_waited_for(
     assert re.search(r"No such file|Is a directory", unboxed)
 
 
+def test_a_rate_for_a_file_is_refused_not_passed_over(tmp_path: Path) -> None:
+    lines = tmp_path / "lines.ndjson"
+    lines.touch()
+    status, said = run("emit", str(lines), "--rate", "100")
+    assert status == 2 and "--rate" in said
+
+
 def test_an_acknowledgement_log_that_cannot_be_written_is_told_so(
     tmp_path: Path,
 ) -> None:
