@@ -351,6 +351,27 @@ OPERATED = [
         [],
         f"{LEDGER}: main: spread it over the zones",
     ),
+    Fault(
+        operated.ours_alone_say_where_pods_go,
+        LEDGER,
+        "spec.disableDefaultPodScheduling",
+        REMOVED,
+        f"{LEDGER}: set disableDefaultPodScheduling",
+    ),
+    Fault(
+        operated.backups_can_be_restored,
+        LEDGER,
+        "spec.backups.pgbackrest.configuration.0.secret.items",
+        [{"key": "s3.conf", "path": "s3.conf"}],
+        f"{LEDGER}: mount the whole of secret ledger-backup",
+    ),
+    Fault(
+        operated.metrics_have_their_gate,
+        "Application/postgres-operator",
+        "spec.source.helm.valuesObject.extraEnv.1.value",
+        "TablespaceVolumes=true",
+        f"{LEDGER}: its operator lacks OpenTelemetryMetrics=true",
+    ),
 ]
 
 FAULTS = [*KAFKA, *ARGO_CD, *OPERATED]
