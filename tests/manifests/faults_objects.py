@@ -10,6 +10,7 @@ from tests.manifests import policies_operated as operated
 from tests.manifests.planting import BANK, REMOVED, Fault
 
 SCALED = "ScaledObject/bank"
+PROMETHEUS = "spec.source.helm.valuesObject.prometheus.prometheusSpec"
 
 
 def right(operation: str, kind: str, name: str, pattern: str = "literal") -> Any:
@@ -371,6 +372,13 @@ OPERATED = [
         "spec.source.helm.valuesObject.extraEnv.1.value",
         "TablespaceVolumes=true",
         f"{LEDGER}: its operator lacks OpenTelemetryMetrics=true",
+    ),
+    Fault(
+        operated.claims_name_their_class,
+        "Application/monitoring",
+        f"{PROMETHEUS}.storageSpec.volumeClaimTemplate.spec.storageClassName",
+        REMOVED,
+        "Application/monitoring: set storageClassName",
     ),
 ]
 

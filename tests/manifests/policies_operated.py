@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tests.manifests.overlays import Object, dig, kinds, named
 from tests.manifests.pods import bounds_missing
@@ -97,6 +98,25 @@ def metrics_have_their_gate(objects: list[Object]) -> list[str]:
     if any(METRICS_GATE in gate.split(",") for gate in gates):
         return []
     return [f"{name}: its operator lacks {METRICS_GATE}" for name in asked]
+
+
+def claims_name_their_class(objects: list[Object]) -> list[str]:
+    """A cluster may have no default, or one that encrypts nothing."""
+    return [
+        f"{named(app)}: set storageClassName"
+        for app in kinds(objects, "Application")
+        for spec in _claims(dig(app, "spec", "source", "helm", "valuesObject"))
+        if not spec.get("storageClassName")
+    ]
+
+
+def _claims(said: Any) -> Iterator[Object]:
+    """The volume claims in a chart's values, however deep."""
+    if isinstance(said, dict):
+        template = dig(said, "volumeClaimTemplate", "spec")
+        yield from [template] if template else []
+        for each in said.values():
+            yield from _claims(each)
 
 
 def _containers(objects: list[Object]) -> Iterator[tuple[str, Object]]:
