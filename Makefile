@@ -309,6 +309,10 @@ kind-images: $(VENV)/.installed ## build what kind-up would build or pull
 image-context: $(VENV)/.installed ## build/image: what our images are built from
 	@$(KIND) image-context
 
+.PHONY: reference
+reference: $(VENV)/.installed ## make the tables of docs/reference anew, from the code
+	@$(PY) -m local reference
+
 .PHONY: loadtest
 loadtest: prerequisites $(VENV)/.local ## measure (SCENARIO=drain|stream|telemetry|http)
 	@local/prerequisites load

@@ -18,6 +18,7 @@ import typer
 from local.kube import cli as kind
 from local.platform import cli as platform
 from local.processes.files import UMASK
+from local.reference import cli as reference
 from local.stack import cli as stack
 from once.errors import OnceError
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(stack.app)
 app.add_typer(platform.app)
+app.add_typer(reference.app)
 app.add_typer(kind.app, name="kind")
 
 

@@ -49,8 +49,12 @@ class HttpMetrics:
     def watch(self, backlog: Callable[[], int], watched: Callable[[], int]) -> None:
         """Ask these at every scrape: accepted and not in Kafka; waited for."""
         for name, read, what in (
-            (names.BACKLOG_RECORDS, backlog, "accepted, and not in Kafka yet"),
-            (names.WATCHED_RECORDS, watched, "that somebody waits for"),
+            (
+                names.BACKLOG_RECORDS,
+                backlog,
+                "accepted, and not in Kafka yet; a few hundred",
+            ),
+            (names.WATCHED_RECORDS, watched, "transfers that somebody waits for"),
         ):
             self._meter.create_observable_gauge(
                 name, [_observed(read)], "{record}", what
@@ -58,7 +62,7 @@ class HttpMetrics:
 
     def watch_keys(self, age_seconds: Callable[[], float]) -> None:
         """Ask this at every scrape: since when the issuer's keys may have changed."""
-        what = "since the issuer's keys were read"
+        what = "since the issuer's keys were read; below 300"
         self._meter.create_observable_gauge(
             names.ISSUER_KEYS_AGE, [_observed(age_seconds)], "s", what
         )
@@ -70,7 +74,9 @@ class FollowMetrics:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self._followed = meter.create_counter(
-            names.FOLLOWED_RECORDS, "{record}", "receipts and results taken in"
+            names.FOLLOWED_RECORDS,
+            "{record}",
+            "receipts and results of all Stores taken in",
         )
 
     def followed(self, receipts: int, results: int) -> None:
@@ -80,7 +86,7 @@ class FollowMetrics:
 
     def watch(self, size_bytes: Callable[[], int]) -> None:
         """Ask this at every scrape: how much of the disk is taken."""
-        what = "taken by what is kept of the log"
+        what = "of the index; grows to a day's worth"
         self._meter.create_observable_gauge(
             names.INDEX_SIZE, [_observed(size_bytes)], "By", what
         )

@@ -107,12 +107,15 @@ class ApplyMetrics:
         }
         self._lag = lag
         counter = meter.create_counter
-        self._consumed = counter(names.RECORDS_CONSUMED, "{message}", "records read")
+        self._consumed = counter(
+            names.RECORDS_CONSUMED, "{message}", "records whose batch is committed"
+        )
         self._results = _Labelled(
-            counter(names.RESULTS, "{record}", "results by verdict"), names.VERDICT
+            counter(names.RESULTS, "{record}", "records decided, by verdict"),
+            names.VERDICT,
         )
         self._quarantined = _Labelled(
-            counter(names.QUARANTINED, "{record}", "records set aside, by reason"),
+            counter(names.QUARANTINED, "{record}", "records set aside; normally 0"),
             names.REASON,
         )
         self._batches = counter(names.BATCHES, "{batch}", "batches committed")
@@ -122,15 +125,33 @@ class ApplyMetrics:
             "records per batch",
             explicit_bucket_boundaries_advisory=BATCH_BUCKETS,
         )
-        self._stage = _durations(meter, names.STAGE_DURATION, "time per batch by stage")
+        self._stage = _durations(
+            meter, names.STAGE_DURATION, "time per batch and stage"
+        )
         self._stages = {stage: {names.STAGE: stage} for stage in names.STAGES}
         self._latency = _end_to_end(meter)
-        self._fences = _from_zero(meter, names.FENCES, "batches refused by the fence")
-        self._redos = _from_zero(meter, names.REDOS, "batches rolled back and redone")
-        self._gaps = _from_zero(meter, names.EMITTER_GAPS, "holes in emitter sequences")
-        self._recycles = _from_zero(meter, names.RECYCLES, "clients closed and remade")
+        self._fences = _from_zero(
+            meter, names.FENCES, "batches refused by the fence; rises with rebalances"
+        )
+        self._redos = _from_zero(
+            meter,
+            names.REDOS,
+            "batches rolled back and redone; a few come with repeats",
+        )
+        self._gaps = _from_zero(
+            meter, names.EMITTER_GAPS, "holes in emitter sequences; always 0"
+        )
+        self._recycles = _from_zero(
+            meter,
+            names.RECYCLES,
+            "producers closed and made again; rises with failovers",
+        )
         self._indeterminate = _Labelled(
-            counter(names.INDETERMINATE, "{call}", "calls whose outcome was unknown"),
+            counter(
+                names.INDETERMINATE,
+                "{call}",
+                "calls whose outcome was unknown; rises with failovers",
+            ),
             names.SYSTEM,
         )
         for system in (names.KAFKA, names.POSTGRESQL):
@@ -183,7 +204,7 @@ class ApplyMetrics:
             return [Observation(1, self._partition(each)) for each in refused()]
 
         self._meter.create_observable_gauge(
-            names.REFUSED, [observe], "{partition}", "partitions that stand still"
+            names.REFUSED, [observe], "{partition}", "1: a person must decide about it"
         )
 
     def stages(self, seconds: Mapping[str, float]) -> None:
@@ -237,25 +258,37 @@ class EmitMetrics:
         }
         counter = meter.create_counter
         self._sent = counter(
-            names.RECORDS_SENT, "{message}", "records sent, repeats too"
+            names.RECORDS_SENT, "{message}", "records sent, those sent again, too"
         )
         self._acknowledged = counter(
-            names.RECORDS_ACKNOWLEDGED, "{record}", "records acknowledged"
+            names.RECORDS_ACKNOWLEDGED,
+            "{record}",
+            "records that cannot be lost any more",
         )
         self._transactions = _Labelled(
-            counter(names.TRANSACTIONS, "{transaction}", "transactions by outcome"),
+            counter(names.TRANSACTIONS, "{transaction}", "Kafka transactions"),
             names.OUTCOME,
         )
         self._duration = _durations(
-            meter, names.TRANSACTION_DURATION, "time per Kafka transaction"
+            meter,
+            names.TRANSACTION_DURATION,
+            "time per Kafka transaction; the broker aborts at 10 s",
         )
         self._latency = _end_to_end(meter)
         self._rejected = _from_zero(
             meter, names.INPUT_REJECTED, "input lines that are no record"
         )
-        self._recycles = _from_zero(meter, names.RECYCLES, "clients closed and remade")
+        self._recycles = _from_zero(
+            meter,
+            names.RECYCLES,
+            "producers closed and made again; rises with failovers",
+        )
         self._indeterminate = _Labelled(
-            counter(names.INDETERMINATE, "{call}", "calls whose outcome was unknown"),
+            counter(
+                names.INDETERMINATE,
+                "{call}",
+                "calls whose outcome was unknown; rises with failovers",
+            ),
             names.SYSTEM,
         )
         self._indeterminate.add(names.KAFKA, 0)
@@ -307,5 +340,5 @@ def _durations(meter: Meter, name: str, description: str) -> Histogram:
 
 def _end_to_end(meter: Meter) -> Histogram:
     return _durations(
-        meter, names.END_TO_END_DURATION, "from the record's creation, sampled"
+        meter, names.END_TO_END_DURATION, "from created_at_ms, 16 samples a batch"
     )

@@ -27,9 +27,11 @@ class KafkaSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ONCE_", extra="ignore")
 
     bootstrap_servers: str = Field(
-        min_length=1, description="Kafka brokers, host:port,..."
+        min_length=1, description="Kafka brokers, `host:port,...`"
     )
-    kafka: dict[str, str] = Field({}, description="more librdkafka settings (TLS, ...)")
+    kafka: dict[str, str] = Field(
+        {}, description="more librdkafka settings (TLS, ...), as JSON"
+    )
 
     @property
     def client(self) -> dict[str, str]:
@@ -41,9 +43,13 @@ class KafkaAndRegistrySettings(KafkaSettings):
     """Where records and their schemas are."""
 
     registry_url: str = Field(
-        min_length=1, description="Confluent-compatible API of the registry"
+        min_length=1,
+        description="Confluent-compatible API, up to where `/subjects` begins",
     )
-    registry_ca: Path | None = Field(None, description="who vouches for it, in PEM")
+    registry_ca: Path | None = Field(
+        None,
+        description="PEM file: who vouches for a registry with TLS; none: the usual",
+    )
 
 
 def load(kind: type[S]) -> S:

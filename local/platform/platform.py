@@ -168,7 +168,11 @@ class Platform:
         shown: Callable[[str], None] = lambda doing: None,
     ) -> AuditReport:
         """Run the audit here and now."""
-        settings = AuditSettings.model_validate(
+        return audit(self.audit_settings(), ack_log, shown)
+
+    def audit_settings(self) -> AuditSettings:
+        """Where an audit looks."""
+        return AuditSettings.model_validate(
             {
                 "bootstrap_servers": self.stack.endpoints.bootstrap_servers,
                 "registry_url": self.stack.endpoints.registry_url,
@@ -178,7 +182,6 @@ class Platform:
                 "group": self.group,
             }
         )
-        return audit(settings, ack_log, shown)
 
     @property
     def watch(self) -> Watch:

@@ -21,12 +21,16 @@ _SCHEMAS = {
 class DoctorSettings(KafkaAndRegistrySettings):
     """What the whole platform uses."""
 
-    doctor_conninfo: SecretStr | None = Field(None, description="of the primary")
-    migrator_conninfo: SecretStr | None = Field(None, description="else this one")
+    doctor_conninfo: SecretStr | None = Field(
+        None, description="of the primary, any role that may read (`audit`)"
+    )
+    migrator_conninfo: SecretStr | None = Field(
+        None, description="used where the one above is not given"
+    )
 
-    topic: str = "transfers"
-    results_topic: str = "transfer-results"
-    receipts_topic: str = "transfer-receipts"
+    topic: str = Field("transfers", description="the log")
+    results_topic: str = Field("transfer-results", description="of the Bank")
+    receipts_topic: str = Field("transfer-receipts", description="of the Stores")
 
     @property
     def roles(self) -> dict[str, Role]:

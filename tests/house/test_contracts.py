@@ -20,6 +20,7 @@ ROOMS = (
     "local/kube/offline",
     "local/platform",
     "local/processes",
+    "local/reference",
     "local/stack",
 )
 AUDITED = tuple(f"consumers/bank/{name}" for name in ("audit", "posting", "rules"))
@@ -79,6 +80,7 @@ def test_an_empty_house_breaks_no_contract(house: Path) -> None:
         ("producers/store", "import loadtest"),
         ("local", "import tests.fix_stack"),
         ("local/platform", "from local import kube"),
+        ("local/reference", "import local.kube"),
         ("local/stack", "import local.platform"),
         ("local/processes", "import local.stack"),
         ("consumers/bank/posting", "from consumers.bank import session"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -10,6 +11,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from consumers.bank.audit import run
+from consumers.bank.audit.beside import Beside
+from consumers.bank.audit.ledger import Snapshot
+from consumers.bank.audit.results import Fold
+from consumers.bank.audit.topics import Topics
 from local.platform import Platform
 from tests.fix_platform import emit, transfer
 from tests.integration.published import Result, results
@@ -137,6 +143,46 @@ def test_i8_a_result_of_no_partition(copy: Copy) -> None:
     invented = Result(99, 0, uuid4(), "POSTED")
     with copy.with_results([*results(copy), invented]) as spoilt:
         assert f"{copy.topic} has no partition 99" in found(spoilt, "I8")
+
+
+def test_i8_results_of_partitions_that_nothing_was_published_in_yet(
+    copy: Copy,
+) -> None:
+    """As an audit sees it that begins before the Bank has published anything there."""
+    early = copy.with_group_offsets({})
+    nowhere = Fold({}, {})
+    settings = early.audit_settings()
+    with (
+        closing(Snapshot(settings.conninfo.get_secret_value())) as snapshot,
+        Beside(settings, snapshot, nowhere, None) as beside,
+    ):
+        evidence, _ = beside.results.result()
+    assert evidence.checked["I8"] > 0
+    assert evidence.violations["I8"] == 0
+
+
+def test_i8_the_first_results_are_published_while_the_audit_reads(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the Bank's first COMMIT and its results, the group has no offset."""
+    group_offsets = Topics.group_offsets
+    asked: list[str] = []
+
+    def none_at_first(topics: Topics, topic: str) -> dict[int, int]:
+        asked.append(topic)
+        return group_offsets(topics, topic) if len(asked) > 2 else {}
+
+    monkeypatch.setattr(Topics, "group_offsets", none_at_first)
+    assert copy.audit().invariants_ok
+    assert len(asked) == 3
+
+
+def test_i8_a_group_that_has_lost_its_offsets(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "FIRST_RESULTS_SECONDS_MAX", 0.5)
+    lost = replace(copy, own_group=f"group-{uuid4()}")
+    assert f"has no offset in {copy.topic}[{PARTITION}]" in found(lost, "I8")
 
 
 def test_i8_results_said_to_be_published_that_are_not_there(copy: Copy) -> None:

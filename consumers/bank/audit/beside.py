@@ -6,6 +6,7 @@ its own; the connection sees the snapshot of the one that follows the log.
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,13 +63,21 @@ class Beside:
         """What is wrong by itself; and what can read it again, record by record."""
         evidence, topic = Evidence(), self._settings.topic
         results = Results(self._topics, self._settings.results_topic, self._registry)
+        # Of partitions in which nothing was published when we asked: new ones, or none.
+        undue: Counter[int] = Counter()
         for partition, found in results.read(evidence):
             if self._stopped:
                 break
             self._published.add(partition, found)
             evidence.saw("I8", len(found))
             if partition not in self._published.due:
-                evidence.broken("I8", f"{found}: {topic} has no partition {partition}")
+                undue[partition] += len(found)
+        for partition in undue.keys() - set(self._topics.partitions(topic)):
+            evidence.broken(
+                "I8",
+                f"{topic} has no partition {partition}, but {undue[partition]} results",
+                undue[partition],
+            )
         return evidence, results
 
     def _check_rules(self) -> tuple[Evidence, set[bytes]]:

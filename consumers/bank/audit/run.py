@@ -25,10 +25,13 @@ from consumers.bank.audit.trace import (
     Trace,
 )
 from consumers.bank.codec import TransferCodec
+from once.backoff import pauses
 from once.postgres import from_postgres
 from once.registry import Registry
 
 __all__ = ["AuditSettings", "audit"]
+
+FIRST_RESULTS_SECONDS_MAX = 10.0
 
 
 def audit(
@@ -73,14 +76,15 @@ def _check_all(
     expected, published = Fold(begins, due), Fold(begins, due)
     with Beside(settings, trace.snapshot, published, ack_log) as beside:
         for partition, (until, number) in positions.items():
-            if number and partition not in due:
-                trace.evidence.broken("I8", _unknown(settings, partition))
             shown(f"following {settings.topic}[{partition}] to offset {until}")
             for judged in trace.partition(partition, begins[partition], until, number):
                 expected.add(
                     partition,
                     zip(judged.offsets, judged.ids, judged.verdicts, strict=True),
                 )
+        undue = {p for p, (_, number) in positions.items() if number} - due.keys()
+        for partition in _unpublished(trace.topics, settings.topic, undue):
+            trace.evidence.broken("I8", _unknown(settings, partition))
         shown(f"comparing {settings.results_topic}")
         evidence, reader = beside.results.result()
         trace.evidence.add(evidence)
@@ -94,6 +98,22 @@ def _check_all(
     for partition, offset in due.items():
         if offset > positions.get(partition, (0, 0))[0]:
             trace.evidence.broken("I8", _ahead(settings, partition, offset))
+
+
+def _unpublished(topics: Topics, topic: str, partitions: set[int]) -> set[int]:
+    """Those in which the group has no offset, not after a while either.
+
+    A Bank that has just begun publishes its first results after its first COMMIT.
+    """
+    deadline = time.monotonic() + FIRST_RESULTS_SECONDS_MAX
+    for pause in pauses():
+        missing = (
+            partitions - topics.group_offsets(topic).keys() if partitions else set()
+        )
+        if not missing or time.monotonic() >= deadline:
+            break
+        time.sleep(pause)  # Kafka tells nobody of a commit
+    return missing
 
 
 def _unknown(settings: AuditSettings, partition: int) -> str:

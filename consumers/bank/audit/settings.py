@@ -13,7 +13,11 @@ class AuditSettings(KafkaAndRegistrySettings):
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", extra="ignore")
 
-    conninfo: SecretStr = Field(description="libpq conninfo of the primary, role audit")
-    topic: str = "transfers"
-    results_topic: str = "transfer-results"
-    group: str = Field("bank", description="whose offsets say what is published")
+    conninfo: SecretStr = Field(
+        description="libpq conninfo of the primary, role `audit`"
+    )
+    topic: str = Field("transfers", description="the log")
+    results_topic: str = Field("transfer-results", description="of the Bank")
+    group: str = Field(
+        "bank", description="whose offsets say what is published; it joins no group"
+    )
