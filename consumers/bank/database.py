@@ -46,6 +46,7 @@ _OPTIONS = {
 
 # What a server does not know (an older one) is passed over.
 _SESSION = {
+    **_OPTIONS,  # once more: what a session has set is its own affair (doctor)
     # A verdict is on what is true at its moment, not when the transaction began.
     "default_transaction_isolation": "read committed",
     # These could cancel a COMMIT, or end a long batch.

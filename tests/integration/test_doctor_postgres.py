@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from consumers.bank.database import connect
 from local.platform import Platform
 from once.doctor import postgres
 from once.doctor.postgres import check_postgres
@@ -171,6 +172,12 @@ def test_a_program_starts_with_a_fit_connection_only(whole: Platform) -> None:
     connection.close()
     with pytest.raises(Retriable):
         postgres.require_fit(connection)
+
+
+def test_the_bank_is_not_warned_of_its_own_settings(whole: Platform) -> None:
+    warnings: list[str] = []
+    with connect(whole.conninfo("bank"), "bank of a test", warnings.extend):
+        assert warnings == []
 
 
 def test_no_secret_is_told(whole: Platform) -> None:

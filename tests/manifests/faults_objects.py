@@ -10,6 +10,7 @@ from tests.manifests import policies_operated as operated
 from tests.manifests.planting import BANK, REMOVED, Fault
 
 SCALED = "ScaledObject/bank"
+PROMETHEUS = "spec.source.helm.valuesObject.prometheus.prometheusSpec"
 
 
 def right(operation: str, kind: str, name: str, pattern: str = "literal") -> Any:
@@ -350,6 +351,34 @@ OPERATED = [
         "spec.instances.0.topologySpreadConstraints",
         [],
         f"{LEDGER}: main: spread it over the zones",
+    ),
+    Fault(
+        operated.ours_alone_say_where_pods_go,
+        LEDGER,
+        "spec.disableDefaultPodScheduling",
+        REMOVED,
+        f"{LEDGER}: set disableDefaultPodScheduling",
+    ),
+    Fault(
+        operated.backups_can_be_restored,
+        LEDGER,
+        "spec.backups.pgbackrest.configuration.0.secret.items",
+        [{"key": "s3.conf", "path": "s3.conf"}],
+        f"{LEDGER}: mount the whole of secret ledger-backup",
+    ),
+    Fault(
+        operated.metrics_have_their_gate,
+        "Application/postgres-operator",
+        "spec.source.helm.valuesObject.extraEnv.1.value",
+        "TablespaceVolumes=true",
+        f"{LEDGER}: its operator lacks OpenTelemetryMetrics=true",
+    ),
+    Fault(
+        operated.claims_name_their_class,
+        "Application/monitoring",
+        f"{PROMETHEUS}.storageSpec.volumeClaimTemplate.spec.storageClassName",
+        REMOVED,
+        "Application/monitoring: set storageClassName",
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tests.manifests.overlays import Object, dig, kinds, named
 from tests.manifests.pods import bounds_missing
@@ -25,6 +26,7 @@ SIDECARS = (
     ("backups", "pgbackrest", "sidecars", "pgbackrestConfig"),
 )
 HOST = "kubernetes.io/hostname"
+METRICS_GATE = "OpenTelemetryMetrics=true"
 
 
 def operated_containers_are_bounded(objects: list[Object]) -> list[str]:
@@ -58,6 +60,63 @@ def operated_data_is_spread(objects: list[Object]) -> list[str]:
         )
         if not said.get(key) or (key == "affinity" and HOST not in str(said[key]))
     ]
+
+
+def ours_alone_say_where_pods_go(objects: list[Object]) -> list[str]:
+    """PGO's own constraints would stand beside ours: two of one key are refused."""
+    return [
+        f"{named(cluster)}: set disableDefaultPodScheduling"
+        for cluster in kinds(objects, "PostgresCluster")
+        if not cluster["spec"].get("disableDefaultPodScheduling")
+    ]
+
+
+def backups_can_be_restored(objects: list[Object]) -> list[str]:
+    """A restore mounts this twice: no path may be named twice."""
+    return [
+        f"{named(cluster)}: mount the whole of {kind} {source['name']}"
+        for cluster in kinds(objects, "PostgresCluster")
+        for each in dig(cluster, "spec", "backups", "pgbackrest", "configuration") or ()
+        for kind, source in each.items()
+        if "items" in source
+    ]
+
+
+def metrics_have_their_gate(objects: list[Object]) -> list[str]:
+    """Without it PGO starts no collector, whatever the cluster asks for."""
+    asked = [
+        named(cluster)
+        for cluster in kinds(objects, "PostgresCluster")
+        if "instrumentation" in cluster["spec"]
+    ]
+    gates = [
+        str(each["value"])
+        for app in kinds(objects, "Application")
+        for each in dig(app, "spec", "source", "helm", "valuesObject", "extraEnv") or ()
+        if each["name"] == "PGO_FEATURE_GATES"
+    ]
+    if any(METRICS_GATE in gate.split(",") for gate in gates):
+        return []
+    return [f"{name}: its operator lacks {METRICS_GATE}" for name in asked]
+
+
+def claims_name_their_class(objects: list[Object]) -> list[str]:
+    """A cluster may have no default, or one that encrypts nothing."""
+    return [
+        f"{named(app)}: set storageClassName"
+        for app in kinds(objects, "Application")
+        for spec in _claims(dig(app, "spec", "source", "helm", "valuesObject"))
+        if not spec.get("storageClassName")
+    ]
+
+
+def _claims(said: Any) -> Iterator[Object]:
+    """The volume claims in a chart's values, however deep."""
+    if isinstance(said, dict):
+        template = dig(said, "volumeClaimTemplate", "spec")
+        yield from [template] if template else []
+        for each in said.values():
+            yield from _claims(each)
 
 
 def _containers(objects: list[Object]) -> Iterator[tuple[str, Object]]:
