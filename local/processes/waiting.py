@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from local.processes.errors import StackError
 
@@ -36,16 +37,20 @@ def wait_until(
     timeout_seconds: float,
     interval_seconds: float = 0.1,
     patience: Patience | None = None,
+    logs: Iterable[Path] = (),
 ) -> None:
     """Poll `condition` until it holds.
 
-    Raises StackError naming `what` at the deadline, Cancelled when `patience` ends.
+    Raises StackError naming `what`, and the `logs` that may say why, at the deadline;
+    Cancelled when `patience` ends.
     """
     patience = patience or Patience()
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         if time.monotonic() >= deadline:
+            see = ", ".join(map(str, logs))
             raise StackError(
                 f"gave up after {timeout_seconds:.0f} s waiting for {what}"
+                + (f"; see {see}" if see else "")
             )
         patience.pause(interval_seconds, what)

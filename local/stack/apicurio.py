@@ -95,6 +95,7 @@ class Apicurio:
             what="the schema registry",
             timeout_seconds=READY_TIMEOUT_SECONDS,
             patience=self._patience,
+            logs=[self._process.spec.log],
         )
         # Quarkus opens it to everybody.
         narrow(self._config.layout.temporary, ["vertx-cache"])

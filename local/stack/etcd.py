@@ -146,6 +146,7 @@ class Etcd:
                 what="etcd",
                 timeout_seconds=READY_TIMEOUT_SECONDS,
                 patience=self._patience,
+                logs=[self._process.spec.log],
             )
 
     def stop(self) -> None:

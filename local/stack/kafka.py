@@ -164,6 +164,7 @@ class Kafka:
             what="Kafka",
             timeout_seconds=READY_TIMEOUT_SECONDS,
             patience=self._patience,
+            logs=[process.spec.log for process in self.processes.values()],
         )
 
     def stop(self) -> None:

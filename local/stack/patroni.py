@@ -86,6 +86,7 @@ class PatroniCluster:
             timeout_seconds=READY_TIMEOUT_SECONDS,
             interval_seconds=0.2,
             patience=self._patience,
+            logs=[process.spec.log for process in self.processes.values()],
         )
         self.wait_writable()
 
@@ -112,6 +113,7 @@ class PatroniCluster:
             what=WRITES,
             timeout_seconds=READY_TIMEOUT_SECONDS,
             patience=self._patience,
+            logs=[process.spec.log for process in self.processes.values()],
         )
 
     def members(self) -> list[Member]:

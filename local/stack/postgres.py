@@ -127,6 +127,7 @@ class PlainServer:
             what=WRITES,
             timeout_seconds=READY_TIMEOUT_SECONDS,
             patience=self._patience,
+            logs=[process.spec.log for process in self.processes.values()],
         )
 
     def members(self) -> list[Member]:
