@@ -54,7 +54,9 @@ class Transfer(BaseModel):
     transfer_id: TransferId
     debit_account: AccountNumber
     credit_account: AccountNumber
-    amount: Annotated[int, Field(gt=0, le=INT64_MAX)]
+    amount: Annotated[
+        int, Field(gt=0, le=INT64_MAX, description="over 10^12 it is declined")
+    ]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     memo: str = ""
     created_at_ms: Annotated[int, Field(ge=0, le=253_402_300_799_999)] = Field(

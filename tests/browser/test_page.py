@@ -84,6 +84,31 @@ def test_what_is_wrong_is_said_beside_the_transfer(page: Page) -> None:
     expect(problem).to_contain_text("currency: String should match pattern")
 
 
+def test_an_amount_is_shown_as_its_currency_is_written(page: Page) -> None:
+    send(page, amount=1250, currency="JPY")
+    what = page.locator("#transfers > li").first.locator(".what")
+    expect(what).to_have_text("1250 JPY from 1 to 101")
+
+
+def test_a_stream_that_ends_before_the_verdict_is_asked_for_again(
+    browser: Browser, platform: Platform
+) -> None:
+    context = browser.new_context()
+    with serving(platform, events_seconds_max=1) as (_, url), context:
+        page = context.new_page()
+        page.goto(url)
+        send(page, amount=250)
+        newest = page.locator("#transfers > li").first
+        expect(newest.locator(".problem")).to_contain_text(
+            "asking again", timeout=30 * SECONDS
+        )
+        with platform.bank():
+            expect(newest.locator("[data-state=final]")).to_have_text(
+                "posted", timeout=30 * SECONDS
+            )
+        expect(newest.locator(".problem")).to_be_hidden()
+
+
 def test_the_links_lead_to_the_docs_and_the_problems(page: Page) -> None:
     page.click("nav >> text=Problems")
     expect(page.locator("tr#backlog-full")).to_contain_text("503")

@@ -20,9 +20,9 @@ form.addEventListener("submit", (event) => {
   send(id, fields, token)
     .then((status) => {
       shown.state(status);
-      return follow(id, token, shown.state);
+      return follow(id, token, shown);
     })
-    .catch((error) => shown.problem(error.message));
+    .catch((error) => shown.failed(error.message));
 });
 
 function newId() {
@@ -54,21 +54,51 @@ async function send(id, fields, token) {
   throw new Error([body.title + ".", body.detail, ...wrong].join(" "));
 }
 
-// EventSource cannot send a token, so the stream is read by hand.
-async function follow(id, token, tell) {
+// Until it is decided. A stream ends after some minutes, and with its Store: then another.
+async function follow(id, token, shown) {
+  for (let pause = 1; ; pause = Math.min(2 * pause, 15)) {
+    try {
+      if (await listen(id, token, shown.state)) return;
+      pause = 1;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // a network that fails is a TypeError
+    }
+    shown.problem("The connection has ended; asking again.");
+    await new Promise((wake) => setTimeout(wake, pause * 1000));
+  }
+}
+
+// Whether its last state was told. EventSource cannot send a token, so it is read by hand.
+async function listen(id, token, tell) {
   const answer = await fetch("/v1/transfers/" + id + "/events", { headers: headers(token) });
+  if (answer.status >= 500) return false;
   if (!answer.ok) throw new Error("The events of this transfer cannot be read.");
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
+  let decided = false;
   for (;;) {
     const { value, done } = await reader.read();
-    if (done) return;
+    if (done) return decided;
     const events = (text + value).split("\n\n");
     text = events.pop();
     for (const event of events) {
       const data = event.split("\n").find((line) => line.startsWith("data: "));
-      if (data) tell(JSON.parse(data.slice(6)));
+      if (!data) continue;
+      const status = JSON.parse(data.slice(6));
+      decided = !["queued", "committed"].includes(status.state);
+      tell(status);
     }
+  }
+}
+
+// An amount in minor units, as its currency is written: cents, but no hundredths of a yen.
+function inMajorUnits(amount, currency) {
+  try {
+    const format = new Intl.NumberFormat("en", { style: "currency", currency });
+    const digits = format.resolvedOptions().maximumFractionDigits;
+    return (amount / 10 ** digits).toFixed(digits);
+  } catch {
+    return String(amount); // no currency that the browser knows
   }
 }
 
@@ -77,7 +107,7 @@ function show(id, fields) {
   const item = document.getElementById("transfer").content.cloneNode(true).firstElementChild;
   const part = (selector) => item.querySelector(selector);
   const amount = fields.amount;
-  const sum = typeof amount === "number" ? (amount / 100).toFixed(2) : amount;
+  const sum = typeof amount === "number" ? inMajorUnits(amount, fields.currency) : amount;
   part(".what").textContent =
     sum + " " + fields.currency + " from " + fields.debit_account + " to " + fields.credit_account;
   part(".memo").textContent = fields.memo;
@@ -86,6 +116,7 @@ function show(id, fields) {
   return {
     state(status) {
       item.dataset.state = status.state;
+      part(".problem").hidden = true;
       part("[data-state=queued]").classList.add("done");
       if (status.state === "queued") return;
       part("[data-state=committed]").classList.add("done");
@@ -96,10 +127,13 @@ function show(id, fields) {
       last.classList.add(status.state === "posted" ? "posted" : "refused");
     },
     problem(message) {
-      item.dataset.state = "failed";
       const line = part(".problem");
       line.textContent = message;
       line.hidden = false;
+    },
+    failed(message) {
+      item.dataset.state = "failed";
+      this.problem(message);
     },
   };
 }
