@@ -40,7 +40,7 @@ $(VENV)/.installed: $(VENV)/.local requirements.lock pyproject.toml
 HELP := Try it: doctor try demo; \
     The local stack: up set-up bank serve store status down; \
     Look: audit peek psql quarantine kafka-... token certs; \
-    Kubernetes: kind-up kind-push kind-demo kind-down kind-images; \
+    Kubernetes: kind-up kind-env kind-push kind-demo kind-down kind-images; \
     Measure: loadtest
 
 .PHONY: help
@@ -300,6 +300,10 @@ kind-up: $(VENV)/.installed ## a cluster that Argo CD fills from this working tr
 .PHONY: kind-push
 kind-push: $(VENV)/.installed ## deploy this working tree: a commit to the cluster's git remote
 	@$(KIND) push
+
+.PHONY: kind-env
+kind-env: $(VENV)/.installed ## where the cluster is, as a shell takes it
+	@$(KIND) env
 
 .PHONY: kind-demo
 kind-demo: $(VENV)/.installed ## payments, the death of a node, the audit (KIND_OFFLINE=1)

@@ -7,6 +7,7 @@ beside the cluster (the environment `kind-offline`).
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,16 @@ def push(message: str = "kind-push") -> None:
     site = Site(choice.environment())
     choice.require_up(site)
     site.push(message)
+
+
+@app.command()
+def env() -> None:
+    """What a shell must know of the cluster: eval "$(make -s kind-env)"."""
+    site = Site(choice.environment())
+    choice.require_up(site)
+    typer.echo(f"export KUBECONFIG={shlex.quote(str(site.cluster.kubeconfig))}")
+    kubectl = shlex.quote(str(programs.path("kubectl")))
+    typer.echo(f'kubectl() {{ {kubectl} "$@"; }}')
 
 
 @app.command()
@@ -104,11 +115,10 @@ def define(
 
 def _show(site: Site) -> None:
     password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
-    kubectl = programs.path("kubectl")
     operated = isinstance(site.environment, WithDocker)
     untried = " (no test of ours runs this one; docs/kubernetes.md)" if operated else ""
     for line in (
-        f"export KUBECONFIG={site.cluster.kubeconfig}   # and {kubectl}",
+        'kubectl        eval "$(make -s kind-env)"',
         f"environment    {site.environment.name}{untried}",
         "Applications   kubectl -n argocd get applications",
         "Argo CD        kubectl -n argocd port-forward service/argocd-server 8081:443",
