@@ -142,13 +142,13 @@ def conninfo(
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """How to reach Postgres, for libpq and drivers; the password is in it."""
-    print(_conninfo(Stack.attach(state_dir), role, dbname))
+    print(_conninfo(state_dir, role, dbname))
 
 
-def _conninfo(stack: Stack, role: str, dbname: str) -> str:
+def _conninfo(state_dir: Path, role: str, dbname: str) -> str:
     if role not in (SUPERUSER, *LOGIN_ROLES):
         raise StackError(f"no role {role!r}: {SUPERUSER}, {', '.join(LOGIN_ROLES)}")
-    return stack.conninfo(user=role, dbname=dbname)
+    return Stack.attach(state_dir).conninfo(user=role, dbname=dbname)
 
 
 @app.command()
@@ -159,7 +159,7 @@ def psql(
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
     """Open psql on the current primary."""
-    reached = _conninfo(Stack.attach(state_dir), role, dbname)
+    reached = _conninfo(state_dir, role, dbname)
     # In the environment, so that the password is not shown in the list of processes.
     environment = {**os.environ, **_libpq_environment(reached)}
     os.execvpe("psql", ["psql", *(arguments or [])], environment)

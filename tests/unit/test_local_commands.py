@@ -31,6 +31,9 @@ def umasks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ("set-up", "no stack was started under"),
         ("serve --tls", "no stack was started under"),
         ("psql --role nobody", "no role 'nobody'"),
+        ("conninfo --role nobody", "no role 'nobody'"),
+        ("conninfo", "no stack was started under"),
+        ("pid kafka-1", "no stack was started under"),
         ("kind programs kubelet nothing", "no program 'nothing'"),
     ],
 )
