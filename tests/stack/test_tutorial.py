@@ -32,6 +32,16 @@ def blocks(page: str) -> list[str]:
     return [TRY.sub("", commands) for language, commands in found if not language]
 
 
+def front_page() -> list[tuple[str, str]]:
+    """README's commands behind a prompt, each with the line that is its answer."""
+    lines = (ROOT / "README.md").read_text().replace("\\\n", "").splitlines()
+    return [
+        (line.removeprefix("$ "), lines[number + 1])
+        for number, line in enumerate(lines)
+        if line.startswith("$ ")
+    ]
+
+
 @contextmanager
 def first_terminal(state: Path, log: Path) -> Iterator[dict[str, str]]:
     """`make try`, on a stack of its own; the environment of the other terminals."""
@@ -126,8 +136,16 @@ def break_it(environment: dict[str, str], logs: Path) -> None:
         say(second, environment)
 
 
-def test_the_third_page_counts_each_verdict_once(tmp_path: Path) -> None:
+def test_the_front_page_and_the_third_one_do_what_they_say(tmp_path: Path) -> None:
     with first_terminal(tmp_path / "state", tmp_path / "log") as environment:
-        _, *others = blocks("3-your-own-consumer.md")
-        said = say("".join(others), environment)
-    assert re.search(r"sum\s+-+\s+40000\b", said), said
+        (pay, paid), (ask, found) = front_page()
+        assert paid in say(pay, environment)
+        wait_until(
+            lambda: found in say(ask, environment),
+            what="the payment to be posted",
+            timeout_seconds=30,
+        )
+        _, database, count, kill, total, ask, clean = blocks("3-your-own-consumer.md")
+        all_of_it = f"until {total.strip()} | grep -w 40001; do sleep 1; done\n"
+        said = say("".join([database, count, kill, all_of_it, ask, clean]), environment)
+    assert re.search(r"POSTED\s+\|\s+\d{5}\b", said), said
