@@ -6,30 +6,18 @@ import os
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from local.processes.waiting import wait_until
-from tests.stack.conftest import JARS, ROOT
+from tests.stack.conftest import ROOT
+from tests.stack.pages import LEAVE_SECONDS, blocks, first_terminal, say
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 INVARIANTS = 10
-READY_SECONDS, PAGE_SECONDS, LEAVE_SECONDS = 120.0, 180.0, 60.0
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TRY = re.compile(r"^make try\b.*\n", re.MULTILINE)
 ELSEWHERE = re.compile(r"^(.*?\S)\s+# second terminal$", re.MULTILINE)
-
-
-def blocks(page: str) -> list[str]:
-    """The commands of a page; what belongs in the first terminal is running already."""
-    content = (ROOT / "docs/tutorial" / page).read_text()
-    found = BLOCK.findall(content)
-    return [TRY.sub("", commands) for language, commands in found if not language]
 
 
 def front_page() -> list[tuple[str, str]]:
@@ -42,50 +30,13 @@ def front_page() -> list[tuple[str, str]]:
     ]
 
 
-@contextmanager
-def first_terminal(state: Path, log: Path) -> Iterator[dict[str, str]]:
-    """`make try`, on a stack of its own; the environment of the other terminals."""
-    environment = {**os.environ, "ONCE_STATE_DIR": str(state), "STORE_PORT": "0"}
-    command = [sys.executable, "-m", "local", "try", f"--jars-dir={JARS}"]
-    with log.open("w") as out:
-        trial = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=out, stderr=out
-        )
-    try:
-        wait_until(
-            lambda: "Ctrl-C ends" in log.read_text() or trial.poll() is not None,
-            what="its advice",
-            timeout_seconds=READY_SECONDS,
-        )
-        found = re.search(r"curl -X PUT http://127.0.0.1:(\d+)/", log.read_text())
-        assert found, log.read_text()
-        yield {**environment, "PORT": found[1]}
-    finally:
-        trial.send_signal(signal.SIGINT)
-        assert trial.wait(LEAVE_SECONDS) == 0, log.read_text()
-
-
-def say(block: str, environment: dict[str, str]) -> str:
-    """What a block prints in a second terminal; it must succeed."""
-    here = block.replace("localhost:8080", f"localhost:{environment['PORT']}")
-    done = subprocess.run(
-        ["bash", "-euc", here],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PAGE_SECONDS,
-    )
-    assert done.returncode == 0, f"{here}\n{done.stdout}"
-    return done.stdout
-
-
 def test_the_first_two_pages_do_what_they_say(tmp_path: Path) -> None:
     acknowledged = ROOT / "build" / "acknowledged.log"
     acknowledged.unlink(missing_ok=True)
     with first_terminal(tmp_path / "state", tmp_path / "log") as environment:
-        _, pay, ask, twice, declined, batch, look = blocks("1-first-payment.md")
+        _, pay, ask, twice, declined, batch, look = blocks(
+            "tutorial/1-first-payment.md"
+        )
         assert '"state":"committed"' in say(pay, environment)
         wait_until(
             lambda: '"state":"posted"' in say(ask, environment),
@@ -103,7 +54,7 @@ def test_the_first_two_pages_do_what_they_say(tmp_path: Path) -> None:
 
 def break_it(environment: dict[str, str], logs: Path) -> None:
     """The second page, on what the first one has left."""
-    start, worker, broker, primary, audit, cheat = blocks("2-break-it.md")
+    start, worker, broker, primary, audit, cheat = blocks("tutorial/2-break-it.md")
     flow = ELSEWHERE.findall(start)
     with (logs / "flow").open("w") as out:
         store = subprocess.Popen(
@@ -145,7 +96,9 @@ def test_the_front_page_and_the_third_one_do_what_they_say(tmp_path: Path) -> No
             what="the payment to be posted",
             timeout_seconds=30,
         )
-        _, database, count, kill, total, ask, clean = blocks("3-your-own-consumer.md")
+        _, database, count, kill, total, ask, clean = blocks(
+            "tutorial/3-your-own-consumer.md"
+        )
         all_of_it = f"until {total.strip()} | grep -w 40001; do sleep 1; done\n"
         said = say("".join([database, count, kill, all_of_it, ask, clean]), environment)
     assert re.search(r"POSTED\s+\|\s+\d{5}\b", said), said

@@ -1,0 +1,84 @@
+"""How-tos about money, block by block, as they stand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from local.processes.waiting import wait_until
+from tests.stack.conftest import ROOT
+from tests.stack.pages import blocks, first_terminal, say
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+WHAT_IT_TAKES = (
+    *("Makefile", ".venv", "bin", "local", "once", "producers", "consumers", "avro"),
+    *("postgres", "examples", "requirements-local.lock"),
+)
+LUNCH = """
+ID=0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c41
+curl -sS -X PUT "localhost:8080/v1/transfers/$ID?wait=10" \\
+     -H 'Content-Type: application/json' -d '{"debit_account": 900001,
+     "credit_account": 900002, "amount": 1250, "currency": "EUR", "memo": "lunch"}'
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The project, in a folder that pages may leave files in."""
+    made = tmp_path / "once"
+    made.mkdir()
+    for name in WHAT_IT_TAKES:
+        (made / name).symlink_to(ROOT / name)
+    return made
+
+
+def commands(page: str) -> list[str]:
+    """The blocks of a page that are for one machine."""
+    return [b for b in blocks(f"how-to/{page}") if not b.startswith("kubectl")]
+
+
+def table(said: str) -> list[str]:
+    """The rows that psql has printed, without the space between cells."""
+    return [re.sub(r"\s*\|\s*", "|", row.strip()) for row in said.splitlines()]
+
+
+def test_accounts_are_opened_funded_corrected_and_frozen(
+    folder: Path, tmp_path: Path
+) -> None:
+    with first_terminal(tmp_path / "state", tmp_path / "log") as environment:
+        outside, customers, pay_in, balances = commands("open-accounts-and-fund.md")
+        for block in (outside, customers, pay_in):
+            say(block, environment, folder)
+        wait_until(
+            lambda: "900002|open|0|7500|7500"
+            in table(say(balances, environment, folder)),
+            what="the pay-ins to be posted",
+            timeout_seconds=30,
+        )
+        assert "POSTED" in say(commands("find-a-payment.md")[-2], environment, folder)
+
+        assert '"posted"' in say(LUNCH, environment, folder)
+        look, before, correct, after = commands("correct-a-payment.md")
+        wrong = look.splitlines()[0]
+        assert "lunch" in say(look, environment, folder)
+        assert "900002|open|8750" in table(say(before, environment, folder))
+        assert '"posted"' in say(f"{wrong}\n{correct}", environment, folder)
+        again = say(f"{wrong}\n{correct}", environment, folder)
+        assert '"posted"' in again, "the key is the same, and so is the answer"
+        said = table(say(f"{wrong}\n{after}", environment, folder))
+        assert (
+            sum(row.startswith("POSTED|900002|900001|1250|corr") for row in said) == 1
+        )
+
+        look, limit, shown, refused = commands("freeze-close-or-limit.md")
+        say(look, environment, folder)
+        assert "UPDATE 1" in say(limit, environment, folder)
+        page = (ROOT / "docs/how-to/freeze-close-or-limit.md").read_text()
+        freeze = re.search(r"^ *\| freeze \| `(.+?)` \|$", page, re.MULTILINE)
+        assert freeze
+        say(freeze[1], environment, folder)
+        assert "900001|frozen|20000" in table(say(shown, environment, folder))
+        assert '"reason":"ACCOUNT_FROZEN"' in say(refused, environment, folder)
