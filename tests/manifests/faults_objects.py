@@ -217,6 +217,25 @@ ARGO_CD = [
         where="kind",
     ),
     Fault(
+        argocd.every_kind_has_a_bringer,
+        "Application/monitoring-kinds",
+        "",
+        REMOVED,
+        tuple(
+            f"Application/{app}: monitoring-kinds brings monitoring.coreos.com, and is"
+            " not there"
+            for app in ("bank", "kafka", "postgres", "registry", "store")
+        ),
+        where="kind",
+    ),
+    Fault(
+        argocd.every_kind_has_a_bringer,
+        "Application/keda",
+        "metadata.annotations",
+        {"argocd.argoproj.io/sync-wave": "4"},
+        "Application/bank: keda brings keda.sh, and comes no earlier",
+    ),
+    Fault(
         argocd.custom_objects_wait_for_their_kind,
         "Rollout/store",
         "metadata.annotations",

@@ -43,6 +43,18 @@ ALWAYS_KNOWN = {
     "scheduling.k8s.io",
     "storage.k8s.io",
 }
+# Which Application brings which kinds; those of Argo are there before all of them.
+BRINGERS = {
+    "cert-manager.io": "cert-manager",
+    "external-secrets.io": "external-secrets",
+    "gateway.envoyproxy.io": "envoy-gateway",
+    "gateway.networking.k8s.io": "envoy-gateway",
+    "kafka.strimzi.io": "strimzi",
+    "keda.sh": "keda",
+    "monitoring.coreos.com": "monitoring-kinds",
+    "postgres-operator.crunchydata.com": "postgres-operator",
+}
+BEFORE_ALL = {"argoproj.io"}
 LISTS = (
     "sourceRepos",
     "sourceNamespaces",
@@ -125,6 +137,31 @@ def projects_list_what_their_paths_hold(objects: list[Object]) -> list[str]:
     return sorted(set(found))
 
 
+def every_kind_has_a_bringer(objects: list[Object]) -> list[str]:
+    """An Application brings the kinds of another one's objects in an earlier wave."""
+    waves = {
+        app["metadata"]["name"]: _wave(app) for app in kinds(objects, "Application")
+    }
+    paths = {str(overlay): overlay for overlay in OVERLAYS}
+    found = set()
+    for app in kinds(objects, "Application"):
+        made = [
+            obj
+            for source in _sources(app)
+            if source.get("path") in paths
+            for obj in rendered(paths[source["path"]])
+        ]
+        for used in {group(obj) for obj in made} - ALWAYS_KNOWN - BEFORE_ALL:
+            bringer = BRINGERS.get(used, "nobody")
+            if bringer not in waves:
+                found.add(f"{named(app)}: {bringer} brings {used}, and is not there")
+            elif waves[bringer] >= _wave(app):
+                found.add(
+                    f"{named(app)}: {bringer} brings {used}, and comes no earlier"
+                )
+    return sorted(found)
+
+
 def every_path_of_ours_exists(objects: list[Object]) -> list[str]:
     """A path in git that is misspelt is found here, not by Argo CD."""
     paths = {str(overlay) for overlay in OVERLAYS}
@@ -145,6 +182,11 @@ def every_path_of_ours_exists(objects: list[Object]) -> list[str]:
 def allowed_name(app: Object) -> str:
     """How a finding names an Application's project."""
     return f"AppProject/{app['spec']['project']}"
+
+
+def _wave(app: Object) -> int:
+    said = dig(app, "metadata", "annotations", "argocd.argoproj.io/sync-wave")
+    return int(said or 0)
 
 
 def _options(obj: Object) -> list[str]:
