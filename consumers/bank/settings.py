@@ -52,7 +52,8 @@ class BankSettings(KafkaAndRegistry):
         10_000, description="after this a dead worker's partitions move"
     )
     drain_seconds_max: float = Field(
-        8.0, description="to publish in, before giving partitions up"
+        8.0,
+        description="how long it may publish results, before it gives partitions up",
     )
 
     unknown_schema_seconds: float = Field(

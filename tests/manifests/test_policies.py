@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.manifests import (
+    faults_argocd,
     faults_containers,
     faults_edge,
     faults_network,
@@ -39,6 +40,7 @@ FAULTS: list[Fault] = [
     *faults_edge.FAULTS,
     *faults_network.FAULTS,
     *faults_objects.FAULTS,
+    *faults_argocd.FAULTS,
 ]
 DELIVERED = ("dev", "test", "production")
 # On a laptop an image is whatever was built last.
