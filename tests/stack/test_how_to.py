@@ -1,9 +1,11 @@
-"""How-tos about money, block by block, as they stand."""
+"""How-tos for one machine, block by block, as they stand."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -82,3 +84,43 @@ def test_accounts_are_opened_funded_corrected_and_frozen(
         say(freeze[1], environment, folder)
         assert "900001|frozen|20000" in table(say(shown, environment, folder))
         assert '"reason":"ACCOUNT_FROZEN"' in say(refused, environment, folder)
+
+
+def payments(count: int) -> str:
+    """So many lines, each from an account of its own."""
+    terms = {"credit_account": 100_001, "amount": 1, "currency": "EUR", "memo": "many"}
+    return "".join(
+        json.dumps({"transfer_id": str(uuid4()), "debit_account": account, **terms})
+        + "\n"
+        for account in range(1, count + 1)
+    )
+
+
+def test_many_payments_are_sent_each_way_and_looked_at_with_kafkas_tools(
+    folder: Path, tmp_path: Path
+) -> None:
+    sent = folder / "payments.ndjson"
+    sent.write_text(payments(300))
+    with first_terminal(tmp_path / "state", tmp_path / "log") as environment:
+        file, rest, pipe, pieces, refused, audit = commands("send-many-payments.md")
+        assert "acknowledged 300" in say(file, environment, folder)
+        say(rest, environment, folder)
+        assert (folder / "rest.ndjson").read_text() == ""
+        assert "acknowledged 300" in say(pipe, environment, folder)
+        assert "again" not in say(pieces, environment, folder)
+        assert '"status":' not in say(refused, environment, folder)
+        said = say(audit, environment, folder)
+        assert said.startswith("600 ") and len(re.findall(r"\bok │", said)) == 10
+
+        listed, offsets, groups, console, peek, transactions, segment = commands(
+            "inspect-with-kafka-tools.md"
+        )
+        assert "transfer-receipts" in say(listed, environment, folder)
+        assert "transfers:0:" in say(offsets, environment, folder)
+        assert "bank" in say(groups, environment, folder)
+        assert "Processed a total of 5 messages" in say(console, environment, folder)
+        ending = "\n".join(line for line in peek.splitlines() if "ends" not in line)
+        assert '"many"' in say(ending, environment, folder)
+        assert "store" in say(transactions, environment, folder)
+        here = segment.replace(".local/", f"{tmp_path / 'state'}/")
+        assert "offset:" in say(here, environment, folder).lower()
