@@ -110,8 +110,8 @@ class Desk:
         raise Problem(
             Kind.UNKNOWN_TRANSFER,
             f"You sent no transfer {transfer_id} within the time that is kept here; "
-            "what is older, or came another way, is in the ledger only. If in doubt, PUT "
-            "it again: the same id has one effect.",
+            "what is older, or came another way, is in the ledger only. If in doubt, "
+            "PUT it again: the same id has one effect.",
         )
 
     async def final(

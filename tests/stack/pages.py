@@ -20,13 +20,13 @@ BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 TRY = re.compile(r"^make try\b.*\n", re.MULTILINE)
 
 
-def blocks(page: str) -> list[str]:
-    """The commands of a page; what belongs in the first terminal is running already."""
-    content = (ROOT / "docs" / page).read_text()
-    found = BLOCK.findall(content)
-    return [
-        TRY.sub("", dedent(commands)) for language, commands in found if not language
-    ]
+def blocks(page: str, language: str = "") -> list[str]:
+    """The blocks of a page in a language; by default commands, as they are typed.
+
+    What belongs in the first terminal is running already.
+    """
+    found = BLOCK.findall((ROOT / "docs" / page).read_text())
+    return [TRY.sub("", dedent(block)) for of, block in found if of == language]
 
 
 @contextmanager

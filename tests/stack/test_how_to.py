@@ -124,3 +124,40 @@ def test_many_payments_are_sent_each_way_and_looked_at_with_kafkas_tools(
         assert "store" in say(transactions, environment, folder)
         here = segment.replace(".local/", f"{tmp_path / 'state'}/")
         assert "offset:" in say(here, environment, folder).lower()
+
+
+def session(page: str) -> list[tuple[str, str]]:
+    """Each command behind a prompt, and what the page shows behind it."""
+    (shown,) = [block for block in blocks(page) if block.startswith("$ ")]
+    found = []
+    for each in re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]:
+        command = re.match(r"(?:.*\\\n)*.*\n(?:(?<=<<'END'\n)(?:.*\n)*?END\n)?", each)
+        assert command
+        found.append((command[0], each[command.end() :].strip()))
+    return found
+
+
+def is_shown(answer: str, expected: str) -> bool:
+    """Whether each line is in an answer; `...` stands for anything."""
+    wanted = (
+        re.escape(line).replace(r"\.\.\.", ".*") for line in expected.splitlines()
+    )
+    return all(re.search(line, answer) for line in wanted)
+
+
+def test_the_page_of_the_api_shows_what_the_api_answers(tmp_path: Path) -> None:
+    with first_terminal(tmp_path / "state", tmp_path / "log") as environment:
+        commands_and_answers = session("http-api.md")
+        assert len(commands_and_answers) == 5
+        for command, expected in commands_and_answers:
+            wait_until(
+                lambda: is_shown(say(command, environment), expected),
+                what=f"{command} to answer {expected}",
+                timeout_seconds=20,
+            )
+        (sample,) = blocks("http-api.md", "python")
+        where = f"127.0.0.1:{environment['PORT']}"
+        program = tmp_path / "pay.py"
+        program.write_text(sample.replace("127.0.0.1:8080", where))
+        here = {**environment, "PYTHONPATH": str(ROOT)}
+        assert "posted" in say(f".venv/bin/python {program}", here).lower()
