@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -52,7 +53,7 @@ def run(config: StackConfig, console: Console) -> None:
                 timeout_seconds=READY_SECONDS_MAX,
             )
         console.print(_what_next(url), highlight=False, soft_wrap=True)
-        _watch([bank, store], platform.applied, console)
+        _watch(bank, store, platform.applied, console)
     console.print("all of it has ended")
 
 
@@ -82,18 +83,28 @@ Break it (docs/tutorial/2-break-it.md), then: make audit. Ctrl-C ends all of it.
 
 
 def _watch(
-    programs: list[Program], applied: Callable[[], int], console: Console
+    bank: Program, store: Program, applied: Callable[[], int], console: Console
 ) -> None:
+    told = 0
     with console.status("") as status:
         try:
-            while not any(map(_ended, programs)):
+            while not (_ended(bank) or _ended(store)):
+                died = bank.events("worker died")
+                for each in died[told:]:
+                    console.print(_death(each), highlight=False)
+                told = len(died)
                 status.update(f"{applied():,} payments decided; Ctrl-C ends")
                 time.sleep(LOOK_SECONDS)  # the pace of the display
         except KeyboardInterrupt:
             return
-    for program in filter(_ended, programs):
+    for program in filter(_ended, (bank, store)):
         last = program.text.strip().splitlines()[-1:]
         raise StackError(f"it has ended: {''.join(last)}; see {program.log}")
+
+
+def _death(worker: Mapping[str, Any]) -> str:
+    name, status = worker["instance"], worker["status"]
+    return f"Bank worker {name} died with status {status}, and is started again"
 
 
 def _ended(program: Program) -> bool:

@@ -64,6 +64,11 @@ def break_it(environment: dict[str, str], logs: Path) -> None:
         acknowledged = ROOT / "build" / "acknowledged.log"
         wait_until(acknowledged.exists, what="payments to flow", timeout_seconds=30)
         say(worker, environment)
+        wait_until(
+            lambda: "died with status -9" in (logs / "log").read_text(),
+            what="the first terminal to say that a worker died",
+            timeout_seconds=30,
+        )
         assert "kafka-2" in say(broker, environment)
         say(primary, environment)
         grown = acknowledged.stat().st_size
