@@ -22,19 +22,17 @@ def tables() -> dict[str, Table]:
     }
 
 
-def pages() -> list[Path]:
-    """The pages that have tables."""
-    found = sorted(find(FOLDER).glob("*.md"))
-    return [page for page in found if named(page.read_text())]
+def pages(made: Mapping[str, Table]) -> list[Path]:
+    """The pages that have tables, all of them in `made`."""
+    found = {page: named(page.read_text()) for page in find(FOLDER).glob("*.md")}
+    return sorted(page for page, has in found.items() if has and made.keys() >= {*has})
 
 
 def write(made: Mapping[str, Table]) -> list[str]:
-    """Make the tables of each page that has all of its in `made`; who changed."""
+    """Make the tables of these pages anew; the names of those that changed."""
     changed = []
-    for page in pages():
+    for page in pages(made):
         old = page.read_text()
-        if not made.keys() >= set(named(old)):
-            continue
         new = filled(old, made)
         if new != old:
             page.write_text(new)

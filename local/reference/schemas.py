@@ -5,25 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from local.reference.blocks import Table, code, table
 from once.resources import find
 
-FILES: Mapping[str, str] = {
-    "transfers": "avro/transfer.avsc",
-    "transfer-results": "avro/transfer-results.avsc",
-    "transfer-receipts": "avro/transfer-receipts.avsc",
-}
-
 
 def tables() -> dict[str, Table]:
-    """The fields of a topic's records, as `schema TOPIC`."""
-    return {f"schema {topic}": partial(_table, path) for topic, path in FILES.items()}
+    """The fields of each schema in avro/, as `schema FILE`."""
+    files = sorted(find("avro").glob("*.avsc"))
+    return {f"schema {file.stem}": partial(_table, file) for file in files}
 
 
-def _table(path: str) -> str:
-    schema = json.loads(find(path).read_text())
+def _table(file: Path) -> str:
+    schema = json.loads(file.read_text())
     rows = [(code(name), kind, doc) for name, kind, doc in _fields(schema, "")]
     return table(("field", "type", ""), rows)
 

@@ -106,14 +106,13 @@ def _unpublished(topics: Topics, topic: str, partitions: set[int]) -> set[int]:
     A Bank that has just begun publishes its first results after its first COMMIT.
     """
     deadline = time.monotonic() + FIRST_RESULTS_SECONDS_MAX
-    for pause in pauses():
-        missing = (
-            partitions - topics.group_offsets(topic).keys() if partitions else set()
-        )
-        if not missing or time.monotonic() >= deadline:
+    delays = pauses()
+    while partitions:
+        partitions = partitions - topics.group_offsets(topic).keys()
+        if time.monotonic() >= deadline:
             break
-        time.sleep(pause)  # Kafka tells nobody of a commit
-    return missing
+        time.sleep(next(delays))  # Kafka tells nobody of a commit
+    return partitions
 
 
 def _unknown(settings: AuditSettings, partition: int) -> str:
