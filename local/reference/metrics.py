@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import yaml
 from prometheus_client.metrics_core import Metric
@@ -20,10 +21,10 @@ from once.metrics import ApplyMetrics, EmitMetrics, Lag
 from once.resources import find
 from once.telemetry import Telemetry
 
-RULES = (
-    "consumers/bank/k8s/base/alerts.yaml",
-    "producers/store/k8s/base/monitoring.yaml",
-)
+RULES = {
+    "bank": "consumers/bank/k8s/base/alerts.yaml",
+    "store": "producers/store/k8s/base/monitoring.yaml",
+}
 OF_HISTOGRAMS = frozenset(("le",))  # labels that are not ours
 
 
@@ -94,14 +95,20 @@ def shown(family: Metric) -> str:
 
 def alerts() -> list[tuple[str, str]]:
     """Each alert of Bank and Store, and what it asks."""
-    found = []
-    for path in RULES:
-        for document in yaml.safe_load_all(find(path).read_text()):
-            if document["kind"] == "PrometheusRule":
-                for group in document["spec"]["groups"]:
-                    found += [
-                        (rule["alert"], re.sub(r"\s+", " ", rule["expr"]))
-                        for rule in group["rules"]
-                        if "alert" in rule
-                    ]
-    return found
+    return [
+        (rule["alert"], re.sub(r"\s+", " ", rule["expr"]))
+        for path in RULES.values()
+        for rule in rules(path)
+        if "alert" in rule
+    ]
+
+
+def rules(path: str) -> list[dict[str, Any]]:
+    """Every rule of the PrometheusRules in a file, group by group."""
+    return [
+        rule
+        for document in yaml.safe_load_all(find(path).read_text())
+        if document["kind"] == "PrometheusRule"
+        for group in document["spec"]["groups"]
+        for rule in group["rules"]
+    ]

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 import yaml
 
+from local.reference.metrics import RULES, rules
 from once import names
 from tests.house.tree import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "alerts-to-your-pager.md"
 SCRAPING = ROOT / "examples" / "prometheus" / "prometheus.yml"
-RULES = {
-    "bank": "consumers/bank/k8s/base/alerts.yaml",
-    "store": "producers/store/k8s/base/monitoring.yaml",
-}
 METRIC = re.compile(r"\b([a-z][a-z0-9_]+)\{")
 POD = re.compile(r'pod=~"([^"]+)"')
 OF_KUBERNETES, OF_PROMETHEUS = "kube_", "up"
-
-
-def rules(part: str) -> list[dict[str, Any]]:
-    """The rules of a part, as the page takes them out of its manifests."""
-    documents = yaml.safe_load_all((ROOT / RULES[part]).read_text())
-    (spec,) = (each["spec"] for each in documents if each["kind"] == "PrometheusRule")
-    return [rule for group in spec["groups"] for rule in group["rules"]]
 
 
 def is_ours(metric: str) -> bool:
@@ -42,7 +31,7 @@ def test_a_rule_asks_for_our_metrics_or_the_page_says_that_it_cannot_fire(
     part: str,
 ) -> None:
     (row,) = re.findall(r"^\| (.+) \| never fire:", PAGE.read_text(), re.MULTILINE)
-    for rule in rules(part):
+    for rule in rules(RULES[part]):
         asked = set(METRIC.findall(rule["expr"])) - {OF_PROMETHEUS}
         silent = any(metric.startswith(OF_KUBERNETES) for metric in asked)
         assert silent == (f"`{rule['alert']}`" in row), rule["alert"]
@@ -59,7 +48,7 @@ def test_the_example_gives_the_labels_that_rules_look_for(part: str) -> None:
     (relabel,) = job["relabel_configs"]
     assert relabel["target_label"] == "pod"
     pod = relabel["replacement"].replace("$1", "127.0.0.1:9101")
-    looked_for = [p for rule in rules(part) for p in POD.findall(rule["expr"])]
+    looked_for = [p for rule in rules(RULES[part]) for p in POD.findall(rule["expr"])]
     assert looked_for and all(re.fullmatch(each, pod) for each in looked_for)
 
 

@@ -30,10 +30,10 @@ def blocks(page: str, language: str = "") -> list[str]:
 
 
 @contextmanager
-def first_terminal(state: Path, log: Path) -> Iterator[dict[str, str]]:
+def first_terminal(state: Path, log: Path, *sizes: str) -> Iterator[dict[str, str]]:
     """`make try`, on a stack of its own; the environment of the other terminals."""
     environment = {**os.environ, "ONCE_STATE_DIR": str(state), "STORE_PORT": "0"}
-    command = [sys.executable, "-m", "local", "try", f"--jars-dir={JARS}"]
+    command = [sys.executable, "-m", "local", "try", f"--jars-dir={JARS}", *sizes]
     with log.open("w") as out:
         trial = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=out, stderr=out
@@ -49,7 +49,10 @@ def first_terminal(state: Path, log: Path) -> Iterator[dict[str, str]]:
         yield {**environment, "PORT": found[1]}
     finally:
         trial.send_signal(signal.SIGINT)
-        assert trial.wait(LEAVE_SECONDS) == 0, log.read_text()
+        try:
+            assert trial.wait(LEAVE_SECONDS) == 0, log.read_text()
+        finally:
+            trial.kill()
 
 
 def say(block: str, environment: dict[str, str], folder: Path = ROOT) -> str:
