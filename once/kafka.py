@@ -45,6 +45,8 @@ _TELLING = {
     KafkaError._TRANSPORT: "a broker cannot be reached",
 }
 _VAGUE = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
+# Whoever hangs up in there refuses the handshake, with or without an alert.
+_IN_HANDSHAKE = "in state SSL_HANDSHAKE"
 
 
 class Trouble:
@@ -57,7 +59,8 @@ class Trouble:
 
     def note(self, error: KafkaError) -> None:
         """Take what librdkafka reports, as its `error_cb`."""
-        meaning = _TELLING.get(error.code())
+        code = KafkaError._SSL if _IN_HANDSHAKE in error.str() else error.code()
+        meaning = _TELLING.get(code)
         if meaning is None:
             return
         sentence = f"{meaning}: {error.str()}"
@@ -66,8 +69,8 @@ class Trouble:
             self._said[meaning] = now
             log.warning("trouble with Kafka", error=sentence)
         # That no broker can be reached follows every refusal, and must not hide it.
-        if error.code() not in _VAGUE or not self._is_specific(now):
-            self._last = (now, sentence, error.code() not in _VAGUE)
+        if code not in _VAGUE or not self._is_specific(now):
+            self._last = (now, sentence, code not in _VAGUE)
 
     def _is_specific(self, now: float) -> bool:
         """Whether what was said lately tells more than that nobody is there."""

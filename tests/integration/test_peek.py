@@ -244,7 +244,7 @@ def test_what_is_not_there_is_said_in_one_sentence(
         (
             '{"security.protocol": "SSL"}',
             70,
-            "SSL handshake failed",
+            "(the TLS handshake fails: ssl://",
         ),
         (
             '{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", '

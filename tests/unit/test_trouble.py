@@ -34,6 +34,19 @@ def test_that_nobody_is_there_hides_no_refused_handshake(vague: KafkaError) -> N
     assert "reached" in str(trouble)
 
 
+def test_a_broker_that_hangs_up_in_the_handshake_refuses_it() -> None:
+    """A plain listener may close the connection before it sends its nonsense."""
+    said = "Disconnected: SSL connection closed by peer (after 0ms in state "
+    trouble = Trouble()
+    trouble.note(KafkaError(KafkaError._TRANSPORT, f"{said}SSL_HANDSHAKE)"))
+    assert "the TLS handshake fails: Disconnected" in str(trouble)
+    trouble.note(ALL_DOWN)
+    assert "TLS handshake" in str(trouble)
+    later = Trouble()
+    later.note(KafkaError(KafkaError._TRANSPORT, f"{said}UP)"))
+    assert "a broker cannot be reached: Disconnected" in str(later)
+
+
 def test_what_is_no_trouble_of_a_connection_is_not_kept() -> None:
     trouble = Trouble()
     trouble.note(KafkaError(KafkaError._TIMED_OUT))
