@@ -3,9 +3,10 @@
 Every session notes in Postgres that it began at a position. Two that began at the
 same one and did not get beyond it are a reason for care: from there on batches are
 small, and each is noted before it is read. A batch that was noted and never ended is
-tried again with a sixteenth of its records, down to one. A single record that has ended
-workers `ATTEMPTS_MAX` times is set aside, unread. What is noted outlives the process,
-so it counts also when that dies of a signal, or is killed because it hangs.
+tried again with a sixteenth of its records, down to one; behind it, batches are as they
+were before it: how many records happened to be there says nothing. A single record that
+has ended workers `ATTEMPTS_MAX` times is set aside, unread. What is noted outlives the
+process, so it counts also when that dies of a signal, or is killed because it hangs.
 
 A session that ends in order (an outage, a rebalance) takes its note back.
 """
@@ -54,6 +55,8 @@ class _Watched:
     records_max: int
     until: int
     attempts: int  # of a single record
+    ahead: int  # records that are left of the batch that did not end
+    begun: int = 0  # records of the batch that is being read
 
 
 class Care:
@@ -79,15 +82,21 @@ class Care:
             self.owed[partition] = Owed(trial.next_offset, noted=False)
 
     def _watch(self, trial: Trial) -> _Watched:
-        most = trial.records or max(1, self._batch_records_max // SHRINK)
+        most, ahead = self._careful, 0
         attempts = trial.attempts if trial.records == 1 else 0
-        if trial.attempts:
-            most = max(1, most // SHRINK)
+        if trial.attempts and trial.records:
+            ahead = trial.records
+            most = max(1, ahead // SHRINK)
         until = trial.suspect_until
         if trial.opens >= OPENS_MAX:
             # Offsets have gaps: twice as many as the largest batch has records.
             until = max(until, trial.next_offset + 2 * self._batch_records_max)
-        return _Watched(most, until, attempts)
+        return _Watched(most, until, attempts, ahead)
+
+    @property
+    def _careful(self) -> int:
+        """How large a batch is while nobody knows which records are to blame."""
+        return max(1, self._batch_records_max // SHRINK)
 
     def leave(self, partitions: Iterable[int]) -> dict[int, Owed]:
         """Give these partitions up in order; what is owed for all left so far."""
@@ -134,6 +143,7 @@ class Care:
                 continue
             position = self._open[partition].position
             found[partition] = Suspect(position, records, watched.until)
+            watched.begun = records
             self._open[partition] = Owed(position, noted=True)
         return found
 
@@ -142,7 +152,12 @@ class Care:
         for partition, position in positions.items():
             self._open[partition] = Owed(position, noted=False)
             watched = self._watched.get(partition)
-            if watched is not None and position >= watched.until:
+            if watched is None:
+                continue
+            watched.ahead -= watched.begun
+            if watched.ahead <= 0:
+                watched.records_max = self._careful
+            if position >= watched.until:
                 del self._watched[partition]
 
     def at_end(self, partitions: Iterable[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.bank.care import ATTEMPTS_MAX, Care, Trial
+from consumers.bank.care import ATTEMPTS_MAX, SHRINK, Care, Trial
 
 PARTITION, BATCH = 3, 10_000
 
@@ -27,8 +27,9 @@ class Noted:
         return Trial(self.position, self.opens, self.records, self.attempts, self.until)
 
     def note(self, records: int, until: int) -> None:
-        self.attempts = self.attempts + 1 if self.records == records else 1
-        self.records, self.until = records, until
+        same = self._at == self.position and self.records == records
+        self.attempts = self.attempts + 1 if same else 1
+        self.records, self.until, self._at = records, until, self.position
 
     def acquit(self) -> None:
         self.opens = self.attempts = self.until = 0
@@ -84,6 +85,28 @@ def test_a_session_that_ends_in_order_takes_its_note_back() -> None:
     care.settled()
     care.opened({PARTITION: Trial(7, 1, 1, ATTEMPTS_MAX - 1, 9)})
     assert not care.owed and not care.condemned(PARTITION)
+
+
+def test_a_small_batch_that_ended_does_not_keep_the_next_ones_small() -> None:
+    """Few records were there when it was noted; a rebalance, and thousands wait."""
+    care = Care(BATCH)
+    care.opened({PARTITION: Trial(7, 2, None, 0, 0)})
+    care.suspects({PARTITION: 4})
+    care.ended({PARTITION: 11})
+    care.leave([PARTITION])
+    care.opened({PARTITION: Trial(11, 1, 4, 0, 20_007)})
+    assert care.records_max == BATCH // SHRINK
+
+
+def test_behind_what_a_worker_fell_over_batches_are_as_before() -> None:
+    care = Care(BATCH)
+    care.opened({PARTITION: Trial(7, 2, 64, 1, 20_007)})
+    sizes = []
+    for begin in range(7, 75, 4):
+        sizes.append(care.records_max)
+        care.suspects({PARTITION: care.records_max})
+        care.ended({PARTITION: begin + care.records_max})
+    assert sizes == [64 // SHRINK] * SHRINK + [BATCH // SHRINK]
 
 
 def test_a_session_that_fell_over_its_records_takes_nothing_back() -> None:
