@@ -21,6 +21,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from once import kafka, logs
 from once.errors import Abortable, Fenced, Indeterminate, OnceError, Retriable, Rival
 from once.kafka import from_kafka
+from once.renewal import Renewal
 from once.watchdog import Within, unwatched
 
 log = logs.get(__name__)
@@ -75,6 +76,7 @@ class TransactionalProducer:
         self._within = within
         self._trouble = trouble or kafka.Trouble()
         self._producer: Producer | None = None
+        self._renewal = Renewal(settings)
         self.incarnation = b""
 
     def recycle(self) -> None:
@@ -84,6 +86,7 @@ class TransactionalProducer:
         Defect when the settings are wrong.
         """
         self.close()
+        self._renewal.taken()
         producer = kafka.client(Producer, self._settings, self._trouble)
         try:
             with self._within(INIT_SECONDS_MAX, "starting transactions"):
@@ -112,6 +115,10 @@ class TransactionalProducer:
     def usable(self) -> bool:
         """Whether there is an incarnation to send with."""
         return self._producer is not None
+
+    def outdated(self) -> bool:
+        """Whether the keys that it was made with have been replaced: recycle it."""
+        return self._renewal.due()
 
     def send(
         self,

@@ -23,6 +23,7 @@ from once.errors import (
     Stumbled,
 )
 from once.health import HealthServer, Progress
+from once.renewal import Renewal
 from once.telemetry import Telemetry
 from once.watchdog import Watchdog
 
@@ -148,11 +149,12 @@ class Rivals:
 
 
 def _session(settings: BankSettings, observer: Observer) -> None:
+    renewal = Renewal(settings.client)
     session = Session(settings, observer)
     try:
         observer.away(None)
         observer.worked = True
-        while not observer.stopping:
+        while not observer.stopping and not renewal.due():
             session.step()
     except BaseException as error:
         if isinstance(error, Stumbled) or not isinstance(error, OnceError | Stopping):

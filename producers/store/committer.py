@@ -108,22 +108,7 @@ class Committer:
             for emitter in emitters:
                 emitter.start()
             self._away = None
-            turns, began = itertools.cycle(emitters), float("-inf")
-            while not self._done():
-                entries = self._backlog.take(
-                    self._records_max,
-                    linger_seconds=max(
-                        0.0, began + self._interval_seconds - time.monotonic()
-                    ),
-                    wait_seconds=WAIT_SECONDS,
-                )
-                if entries:
-                    began = time.monotonic()
-                    self.commit(next(turns), entries)
-                    self._away = None
-                    self._progress.beat()
-                elif len(self._backlog) == 0:
-                    self._progress.beat()
+            self._keep_committing(emitters)
         except _Leaving:
             log.warning("left with transfers in the backlog", count=len(self._backlog))
         except OnceError as error:
@@ -134,6 +119,26 @@ class Committer:
         except Exception as error:  # a Store that lives on would promise and not send
             log.exception("the committer ended")
             self._end(OnceError(f"the committer ended, unforeseen: {error!r}"))
+
+    def _keep_committing(self, emitters: Sequence[Emitter]) -> None:
+        turns, began = itertools.cycle(emitters), float("-inf")
+        while not self._done():
+            entries = self._backlog.take(
+                self._records_max,
+                linger_seconds=max(
+                    0.0, began + self._interval_seconds - time.monotonic()
+                ),
+                wait_seconds=WAIT_SECONDS,
+            )
+            if entries:
+                began = time.monotonic()
+                self.commit(next(turns), entries)
+                self._away = None
+                self._progress.beat()
+            elif len(self._backlog) == 0:
+                for emitter in emitters:
+                    emitter.refresh()
+                self._progress.beat()
 
     def _end(self, error: OnceError) -> None:
         log.error("cannot go on", error=str(error))

@@ -80,12 +80,18 @@ class Emitter:
         if not self.producer.usable:
             self._recycle()
 
+    def refresh(self) -> None:
+        """Take new keys, if there are any: not within a transaction."""
+        if self.producer.outdated():
+            self._recycle()
+
     def emit(self, chunk: Chunk, receipts: Sequence[ClientReceipts] = ()) -> None:
         """Send the whole chunk, its receipts with it, until it is acknowledged.
 
         Raises Refused when another Store uses our transactional id, Defect for a
         mistake of the deployment. Every other trouble is waited out.
         """
+        self.refresh()
         delays = pauses()
         spans = self._sampled(chunk)
         headers = self._headers(chunk, spans)

@@ -20,6 +20,7 @@ from once.backoff import pauses
 from once.errors import OnceError, Retriable
 from once.health import Progress
 from once.http_metrics import FollowMetrics
+from once.renewal import Renewal
 from producers.store.facts import Facts, Place, Range
 from producers.store.followed import Followed, Where, consumed
 from producers.store.index import Index
@@ -135,8 +136,9 @@ class Follower:
     def _follow(self, consumer: Consumer) -> None:
         topics = self._followed.topics()
         self._assigned = {}
+        renewal = Renewal(self._followed.kafka)
         listed = forgot = float("-inf")
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not renewal.due():
             now = time.monotonic()
             if now - listed > RELIST_SECONDS:
                 self._assign(consumer, self._followed.places(topics))

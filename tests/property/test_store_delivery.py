@@ -226,6 +226,9 @@ class _Emitter:
     meanwhile: Callable[[], None] = lambda: None
     incarnation: bytes = field(default_factory=new_emitter)
 
+    def refresh(self) -> None:
+        """Its keys stay."""
+
     def emit(self, chunk: Chunk, receipts: Sequence[ClientReceipts] = ()) -> None:
         received = [each for client in receipts for each in client.ids()]
         assert received == chunk.transfer_ids, "with every transfer its receipt"

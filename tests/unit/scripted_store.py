@@ -73,6 +73,9 @@ class Kafka:
     def start(self) -> None:
         """It has started."""
 
+    def refresh(self) -> None:
+        """Its keys stay."""
+
     def emit(self, chunk: Chunk, receipts: Sequence[ClientReceipts] = ()) -> None:
         self.sending = list(chunk.transfer_ids)
         while not self.answers.is_set():

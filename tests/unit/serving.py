@@ -65,6 +65,9 @@ class PlayedEmitter(Emitter):
     def start(self) -> None:
         pass
 
+    def refresh(self) -> None:
+        pass
+
     def emit(self, chunk: Chunk, receipts: Sequence[Any] = ()) -> None:
         self._kafka.wait()
 

@@ -58,6 +58,9 @@ class Failing:
     def start(self) -> None:
         """It has started."""
 
+    def refresh(self) -> None:
+        """Its keys stay."""
+
     def emit(self, *_: Any) -> None:
         raise self._error
 
@@ -69,6 +72,9 @@ class Taking:
 
     def start(self) -> None:
         """It has started."""
+
+    def refresh(self) -> None:
+        """Its keys stay."""
 
     def emit(self, *_: Any) -> None:
         """It is committed."""
