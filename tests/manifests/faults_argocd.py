@@ -31,6 +31,20 @@ FAULTS = [
         where="kind",
     ),
     Fault(
+        argocd.the_default_project_allows_nothing,
+        "AppProject/default",
+        "",
+        REMOVED,
+        "AppProject/default: write one that allows nothing",
+    ),
+    Fault(
+        argocd.the_default_project_allows_nothing,
+        "AppProject/default",
+        "spec.destinations",
+        [{"server": "https://kubernetes.default.svc", "namespace": "once"}],
+        "AppProject/default: empty destinations",
+    ),
+    Fault(
         argocd.every_kind_has_a_bringer,
         "Application/monitoring-kinds",
         "",

@@ -137,3 +137,9 @@ def render(folder: Path) -> Rendering:
         timeout=RENDER_TIMEOUT_SECONDS,
     )
     return Rendering(done.stdout, done.stderr.strip() if done.returncode else "")
+
+
+def wave(app: Object) -> int:
+    """When an Application is synced: a lower number is applied, and healthy, first."""
+    said = dig(app, "metadata", "annotations", "argocd.argoproj.io/sync-wave")
+    return int(said or 0)

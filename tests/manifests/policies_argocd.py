@@ -13,6 +13,7 @@ from tests.manifests.overlays import (
     kinds,
     named,
     rendered,
+    wave,
 )
 
 OPTIONS = "argocd.argoproj.io/sync-options"
@@ -47,8 +48,8 @@ ALWAYS_KNOWN = {
 BRINGERS = {
     "cert-manager.io": "cert-manager",
     "external-secrets.io": "external-secrets",
-    "gateway.envoyproxy.io": "envoy-gateway",
-    "gateway.networking.k8s.io": "envoy-gateway",
+    "gateway.envoyproxy.io": "gateway-kinds",
+    "gateway.networking.k8s.io": "gateway-kinds",
     "kafka.strimzi.io": "strimzi",
     "keda.sh": "keda",
     "monitoring.coreos.com": "monitoring-kinds",
@@ -96,6 +97,17 @@ def applications_have_a_project_of_ours(objects: list[Object]) -> list[str]:
     ]
 
 
+def the_default_project_allows_nothing(objects: list[Object]) -> list[str]:
+    """Argo CD makes it, if nobody does, and allows everything in it."""
+    if not kinds(objects, "AppProject"):
+        return []
+    known = {each["metadata"]["name"]: each for each in kinds(objects, "AppProject")}
+    if "default" not in known:
+        return ["AppProject/default: write one that allows nothing"]
+    spec = known["default"]["spec"]
+    return [f"AppProject/default: empty {key}" for key in LISTS if spec.get(key)]
+
+
 def projects_allow_nothing_by_a_star(objects: list[Object]) -> list[str]:
     """Everything that a project allows is written out."""
     return [
@@ -140,7 +152,7 @@ def projects_list_what_their_paths_hold(objects: list[Object]) -> list[str]:
 def every_kind_has_a_bringer(objects: list[Object]) -> list[str]:
     """An Application brings the kinds of another one's objects in an earlier wave."""
     waves = {
-        app["metadata"]["name"]: _wave(app) for app in kinds(objects, "Application")
+        app["metadata"]["name"]: wave(app) for app in kinds(objects, "Application")
     }
     paths = {str(overlay): overlay for overlay in OVERLAYS}
     found = set()
@@ -155,7 +167,7 @@ def every_kind_has_a_bringer(objects: list[Object]) -> list[str]:
             bringer = BRINGERS.get(used, "nobody")
             if bringer not in waves:
                 found.add(f"{named(app)}: {bringer} brings {used}, and is not there")
-            elif waves[bringer] >= _wave(app):
+            elif waves[bringer] >= wave(app):
                 found.add(
                     f"{named(app)}: {bringer} brings {used}, and comes no earlier"
                 )
@@ -182,11 +194,6 @@ def every_path_of_ours_exists(objects: list[Object]) -> list[str]:
 def allowed_name(app: Object) -> str:
     """How a finding names an Application's project."""
     return f"AppProject/{app['spec']['project']}"
-
-
-def _wave(app: Object) -> int:
-    said = dig(app, "metadata", "annotations", "argocd.argoproj.io/sync-wave")
-    return int(said or 0)
 
 
 def _options(obj: Object) -> list[str]:

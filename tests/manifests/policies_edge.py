@@ -1,4 +1,4 @@
-"""How long a connection may be idle, on either side of the gateway."""
+"""The gateway: who runs it, who vouches for it, how long a connection may be idle."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 
 from producers.store.settings import ServeSettings
-from tests.manifests.overlays import Object, dig, kinds, named
+from tests.manifests.overlays import Object, dig, kinds, named, wave
 
 SETTING = "STORE_KEEP_ALIVE_SECONDS"
 EARLIER_SECONDS_MIN = 10.0  # than the Store: a request may be under way by then
 CLIENTS_SECONDS_MAX = 350.0  # then a load balancer before it forgets the connection
+PODS_MIN = 2
+TLS = ("1.2", "1.3")
+CONFIG = ("spec", "source", "helm", "valuesObject", "config")
 UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
@@ -41,6 +44,59 @@ def idle_clients_are_let_go(objects: list[Object]) -> list[str]:
     ]
 
 
+def the_gateway_outlives_a_node(objects: list[Object]) -> list[str]:
+    """Envoy Gateway runs one pod where nothing else is said, and no budget."""
+    proxies = {
+        proxy["metadata"]["name"]: dig(proxy, "spec", "provider", "kubernetes") or {}
+        for proxy in kinds(objects, "EnvoyProxy")
+    }
+    found = []
+    for gateway in kinds(objects, "Gateway"):
+        aimed = dig(gateway, "spec", "infrastructure", "parametersRef") or {}
+        said = proxies.get(aimed.get("name", ""), {})
+        pods = dig(said, "envoyDeployment", "replicas") or 1
+        kept = dig(said, "envoyPDB", "minAvailable") or 0
+        if not PODS_MIN <= pods:
+            found.append(f"{named(gateway)}: let an EnvoyProxy run {PODS_MIN} pods")
+        elif not 1 <= kept < pods:
+            found.append(f"{named(gateway)}: keep one pod or more, and not all")
+    return found
+
+
+def gateways_speak_no_old_tls(objects: list[Object]) -> list[str]:
+    """Nothing below 1.2, whatever the default of the day is."""
+    return [
+        f"{named(gateway)}: set tls.minVersion to one of {', '.join(TLS)}"
+        for gateway in kinds(objects, "Gateway")
+        if not any(
+            dig(policy, "spec", "tls", "minVersion") in TLS
+            for policy in _policies(objects, "ClientTrafficPolicy", gateway)
+        )
+    ]
+
+
+def who_asks_by_http_is_answered(objects: list[Object]) -> list[str]:
+    """cert-manager answers by a Gateway when it is told to, and needs the kinds then.
+
+    cert-manager 1.21.1: pkg/issuer/acme/http/http.go:129, pkg/controller/context.go:452
+    """
+    asks = [
+        named(issuer)
+        for issuer in kinds(objects, "ClusterIssuer", "Issuer")
+        for solver in dig(issuer, "spec", "acme", "solvers") or []
+        if dig(solver, "http01", "gatewayHTTPRoute") is not None
+    ]
+    apps = {app["metadata"]["name"]: app for app in kinds(objects, "Application")}
+    manager = apps.get("cert-manager")
+    told = manager is not None and dig(manager, *CONFIG, "enableGatewayAPI") is True
+    found = [f"{each}: cert-manager is not told to answer" for each in asks if not told]
+    if told and manager is not None:
+        bringer = apps.get("gateway-kinds")
+        if bringer is None or wave(bringer) >= wave(manager):
+            found.append("cert-manager does not start before the Gateway's kinds")
+    return found
+
+
 def _keep_alive_seconds(objects: list[Object]) -> list[float]:
     """What the settings of Stores say, or else the default."""
     said = [dig(each, "data", SETTING) for each in kinds(objects, "ConfigMap")]
@@ -54,12 +110,20 @@ def _idle_seconds(
     """What the policies of a route or gateway say; 0 when there is none, or several."""
     found = [
         _seconds(dig(policy, "spec", "timeout", "http", field) or "0s")
+        for policy in _policies(objects, kind, target)
+    ]
+    return found[0] if len(found) == 1 else 0.0
+
+
+def _policies(objects: list[Object], kind: str, target: Object) -> list[Object]:
+    """Those of a kind that name this target."""
+    return [
+        policy
         for policy in kinds(objects, kind)
         for aimed in policy["spec"].get("targetRefs", [])
         if (aimed["kind"], aimed["name"])
         == (target["kind"], target["metadata"]["name"])
     ]
-    return found[0] if len(found) == 1 else 0.0
 
 
 def _seconds(duration: str) -> float:

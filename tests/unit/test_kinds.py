@@ -16,6 +16,7 @@ cert-manager.io: Certificate/v1 ClusterIssuer/v1 Issuer/v1
 external-secrets.io: ClusterSecretStore/v1/v1beta1 ExternalSecret/v1/v1beta1
     SecretStore/v1/v1beta1
 gateway.envoyproxy.io: BackendTrafficPolicy/v1alpha1 ClientTrafficPolicy/v1alpha1
+ EnvoyProxy/v1alpha1
 gateway.networking.k8s.io: BackendTLSPolicy/v1/v1alpha3 GatewayClass/v1/v1beta1
     Gateway/v1/v1beta1 HTTPRoute/v1/v1beta1
 kafka.strimzi.io: KafkaNodePool/v1 KafkaRebalance/v1 Kafka/v1 KafkaTopic/v1 KafkaUser/v1
