@@ -40,7 +40,8 @@ $(VENV)/.installed: $(VENV)/.local requirements.lock pyproject.toml
 HELP := Try it: doctor try demo; \
     The local stack: up set-up bank serve store status down; \
     Look: audit peek psql quarantine kafka-... token certs; \
-    Kubernetes: kind-up kind-env kind-push kind-demo kind-down kind-images; \
+    Kubernetes: kind-up kind-env kind-push kind-pay kind-psql kind-peek kind-kafka-... kind-audit \
+        kind-demo kind-down kind-images; \
     Measure: loadtest
 
 .PHONY: help
@@ -306,8 +307,27 @@ kind-env: $(VENV)/.installed ## where the cluster is, as a shell takes it
 	@$(KIND) env
 
 .PHONY: kind-demo
-kind-demo: $(VENV)/.installed ## payments, the death of a node, the audit (KIND_OFFLINE=1)
+kind-demo: $(VENV)/.installed ## payments while nodes die and a zone is cut off, and the audit
 	@$(KIND) demo
+
+.PHONY: kind-pay
+kind-pay: $(VENV)/.installed ## one payment through the cluster's Store, and every state it has
+	@$(KIND) pay $(ARGS)
+
+.PHONY: kind-psql
+kind-psql: $(VENV)/.installed ## psql on the cluster's ledger, as a reader (ARGS="-c ...")
+	@$(KIND) psql $(ARGS)
+
+.PHONY: kind-peek
+kind-peek: $(VENV)/.installed ## a topic of the cluster, decoded (TOPIC=transfers ARGS="--count 5")
+	@$(KIND) peek $(if $(TOPIC),--topic $(TOPIC)) $(ARGS)
+
+kind-kafka-%: $(VENV)/.installed ## a tool of Kafka's in the cluster: kind-kafka-topics ARGS=--list
+	@$(KIND) kafka kafka-$* $(ARGS)
+
+.PHONY: kind-audit
+kind-audit: $(VENV)/.installed ## the audit, as a Job of the cluster
+	@$(KIND) audit
 
 .PHONY: kind-down
 kind-down: $(VENV)/.installed ## delete the cluster; nothing is left but the cache

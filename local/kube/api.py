@@ -22,8 +22,15 @@ Object = dict[str, Any]
 # Where objects of a kind live: group and version, and the word in the path.
 PLURALS = {
     "Namespace": ("v1", "namespaces"),
+    "ConfigMap": ("v1", "configmaps"),
+    "Pod": ("v1", "pods"),
     "Secret": ("v1", "secrets"),
     "Service": ("v1", "services"),
+    "ServiceAccount": ("v1", "serviceaccounts"),
+    "StatefulSet": ("apps/v1", "statefulsets"),
+    "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
+    "Role": ("rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("rbac.authorization.k8s.io/v1", "rolebindings"),
     "EndpointSlice": ("discovery.k8s.io/v1", "endpointslices"),
     "Application": ("argoproj.io/v1alpha1", "applications"),
     "Kafka": ("kafka.strimzi.io/v1", "kafkas"),

@@ -1,8 +1,8 @@
 """The local cluster: `make kind-up`, `kind-push`, `kind-demo`, `kind-down`.
 
 With Docker and a way to image registries, operators run Kafka and Postgres in it. Where
-there is no engine and no registry, all of it is built here, and Kafka and Postgres run
-beside the cluster (the environment `kind-offline`).
+there is no engine and no registry, all of it is built here, and a stand-in for the
+operators runs the same pods (the environment `kind-offline`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from typing import Annotated
 
 import typer
 
-from local.kube import choice, kinds, own_images, programs
+from local.kube import choice
+from local.kube import demo as demonstration
+from local.kube import kinds, look_cli, own_images, programs
 from local.kube.environment import WithDocker
-from local.kube.offline import demo as demonstration
 from local.kube.site import NEEDED, Site
 from local.kube.steps import console, say
 from local.kube.versions import PROGRAMS
 from local.processes.errors import StackError
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
+app.add_typer(look_cli.app)
 
 
 @app.command()
@@ -52,12 +54,11 @@ def env() -> None:
 
 
 @app.command()
-def demo(seconds: float = 60.0) -> None:
-    """Load, the death of a node, and the audit."""
+def demo() -> None:
+    """Load while nodes die and a zone is cut off, and the audit in the cluster."""
     site = Site(choice.environment())
-    demonstration.outside_of(site.environment)
     choice.require_up(site)
-    raise typer.Exit(0 if demonstration.run(site, seconds, console) else 1)
+    raise typer.Exit(0 if demonstration.run(site, console) else 1)
 
 
 @app.command()

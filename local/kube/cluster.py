@@ -12,6 +12,13 @@ from local.processes.errors import StackError
 from local.processes.waiting import wait_until
 
 NODES_READY_SECONDS = 120.0
+# Between a node and all others; what its pods say to each other goes on.
+_CUT = """
+table inet once_cut {
+    chain in { type filter hook prerouting priority -300; iifname "eth0" drop; }
+    chain out { type filter hook postrouting priority 300; oifname "eth0" drop; }
+}
+"""
 
 
 class Cluster:
@@ -77,6 +84,26 @@ class Cluster:
             self._nodes_ready, what="the nodes", timeout_seconds=NODES_READY_SECONDS
         )
 
+    def wait_lost(self, name: str) -> None:
+        """Until the cluster has noticed that a node is away. Raises StackError."""
+        wait_until(
+            lambda: not self._ready(name),
+            what=f"{name} to be missed",
+            timeout_seconds=NODES_READY_SECONDS,
+            interval_seconds=1.0,
+        )
+
+    def cut_off(self, name: str) -> None:
+        """As if its cable had been cut: it works on, and nobody hears of it."""
+        self.docker.run("exec", "--interactive", name, "nft", "-f", "-", stdin=_CUT)
+
+    def reconnect(self, name: str) -> None:
+        """The cable is whole; returns when all nodes are ready. Raises StackError."""
+        self.docker.run("exec", name, "nft", "delete", "table", "inet", "once_cut")
+        wait_until(
+            self._nodes_ready, what="the nodes", timeout_seconds=NODES_READY_SECONDS
+        )
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator; what it prints. Raises StackError."""
         return commands.run(
@@ -101,9 +128,14 @@ class Cluster:
         self.kubectl(*command, *spaced, stdin=json.dumps(listed))
 
     def _nodes_ready(self) -> bool:
+        return self._ready()
+
+    def _ready(self, *names: str) -> bool:
+        """Whether these nodes are, or all."""
         return all(
             condition["status"] == "True"
             for node in self.get("nodes")["items"]
+            if not names or node["metadata"]["name"] in names
             for condition in node["status"].get("conditions", [])
             if condition["type"] == "Ready"
         )

@@ -1,19 +1,21 @@
 """Where a local cluster runs: with Docker and registries, or without (offline/).
 
 folder/kind            WithDocker: images are pulled, operators run Kafka and Postgres
-folder/kind-offline    Offline: all of it is built here, and runs beside the cluster
+folder/kind-offline    Offline: all of it is built here, and a stand-in runs the pods
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from local.kube.docker import Docker
+from local.kube.port_forward import forwarded
 from local.kube.programs import Notify
 from local.processes.errors import StackError
 
@@ -92,6 +94,11 @@ class Environment(Protocol):
     def after_start(self, cluster: Kubectl) -> None:
         """What a node that was started again has lost."""
 
+    def reach(
+        self, cluster: Kubectl, service: str, port: int
+    ) -> AbstractContextManager[str]:
+        """`host:port` at which this machine reaches a Service of ours, meanwhile."""
+
     def start_beside(self, cluster: Kubectl) -> None:
         """Start what runs beside the cluster, and leave it running."""
 
@@ -153,6 +160,13 @@ class WithDocker:
 
     def after_start(self, cluster: Kubectl) -> None:
         """Nothing."""
+
+    def reach(
+        self, cluster: Kubectl, service: str, port: int
+    ) -> AbstractContextManager[str]:
+        """By a port of the loopback address: the cluster's own lie in a machine of
+        Docker's, on some machines."""
+        return forwarded(self.state / "kubeconfig", service, port)
 
     def start_beside(self, cluster: Kubectl) -> None:
         """Nothing: operators run all of it inside."""

@@ -9,6 +9,7 @@ from local.kube.api import Object
 
 NAMESPACE = "once"  # of all that is ours in a cluster
 MOMENT = "2026-01-01T00:00:00Z"  # the same each time: a status is not news
+MADE_HERE = {"app.kubernetes.io/managed-by": "once-local"}
 READY = {"type": "Ready", "status": "True", "reason": "StandIn"}
 
 
@@ -35,7 +36,7 @@ def secret(
         "metadata": {
             "namespace": namespace,
             "name": name,
-            "labels": {"app.kubernetes.io/managed-by": "once-local"},
+            "labels": dict(MADE_HERE),
         },
         "type": kind,
         "data": {
@@ -74,3 +75,17 @@ def outside_service(
         for number, (address, its_port) in enumerate(endpoints)
     ]
     return [service, *slices]
+
+
+def names_of(service: str) -> list[str]:
+    """Every name by which a pod may call a Service."""
+    inside = f"{service}.{NAMESPACE}"
+    return [service, inside, f"{inside}.svc", f"{inside}.svc.cluster.local"]
+
+
+def all_ready(stateful: Object) -> bool:
+    """Whether a StatefulSet has all the pods that it wants, of its newest template."""
+    said: Object = stateful.get("status", {})
+    wanted: int = stateful["spec"]["replicas"]
+    counts = {said.get(name, 0) for name in ("readyReplicas", "updatedReplicas")}
+    return counts == {wanted}

@@ -56,7 +56,7 @@ def make_context(notify: Notify) -> None:
         shutil.rmtree(wheels)
         wheels.mkdir()
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as pip:
-            pip.write(_requirement("pip", LOCKS[1]))
+            pip.write(requirement("pip", LOCKS[1]))
             pip.flush()
             for lock_file in (str(LOCKS[0]), pip.name):
                 _pip("download", "--no-deps", "--require-hashes", "-r", lock_file)
@@ -82,7 +82,7 @@ def build(environment: Environment, notify: Notify) -> list[str]:
     return names
 
 
-def _requirement(name: str, lock: Path) -> str:
+def requirement(name: str, lock: Path) -> str:
     """One requirement of a lock, with its hashes."""
     found = re.search(rf"(?m)^{name}==.*\\\n(?:    --hash=.*\n)+", lock.read_text())
     if found is None:

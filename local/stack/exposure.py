@@ -1,4 +1,4 @@
-"""A second address at which brokers and Postgres listen, by TLS: for pods in a cluster.
+"""A second address at which brokers and Postgres listen, by TLS: for containers.
 
 On it every client shows a certificate to Kafka and a password to Postgres. What is on
 127.0.0.1 stays as it is.
@@ -11,36 +11,30 @@ from pathlib import Path
 from pydantic import BaseModel
 
 # The principal of a client is the common name of its certificate alone.
-_PRINCIPAL = "RULE:^.*CN=([A-Za-z0-9-]+).*$/CN=$1/,DEFAULT"
+PRINCIPAL = "RULE:^.*CN=([A-Za-z0-9-]+).*$/CN=$1/,DEFAULT"
 
 
 class Exposure(BaseModel):
     """Where to listen too, and with which certificates.
 
     The folder has `ca.pem`, and for each server `<name>.pem` (chain) and
-    `<name>-key.pem`; `broker_names` are the names that clients reach brokers by.
-    Without a `broker_port` clients reach them at `address`, where they listen.
+    `<name>-key.pem`.
     """
 
     address: str
     network: str
     certificates: Path
-    broker_names: list[str] = []
-    broker_port: int | None = None
     registry: bool = False  # the registry listens there alone, in plain HTTP
 
-    def broker_properties(self, number: int, port: int) -> dict[str, object]:
+    def broker_properties(self, port: int) -> dict[str, object]:
         """What a broker adds to its configuration; `port` is where it listens.
 
         Both lists of listeners are for it to append to its own.
         """
-        reached_at = f"{self.address}:{port}"
-        if self.broker_port is not None:
-            reached_at = f"{self.broker_names[number - 1]}:{self.broker_port}"
         tls = "listener.name.tls.ssl"
         return {
             "listeners": f"TLS://{self.address}:{port}",
-            "advertised.listeners": f"TLS://{reached_at}",
+            "advertised.listeners": f"TLS://{self.address}:{port}",
             "listener.security.protocol.map": (
                 "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL"
             ),
@@ -49,7 +43,7 @@ class Exposure(BaseModel):
             f"{tls}.truststore.type": "PEM",
             f"{tls}.truststore.location": self.certificates / "ca.pem",
             f"{tls}.client.auth": "required",
-            f"{tls}.principal.mapping.rules": _PRINCIPAL,
+            f"{tls}.principal.mapping.rules": PRINCIPAL,
         }
 
     @property

@@ -27,6 +27,7 @@ from local.stack.parts import HERE, Parts
 CLUSTER_ID = "T25jZS1sb2NhbC1zdGFjaw"
 READY_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 15.0
+LOGGING = HERE / "config" / "log4j2-server.properties"
 HEAP_START_MB = 192
 HEAP_MAX_MB = 384
 
@@ -81,7 +82,7 @@ class KafkaConfig:
         if self.exposure is None:
             return {}
         port = self.ports[tls_port(f"kafka-{number}")]
-        added = self.exposure.broker_properties(number, port)
+        added = self.exposure.broker_properties(port)
         for listed in ("listeners", "advertised.listeners"):
             added[listed] = f"{own[listed]},{added[listed]}"
         return added
@@ -214,9 +215,8 @@ class Kafka:
             class_data,
             quick=not self._config.full_jit,
         )
-        logging = HERE / "config" / "log4j2-server.properties"
         return jvm.command(
-            {"log4j2.configurationFile": str(logging)},
+            {"log4j2.configurationFile": str(LOGGING)},
             "-cp",
             f"{self._config.parts.kafka_jars}/*",
             *program,

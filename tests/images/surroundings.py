@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import cast
 
 import yaml
+from confluent_kafka.admin import AdminClient
 from psycopg.conninfo import make_conninfo
 
 from local.kube.api import Api, Object
 from local.kube.offline.authority import Authority
-from local.kube.offline.stand_in_kafka import KafkaOperator
+from local.kube.offline.stand_in_entities import EntityOperator
 from local.platform import Platform
 from local.stack import Stack, StackConfig
 from local.stack.exposure import Exposure
@@ -37,9 +38,10 @@ class Surroundings:
         self.authority = authority
         self._folder = folder
         self.users = _Users()
-        operator = KafkaOperator(
-            cast(Api, self.users), platform.stack, authority
-        )  # gives the rights that the manifests name
+        # It gives the rights that the manifests name.
+        brokers = platform.stack.endpoints.bootstrap_servers
+        admin = AdminClient({"bootstrap.servers": brokers})
+        operator = EntityOperator(cast(Api, self.users), admin, authority)
         for user in yaml.safe_load_all(USERS.read_text()):
             user["metadata"] |= {"namespace": "once", "generation": 1}
             operator.reconcile(user)

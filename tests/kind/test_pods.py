@@ -1,7 +1,7 @@
 """Store and Bank as pods, under load: they roll, fail and die, and nothing is lost.
 
-Every test ends with the audit of all ten invariants, run beside the cluster with the
-list of what was acknowledged. The pods' network here is a plain bridge: it does not
+Every test ends with the audit of all ten invariants, run in the cluster as a Job with
+the list of what was acknowledged. The pods' network here is a plain bridge: it does not
 enforce NetworkPolicy, which tests/manifests judges by a simulator.
 """
 
@@ -9,36 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from local.kube.offline import demo, proof
-from local.kube.offline.traffic import Traffic, traffic
+import pytest
+
+from local.kube import demo, pods
+from local.kube.traffic import Traffic
 from tests.kind.conftest import Deployed, until
 
 STORE_SETTINGS = "producers/store/k8s/base/settings.env"
+# A node is found dead, and its lease ends, after 20 s; the rest is two busy cores.
+GAP_SECONDS_MAX = 120.0
 BANK_SETTINGS = "consumers/bank/k8s/base/bank.env"
 
 
 @contextmanager
 def _proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
     """Traffic while the block runs; after it, the audit."""
-    site = deployed.site
-    outside = demo.outside_of(site.environment)
-    before = proof.platform(outside).applied()
-    acknowledged = folder / "acknowledged.log"
-    with traffic(site.cluster, site.state, acknowledged) as sent:
-        sent.wait(200)
-        yield sent
-        sent.wait(200)
-    assert sent.failures == []
-    promised = before + sent.acknowledged
-    report = proof.prove(outside, acknowledged, promised)
+    with demo.proved(deployed.site, folder / "acknowledged.log") as proof:
+        proof.sent.wait(200)
+        yield proof.sent
+        proof.sent.wait(200)
     broken = {
         name: line.findings
-        for name, line in report.invariants.items()
+        for name, line in proof.report.invariants.items()
         if not line.holds
     }
-    assert report.invariants_ok, broken
+    assert proof.report.invariants_ok, broken
 
 
 def test_store_and_bank_roll_under_load_and_no_request_fails(
@@ -77,18 +75,14 @@ def test_a_green_store_that_fails_its_smoke_test_never_serves_and_goes(
     assert sent.repeats == []
 
 
-def test_a_node_dies_under_load_and_its_pods_move(
-    deployed: Deployed, tmp_path: Path
+@pytest.mark.parametrize("fault", demo.FAULTS)
+def test_a_worker_is_lost_with_broker_ledger_store_and_bank(
+    deployed: Deployed, tmp_path: Path, fault: str
 ) -> None:
-    cluster = deployed.site.cluster
     with _proved(deployed, tmp_path) as sent:
-        node = demo.busiest_node(cluster)
-        cluster.kill_node(node)
-        try:
-            demo.wait_moved(cluster, node)
-            sent.wait(500)
-        finally:
-            cluster.start_node(node)
+        blow = demo.strike(deployed.site, sent, fault)
+    assert blow.answer_gap_seconds < GAP_SECONDS_MAX
+    assert blow.ledger_gap_seconds < GAP_SECONDS_MAX
 
 
 def test_a_new_password_is_taken_by_workers_that_are_restarted_one_by_one(
@@ -103,6 +97,31 @@ def test_a_new_password_is_taken_by_workers_that_are_restarted_one_by_one(
         status = ("rollout", "status", "deployment/bank", "--timeout=180s")
         kubectl(*status, "--namespace=once")
     assert sent.repeats == []
+
+
+def test_new_certificates_are_taken_by_pods_that_run_on(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    """A kubelet brings a changed Secret to its pods within a minute or two."""
+    kubectl = deployed.site.cluster.kubectl
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    before = {pod["metadata"]["uid"] for pod in pods.services(deployed.site.cluster)}
+
+    def renewed() -> bool:
+        """Each of them, in its own words."""
+        since = ("--namespace=once", f"--since-time={began}")
+        said = [
+            kubectl("logs", pod["metadata"]["name"], *since)
+            for pod in pods.services(deployed.site.cluster)
+        ]
+        return all("a key or certificate was replaced" in each for each in said)
+
+    with _proved(deployed, tmp_path) as sent:
+        kubectl("delete", "secret/bank", "secret/store", "--namespace=once")
+        until("every pod to take its new certificate", renewed, 300)
+    assert sent.repeats == []
+    after = {pod["metadata"]["uid"] for pod in pods.services(deployed.site.cluster)}
+    assert after == before
 
 
 BROKEN = "STORE_PORT=8443\nSTORE_TOKEN_AUDIENCE=nobody"
@@ -129,9 +148,9 @@ def _password(deployed: Deployed) -> str:
 
 def _workers(deployed: Deployed) -> set[str]:
     """The Bank's pods that are to stay."""
-    pods = demo.our_pods(deployed.site.cluster)
+    found = pods.services(deployed.site.cluster)
     return {
         pod["metadata"]["uid"]
-        for pod in pods
+        for pod in found
         if pod["metadata"]["labels"]["app.kubernetes.io/name"] == "bank"
     }

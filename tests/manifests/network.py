@@ -47,7 +47,7 @@ OUTSIDE = [
     Peer("internet", address="198.51.100.7"),
     Peer("metadata", address="169.254.169.254"),
     Peer("api-server", address="10.96.0.1"),
-    Peer("stack", address="10.79.0.1"),
+    Peer("machine", address="10.79.0.1"),
 ]
 
 

@@ -28,7 +28,6 @@ COMPONENT = ROOT / "strimzi" / "components" / "foreign-producer"
 SERVICE = ROOT / "examples" / "kubernetes" / "shop.yaml"
 LABEL = {"once.payments/foreign-producer": "true"}
 REGISTRY = "Deployment/registry"
-WITH_BROKERS = [name for name in ENVIRONMENTS if name != "kind-offline"]
 REACHED = {("broker", 9093), (REGISTRY, 8443)}
 
 
@@ -61,7 +60,7 @@ def service() -> Peer:
     return Peer("shop", pod.namespace, pod.labels, of_namespace=of_namespace)
 
 
-@pytest.mark.parametrize("name", WITH_BROKERS)
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_a_service_with_the_label_reaches_kafka_and_the_registry_alone(
     name: str, tmp_path: Path
 ) -> None:

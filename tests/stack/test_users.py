@@ -21,14 +21,16 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from local.kube.api import Api, Object
 from local.kube.offline.authority import Authority
-from local.kube.offline.stand_in_kafka import KafkaOperator
+from local.kube.offline.stand_in_entities import EntityOperator
 from local.platform import Platform
 from local.processes.waiting import wait_until
 from local.stack import Stack, StackConfig
 from local.stack.exposure import Exposure
+from once import renewal
 from once.doctor.kafka import Role, require_fit, unfit_topics
 from once.doctor.report import Finding, Level
 from once.errors import Defect
+from once.producer import TransactionalProducer
 from tests.samples import EXAMPLES, POSTED, PYTHON, Sample, compiled
 from tests.stack.conftest import ROOT
 
@@ -61,10 +63,12 @@ class Exposed:
     """A stack with one broker that wants certificates, and its users."""
 
     def __init__(self, platform: Platform, authority: Authority, folder: Path) -> None:
-        stack = platform.stack
         self.platform = platform
         self._folder = folder
-        self._operator = KafkaOperator(cast(Api, Users(folder)), stack, authority)
+        admin = AdminClient(
+            {"bootstrap.servers": platform.stack.endpoints.bootstrap_servers}
+        )
+        self._operator = EntityOperator(cast(Api, Users(folder)), admin, authority)
 
     def change_topic(self, name: str, **changed: str) -> None:
         """As if its manifest had been changed, `_` for each dot in the names."""
@@ -83,8 +87,20 @@ class Exposed:
             name = user["metadata"]["name"] = f"{name}-less"
             for acl in user["spec"]["authorization"]["acls"]:
                 acl["operations"] = [op for op in acl["operations"] if op != without]
-        secret = self.secret_of(user)
-        files: dict[str, Any] = {
+        return AdminClient({**self._client(self.secret_of(user)), "log_level": 2})
+
+    def client(self, name: str) -> dict[str, str]:
+        """Settings of a client of this user of the manifests."""
+        documents = yaml.safe_load_all((ROOT / "strimzi/base/users.yaml").read_text())
+        (user,) = (each for each in documents if each["metadata"]["name"] == name)
+        return self._client(self.secret_of(user))
+
+    def certificate_of(self, name: str) -> bytes:
+        """A new one of its Secret, in PEM."""
+        return Path(self.client(name)["ssl.certificate.location"]).read_bytes()
+
+    def _client(self, secret: Path) -> dict[str, str]:
+        files = {
             f"ssl.{key}.location": str(secret / file)
             for key, file in (
                 ("ca", "ca.crt"),
@@ -92,14 +108,11 @@ class Exposed:
                 ("key", "user.key"),
             )
         }
-        return AdminClient(
-            {
-                "bootstrap.servers": self.bootstrap_servers,
-                "security.protocol": "SSL",
-                "log_level": 2,
-                **files,
-            }
-        )
+        return {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": "SSL",
+            **files,
+        }
 
     @property
     def bootstrap_servers(self) -> str:
@@ -170,6 +183,28 @@ def test_a_manifest_that_changes_changes_the_topic(exposed: Exposed) -> None:
             what=f"the broker to know {changed}",
             timeout_seconds=30.0,
         )
+
+
+def test_a_producer_takes_the_certificate_that_replaced_its_own(
+    exposed: Exposed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "LOOK_SECONDS", 0.1)
+    settings = exposed.client("store")
+    certificate = Path(settings["ssl.certificate.location"])
+    first = certificate.read_bytes()
+    producer = TransactionalProducer(settings, "store-renewed")
+    producer.recycle()
+    producer.send("transfers", {0: [{"key": b"1", "value": b"old"}]})
+    assert not producer.outdated()
+    # Not of this key: whoever is made of both says so.
+    certificate.write_bytes(exposed.certificate_of("bank"))
+    wait_until(producer.outdated, what="the change to be seen", timeout_seconds=10)
+    with pytest.raises(Defect, match="certificate"):
+        producer.recycle()
+    certificate.write_bytes(first)
+    producer.recycle()
+    producer.send("transfers", {0: [{"key": b"1", "value": b"new"}]})
+    producer.close()
 
 
 def test_a_topic_that_is_not_ours_is_a_defect(exposed: Exposed) -> None:

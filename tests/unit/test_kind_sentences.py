@@ -40,18 +40,12 @@ def made(checkout: Path, environment: str) -> None:
 
 
 @pytest.mark.usefixtures("checkout")
-def test_the_demo_says_that_it_needs_the_offline_cluster() -> None:
-    sentence = said("demo")
-    assert sentence.startswith("kind-demo audits from beside the cluster, so it needs ")
-    assert "run 'KIND_OFFLINE=1 make kind-up', then 'KIND_OFFLINE=1 make " in sentence
-
-
-@pytest.mark.usefixtures("checkout")
 def test_a_cluster_that_is_not_there_is_to_be_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there_is_none = "there is no cluster of {} here: run '{}make kind-up' first"
-    assert said("push") == there_is_none.format("kind", "")
+    for command in ("push", "demo", "pay", "audit", "psql"):
+        assert said(command) == there_is_none.format("kind", "")
     monkeypatch.setenv(VARIABLE, "1")
     for command in ("demo", "push"):
         assert said(command) == there_is_none.format("kind-offline", "KIND_OFFLINE=1 ")

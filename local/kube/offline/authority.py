@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from local.kube.api import Object
 from local.platform.credentials import PUBLIC, write_secret
 from local.processes.files import replace_file
 
@@ -64,6 +66,11 @@ class Authority:
         kind = x509.SubjectAlternativeName
         said = certificate.extensions.get_extension_for_class(kind).value
         return set(names) <= {str(name.value) for name in said}
+
+    def vouched(self, secret: Object, names: Sequence[str]) -> bool:
+        """Whether the certificate of a Secret, `tls.crt`, covers all these names."""
+        chain = base64.b64decode(secret["data"]["tls.crt"])
+        return self.covers(chain, names)
 
     def write(self, name: str, *names: str) -> None:
         """A server's certificate as files `<name>.pem` and `<name>-key.pem`, kept.

@@ -1,24 +1,29 @@
-"""A cluster of what was built on this machine, with Kafka and Postgres beside it."""
+"""A cluster of what was built on this machine, with a stand-in for its operators."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from local.kube import kinds
 from local.kube.environment import VARIABLE, Additions, Kubectl
+from local.kube.objects import NAMESPACE
 from local.kube.offline import (
+    data_images,
     foreign_images,
     network,
     node_image,
     own_base,
     pods,
+    volumes,
 )
 from local.kube.offline.engine import Engine
-from local.kube.offline.outside import Outside
 from local.kube.programs import Notify
 from local.kube.steps import step
 from local.kube.versions import COREDNS, ETCD
+from local.processes.process import ManagedProcess, ProcessSpec
 from local.stack import StackConfig
 
 
@@ -32,7 +37,20 @@ class Offline:
 
     def __init__(self, folder: Path) -> None:
         self.state = folder.resolve() / self.name
-        self.outside = Outside(self.state)
+        self.stand_in = ManagedProcess(
+            ProcessSpec(
+                name="stand-in",
+                command=network.enter_by_name(
+                    sys.executable,
+                    "-m",
+                    "local.kube.offline.stand_in",
+                    str(self.state),
+                ),
+                directory=Path.cwd(),
+                log=self.state / "stand-in.log",
+                pid_file=self.state / "stand-in.json",
+            )
+        )
         self._engine = Engine(self.state)
         self.docker = self._engine.docker
 
@@ -58,7 +76,8 @@ class Offline:
         """With all images of others in it."""
         images = [
             *foreign_images.control_plane(notify),
-            *foreign_images.platform(StackConfig.jars_dir, notify),
+            *foreign_images.platform(notify),
+            *data_images.images(StackConfig.jars_dir, notify),
         ]
         return node_image.ensure(self._engine, images, notify)
 
@@ -90,21 +109,28 @@ class Offline:
         return network.HOST
 
     def after_create(self, cluster: Kubectl) -> None:
-        """The network of pods."""
+        """The network of pods, and their disks."""
         pods.connect(cluster)
-        pods.isolate_names(cluster)
+        pods.settle_names(cluster)
+        volumes.offer(cluster)
 
     def after_start(self, cluster: Kubectl) -> None:
         """Its routes died with it."""
         pods.connect(cluster)
 
+    @contextmanager
+    def reach(self, cluster: Kubectl, service: str, port: int) -> Iterator[str]:
+        """By its own address: network.py has made a way."""
+        found = cluster.get("service", service, "--namespace", NAMESPACE)
+        yield f"{found['spec']['clusterIP']}:{port}"
+
     def start_beside(self, cluster: Kubectl) -> None:
-        """The stack, and who stands in for the operators and knows their kinds."""
-        with step("Kafka and Postgres beside the cluster"):
-            self.outside.start()
+        """Who stands in for the operators and knows their kinds."""
+        with step("the stand-in for the operators"):
             cluster.apply(*kinds.definitions())
-            self.outside.stand_in.start()
+            if not self.stand_in.is_running():
+                self.stand_in.start()
 
     def stop_beside(self) -> None:
-        """All of it, with its data."""
-        self.outside.stop()
+        """It goes; what it made goes with the cluster."""
+        self.stand_in.terminate()

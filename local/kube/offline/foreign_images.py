@@ -21,9 +21,7 @@ from local.kube.versions import (
     KUBERNETES,
     PROGRAMS,
 )
-from local.stack.parts import find_or_fetch, pom_property
 
-APICURIO = pom_property("apicurio.version")
 REPOSITORY = "once"
 PAUSE = f"{REPOSITORY}/pause:1"
 # Ours for those that the manifests of Argo CD and Argo Rollouts name.
@@ -34,7 +32,6 @@ INSTEAD = {
 }
 NOBODY = "999"
 TOOLS = ("ca-certificates", "git", "gpg", "gpg-agent", "redis-server", "tini")
-JAVA_NEEDS = ("ca-certificates", "zlib1g")
 # One binary under the names by which its parts are called.
 ARGO_CD_NAMES = (
     "argocd-server",
@@ -66,9 +63,9 @@ def control_plane(notify: programs.Notify) -> list[Image]:
     return [*images, dns, _kube_proxy(notify)]
 
 
-def platform(jars: Path, notify: programs.Notify) -> list[Image]:
-    """Argo CD, Argo Rollouts, Redis and the schema registry."""
-    return [*_argo_cd(notify), _rollouts(notify), _registry(jars, notify)]
+def platform(notify: programs.Notify) -> list[Image]:
+    """Argo CD, Argo Rollouts and Redis."""
+    return [*_argo_cd(notify), _rollouts(notify)]
 
 
 def _single(program: str, name: str, notify: programs.Notify) -> Image:
@@ -131,26 +128,6 @@ def _rollouts(notify: programs.Notify) -> Image:
     layer = _programs_layer(["rollouts-controller"], notify, links={})
     name = f"{REPOSITORY}/argo-rollouts:v{ARGO_ROLLOUTS}"
     return Image(name, (layer,), ("/usr/local/bin/rollouts-controller",), NOBODY)
-
-
-def _registry(jars: Path, notify: programs.Notify) -> Image:
-    """Apicurio and a Java runtime, the very ones of the local stack."""
-    parts = find_or_fetch(jars.resolve(), notify)
-    base = rootfs.layer("java", JAVA_NEEDS, notify)
-
-    def make(tree: Path) -> None:
-        shutil.copytree(parts.java.parents[1], tree / "opt/java", symlinks=True)
-        shutil.copytree(parts.registry_home, tree / "opt/registry", symlinks=True)
-        archive.open_to_all(tree)
-
-    home = archive.layer(f"apicurio-{APICURIO}", make)
-    run = ("-jar", "/opt/registry/quarkus-run.jar")
-    return Image(
-        f"{REPOSITORY}/registry:{APICURIO}",
-        (base, home),
-        ("/opt/java/bin/java", *run),
-        NOBODY,
-    )
 
 
 def _programs_layer(

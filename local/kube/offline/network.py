@@ -1,7 +1,7 @@
 """A network namespace for dockerd and its containers, with one cable to this machine.
 
     this machine: 10.79.0.1 ======== 10.79.0.2, once-kind: dockerd, kind's nodes
-    brokers, Postgres, git                      pods, the API server
+    git                                         pods, the API server
 
 The namespace has no way to any other network. This machine gets one route more, to the
 cluster's Services; `remove` leaves nothing of either.
@@ -9,6 +9,7 @@ cluster's Services; `remove` leaves nothing of either.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from local.processes import commands
@@ -20,6 +21,8 @@ HOST = "10.79.0.1"
 INSIDE = "10.79.0.2"
 CIDR = "10.79.0.0/24"
 SERVICES = "10.96.0.0/16"
+NAMES = "10.96.0.10"  # the cluster's name server, as kubeadm places it
+RESOLVER = Path("/etc/netns", NAMESPACE, "resolv.conf")  # what `ip netns exec` shows
 
 
 def create() -> None:
@@ -38,6 +41,9 @@ def create() -> None:
         _run(*inside, "ip", "link", "set", "eth0", "up")
         # Pods reach what is outside by their node's default route, through here.
         _run(*inside, "sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1")
+        RESOLVER.parent.mkdir(parents=True, exist_ok=True)
+        search = "search svc.cluster.local cluster.local"
+        RESOLVER.write_text(f"nameserver {NAMES}\n{search}\noptions ndots:5\n")
     except StackError:
         remove()
         raise
@@ -54,6 +60,12 @@ def reach_services(node: str) -> None:
     inside = ["ip", "netns", "exec", NAMESPACE]
     _run(*inside, "ip", "route", "replace", SERVICES, "via", node)
     _run("ip", "route", "replace", SERVICES, "via", INSIDE, "dev", CABLE)
+
+
+def reach_pods(subnet: str, node: str) -> None:
+    """Let those inside reach the pods of a node. Raises StackError."""
+    inside = ["ip", "netns", "exec", NAMESPACE]
+    _run(*inside, "ip", "route", "replace", subnet, "via", node)
 
 
 def require_unused() -> None:
@@ -75,6 +87,7 @@ def remove() -> None:
     """Take it away, with the cable; nothing when it is not there."""
     if exists():
         _run("ip", "netns", "delete", NAMESPACE)
+    shutil.rmtree(RESOLVER.parent, ignore_errors=True)
     if Path("/sys/class/net", CABLE).exists():
         _run("ip", "link", "delete", CABLE)
 
@@ -82,6 +95,11 @@ def remove() -> None:
 def enter(*command: str) -> list[str]:
     """The command line that runs `command` inside."""
     return ["nsenter", f"--net=/run/netns/{NAMESPACE}", *command]
+
+
+def enter_by_name(*command: str) -> list[str]:
+    """The same, for one that knows the names of the cluster."""
+    return ["ip", "netns", "exec", NAMESPACE, *command]
 
 
 def _run(*command: str) -> str:

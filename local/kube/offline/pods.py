@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.kube.environment import Kubectl
+from local.kube.kind_config import POD_SUBNET
 from local.kube.offline import network
 
+# A pod keeps its address among pods. Outside, nobody knows the way back to it.
+_MASQUERADE = f"""
+table ip once_pods
+delete table ip once_pods
+table ip once_pods {{
+    chain out {{
+        type nat hook postrouting priority srcnat;
+        ip saddr {POD_SUBNET} ip daddr != {POD_SUBNET} masquerade;
+    }}
+}}
+"""
 CNI_FILE = "/etc/cni/net.d/10-once.conflist"
 
 
@@ -27,6 +39,7 @@ def connect(cluster: Kubectl) -> None:
     """
     nodes = [_node(found) for found in cluster.get("nodes")["items"]]
     for node in nodes:
+        network.reach_pods(node.subnet, node.address)
         plugins = json.dumps(_plugins(node.subnet))
         write = ("exec", "--interactive", node.name, "tee", CNI_FILE)
         cluster.docker.run(*write, stdin=plugins)
@@ -34,19 +47,26 @@ def connect(cluster: Kubectl) -> None:
             if other is not node:
                 route = ("ip", "route", "replace", other.subnet, "via", other.address)
                 cluster.docker.run("exec", node.name, *route)
+        inside = ("exec", "--interactive", node.name)
+        cluster.docker.run(*inside, "nft", "-f", "-", stdin=_MASQUERADE)
     control_plane = next(node for node in nodes if "control-plane" in node.name)
     network.reach_services(control_plane.address)
 
 
-def isolate_names(cluster: Kubectl) -> None:
-    """No name server answers outside, and waiting for one costs 4 s each time."""
+def settle_names(cluster: Kubectl) -> None:
+    """The name server lives where no test kills a node, as in kind, and asks nobody.
+
+    None answers outside, and waiting for one costs 4 s each time.
+    """
     spaced = ("--namespace", "kube-system")
     found = cluster.get("configmap", "coredns", *spaced)
     core = found["data"]["Corefile"]
     inside = re.sub(r"\n *forward [^{]*\{[^}]*\}", "", core)
     patch = json.dumps({"data": {"Corefile": inside}})
     cluster.kubectl("patch", "configmap/coredns", f"--patch={patch}", *spaced)
-    cluster.kubectl("rollout", "restart", "deployment/coredns", *spaced)
+    place = {"nodeSelector": {"node-role.kubernetes.io/control-plane": ""}}
+    moved = json.dumps({"spec": {"template": {"spec": place}}})
+    cluster.kubectl("patch", "deployment/coredns", f"--patch={moved}", *spaced)
 
 
 def _node(found: dict[str, Any]) -> _Node:
@@ -63,7 +83,6 @@ def _plugins(subnet: str) -> dict[str, Any]:
         "type": "bridge",
         "bridge": "cni0",
         "isGateway": True,
-        "ipMasq": True,  # outside, nobody knows the way back to a pod
         "hairpinMode": True,
         "ipam": {
             "type": "host-local",

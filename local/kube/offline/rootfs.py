@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from local.kube import programs
@@ -26,14 +27,29 @@ UNNEEDED = (
 )
 
 
-def layer(name: str, packages: tuple[str, ...], notify: programs.Notify) -> Path:
-    """The tar of a minimal Debian with these packages. Raises StackError."""
-    said = hashlib.sha256(" ".join((SUITE, *packages)).encode()).hexdigest()[:12]
+def layer(
+    name: str,
+    packages: tuple[str, ...],
+    notify: programs.Notify,
+    more: tuple[str, ...] = (),
+    prepare: Callable[[Path], None] | None = None,
+) -> Path:
+    """The tar of a minimal Debian with these packages. Raises StackError.
+
+    Those in `more` come after `prepare` was called with the tree of the others, and
+    start no service.
+    """
+    named = " ".join((SUITE, *packages, *more))
+    said = hashlib.sha256(named.encode()).hexdigest()[:12]
 
     def make(tree: Path) -> None:
         notify(f"debootstrap {name}")
         try:
             _debootstrap(tree, packages)
+            if prepare is not None:
+                prepare(tree)
+            if more:
+                _install(tree, more)
         finally:
             _unmount(tree)
         _trim(tree)
@@ -48,6 +64,18 @@ def _debootstrap(tree: Path, packages: tuple[str, ...]) -> None:
         )
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}"]
     commands.run(["nice", "-n", "10", *command, SUITE, str(tree)], "debootstrap")
+
+
+def _install(tree: Path, packages: tuple[str, ...]) -> None:
+    """By the apt of the tree; what would start a service is told not to."""
+    refuse = tree / "usr/sbin/policy-rc.d"
+    refuse.write_text("#!/bin/sh\nexit 101\n")
+    refuse.chmod(0o755)
+    apt = ["chroot", str(tree), "apt-get", "--yes", "--quiet"]
+    kept = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    for command in (["update"], ["install", "--no-install-recommends", *packages]):
+        commands.run(["nice", "-n", "10", *apt, *command], "apt-get", environment=kept)
+    refuse.unlink()
 
 
 def _unmount(tree: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 from local.kube import objects
 from local.kube.api import Api, Object
 from local.kube.offline.authority import Authority
@@ -18,9 +16,6 @@ class Certificates:
         self._api = api
         self._authority = authority
 
-    def services(self, namespace: str) -> None:
-        """None."""
-
     def reconcile(self, found: Object) -> Object:
         """Issue what is missing; the resource's status."""
         if found["kind"] == "Certificate":
@@ -32,10 +27,8 @@ class Certificates:
         name = spec["secretName"]
         names = [*spec.get("dnsNames", []), *spec.get("ipAddresses", [])]
         kept = self._api.get("Secret", namespace, name)
-        if kept is not None:
-            chain = base64.b64decode(kept["data"]["tls.crt"])
-            if self._authority.covers(chain, names):
-                return
+        if kept is not None and self._authority.vouched(kept, names):
+            return
         common = spec.get("commonName") or (names[0] if names else name)
         pair = self._authority.issue(common, *names)
         content = {

@@ -1,170 +1,181 @@
-"""The part of the stand-in that does Strimzi's work on brokers outside the cluster."""
+"""The part of the stand-in that runs what Strimzi's cluster operator would run."""
 
 from __future__ import annotations
 
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourcePatternType,
-    ResourceType,
-)
-from confluent_kafka.cimpl import NewTopic
+from collections.abc import Mapping
+from typing import Any
 
 from local.kube import objects
 from local.kube.api import Api, Object
+from local.kube.objects import NAMESPACE
+from local.kube.offline import operated
 from local.kube.offline.authority import Authority
-from local.stack import Stack
+from local.kube.offline.data_images import KAFKA, KAFKA_VERSION
+from local.stack.exposure import PRINCIPAL
+from local.stack.kafka import CLUSTER_ID, LOGGING
 
 CLUSTER = "once"
-PORT = 9093
-VERSION = "4.3.1"
-_RESOURCES = {
-    "topic": ResourceType.TOPIC,
-    "group": ResourceType.GROUP,
-    "transactionalId": ResourceType.TRANSACTIONAL_ID,
-    "cluster": ResourceType.BROKER,  # librdkafka's name for the cluster
-}
-_PATTERNS = {
-    "literal": ResourcePatternType.LITERAL,
-    "prefix": ResourcePatternType.PREFIXED,
-}
-_OPERATIONS = {
-    "Read": AclOperation.READ,
-    "Write": AclOperation.WRITE,
-    "Describe": AclOperation.DESCRIBE,
-    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
-}
+POOL = "broker"  # the pool whose pods are brokers, and here controllers too
+PODS = f"{CLUSTER}-{POOL}"
+BOOTSTRAP = f"{CLUSTER}-kafka-bootstrap"
+BETWEEN_BROKERS = 9091
+ITSELF = f"{CLUSTER}-kafka"  # the name that brokers show to each other
+DATA = "/var/lib/kafka/data-0/kafka-log"
+KEYS = "/etc/kafka-tls"
+LISTENERS = {"CONTROLPLANE-9090": 9090, "REPLICATION-9091": 9091, "TLS-9093": 9093}
 
 
-def broker_name(number: int) -> str:
-    """The Service by which clients reach one broker."""
-    return f"{CLUSTER}-broker-{number}"
+def host(pod: str) -> str:
+    """The name by which everybody reaches one broker."""
+    return f"{pod}.{CLUSTER}-kafka-brokers.{NAMESPACE}.svc"
 
 
 class KafkaOperator:
-    """Topics, and users with their rights and certificates, on the real brokers."""
+    """Brokers as pods, with the settings of Kafka and KafkaNodePool."""
 
-    kinds: tuple[str, ...] = (
-        "Kafka",
-        "KafkaNodePool",
-        "KafkaRebalance",
-        "KafkaTopic",
-        "KafkaUser",
-    )
+    kinds: tuple[str, ...] = ("KafkaNodePool", "Kafka", "KafkaRebalance")
 
-    def __init__(self, api: Api, stack: Stack, authority: Authority) -> None:
+    def __init__(self, api: Api, authority: Authority) -> None:
         self._api = api
-        self._stack = stack
         self._authority = authority
-        self._admin = AdminClient(
-            {"bootstrap.servers": stack.endpoints.bootstrap_servers, "log_level": 2}
-        )
-        self._done: set[tuple[str, str, int]] = set()
+        self._pool: Object | None = None
 
-    def services(self, namespace: str) -> None:
-        """One name for all brokers and one for each, and who vouches for them."""
-        if ("services", namespace, 0) in self._done:
+    def reconcile(self, found: Object) -> Object | None:
+        """Make what it asks for; its status, once there is something to say.
+
+        The statuses are those that Strimzi 1.2.0 wrote to these very resources.
+        """
+        kind, spec = found["kind"], found.get("spec", {})
+        if kind == "KafkaRebalance":
+            return {"conditions": [{**objects.ready(), "type": "Template"}]}
+        if kind == "KafkaNodePool":
+            if found["metadata"]["name"] == POOL:
+                self._pool = spec
+            return _pool_status(found)
+        if self._pool is None:
+            return None
+        self._run(spec["kafka"], self._pool)
+        if not (_is_ready(found) or self._all_run()):
+            return None
+        return {"conditions": [objects.ready()], "kafkaVersion": KAFKA_VERSION}
+
+    def _run(self, kafka: Object, pool: Object) -> None:
+        self._vouch(pool["replicas"])
+        operated.apply_changed(self._api, documents(kafka, pool))
+
+    def _vouch(self, replicas: int) -> None:
+        """Who the brokers are, and who says so."""
+        pods = [f"{PODS}-{number}" for number in range(1, replicas + 1)]
+        names = [*objects.names_of(BOOTSTRAP), *map(host, pods)]
+        secret = f"{CLUSTER}-kafka-brokers"
+        kept = self._api.get("Secret", NAMESPACE, secret)
+        if kept is not None and self._authority.vouched(kept, names):
             return
-        endpoints = self._stack.endpoints
-        assert endpoints.exposure is not None, "the stack listens for this machine only"
-        address = endpoints.exposure.address
-        brokers = [
-            (address, endpoints.ports[f"kafka-{number}-tls"])
-            for number in range(1, endpoints.brokers + 1)
-        ]
-        made = objects.outside_service(
-            namespace, f"{CLUSTER}-kafka-bootstrap", PORT, brokers
-        )
-        for number, broker in enumerate(brokers, 1):
-            made += objects.outside_service(
-                namespace, broker_name(number), PORT, [broker]
-            )
-        authority = {"ca.crt": self._authority.certificate.read_bytes()}
-        made.append(objects.secret(namespace, f"{CLUSTER}-cluster-ca-cert", authority))
-        for each in made:
-            self._api.apply(each)
-        self._done.add(("services", namespace, 0))
+        pair = self._authority.issue(ITSELF, *names)
+        content = {
+            "both.pem": pair.key + pair.chain,  # as Kafka wants them
+            "tls.crt": pair.chain,
+            "ca.crt": pair.authority,
+        }
+        self._api.apply(objects.secret(NAMESPACE, secret, content))
+        authority = {"ca.crt": pair.authority}
+        vouching = f"{CLUSTER}-cluster-ca-cert"
+        self._api.apply(objects.secret(NAMESPACE, vouching, authority))
 
-    def reconcile(self, found: Object) -> Object:
-        """Make what it asks for; its status."""
-        kind, meta, spec = found["kind"], found["metadata"], found.get("spec", {})
-        status: Object = {"conditions": [objects.ready()]}
-        once = (kind, meta["name"], meta["generation"])
-        if kind == "KafkaTopic":
-            if once not in self._done:
-                self._make_topic(meta["name"], spec)
-            status["topicName"] = meta["name"]
-        elif kind == "KafkaUser":
-            self._make_user(meta["namespace"], meta["name"], spec, once)
-            status |= {"username": f"CN={meta['name']}", "secret": meta["name"]}
-        elif kind == "Kafka":
-            status["kafkaVersion"] = VERSION
-        elif kind == "KafkaNodePool":
-            status["replicas"] = spec["replicas"]
-            status["nodeIds"] = list(range(1, spec["replicas"] + 1))
-        elif kind == "KafkaRebalance":
-            condition = {**objects.ready(), "type": "Template"}
-            status["conditions"] = [condition]
-        self._done.add(once)
-        return status
+    def _all_run(self) -> bool:
+        found = self._api.get("StatefulSet", NAMESPACE, PODS)
+        return found is not None and objects.all_ready(found)
 
-    def _make_topic(self, name: str, spec: Object) -> None:
-        """Where it is missing; else its settings. A real operator changes it all."""
-        config = {key: str(value) for key, value in spec["config"].items()}
-        if name in self._admin.list_topics(timeout=10).topics:
-            self._set_up_topic(name, config)
-            return
-        wanted = NewTopic(
-            name,
-            num_partitions=spec["partitions"],
-            replication_factor=spec["replicas"],
-            config=config,
-        )
-        for made in self._admin.create_topics([wanted]).values():
-            made.result()
 
-    def _set_up_topic(self, name: str, config: dict[str, str]) -> None:
-        entries = [
-            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-            for key, value in config.items()
-        ]
-        asked = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-        for done in self._admin.incremental_alter_configs([asked]).values():
-            done.result()
+def documents(kafka: Object, pool: Object) -> list[Object]:
+    """What Strimzi would run for these two, `spec.kafka` and the pool's `spec`."""
+    replicas: int = pool["replicas"]
+    configuration = operated.config_map(
+        PODS,
+        {
+            "server.properties": _properties(kafka["config"], replicas),
+            "run.sh": operated.script("kafka-run.sh"),
+            "log4j2.properties": LOGGING.read_text(),
+        },
+    )
+    made = operated.load("kafka")
+    brokers = operated.stateful_set(made)
+    _settle(brokers, pool, replicas)
+    operated.rolled_by(brokers, configuration["data"])
+    return [configuration, *made]
 
-    def _make_user(
-        self, namespace: str, name: str, spec: Object, once: tuple[str, str, int]
-    ) -> None:
-        """Its certificate whenever it is missing; its rights once."""
-        if self._api.get("Secret", namespace, name) is None:
-            pair = self._authority.issue(name)
-            content = {
-                "ca.crt": pair.authority,
-                "user.crt": pair.chain,
-                "user.key": pair.key,
-            }
-            self._api.apply(objects.secret(namespace, name, content))
-        if once in self._done:
-            return
-        bindings = [
-            AclBinding(
-                restype=_RESOURCES[acl["resource"]["type"]],
-                name=acl["resource"].get("name", "kafka-cluster"),
-                resource_pattern_type=_PATTERNS[
-                    acl["resource"].get("patternType", "literal")
-                ],
-                principal=f"User:CN={name}",
-                host="*",
-                operation=_OPERATIONS[operation],
-                permission_type=AclPermissionType.ALLOW,
-            )
-            for acl in spec["authorization"]["acls"]
-            for operation in acl["operations"]
-        ]
-        for made in self._admin.create_acls(bindings).values():
-            made.result()
+
+def _pool_status(found: Object) -> Object:
+    """The nodes that Strimzi would have: it numbers them as an annotation says."""
+    spec = found["spec"]
+    ids = found["metadata"]["annotations"]["strimzi.io/next-node-ids"]
+    first = int(ids.strip("[]").partition("-")[0])
+    return {
+        "clusterId": CLUSTER_ID,
+        "nodeIds": list(range(first, first + spec["replicas"])),
+        "replicas": spec["replicas"],
+        "roles": spec["roles"],
+    }
+
+
+def _is_ready(found: Object) -> bool:
+    """Strimzi does not take it back while a broker is away."""
+    conditions = found.get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" for each in conditions)
+
+
+def _settle(brokers: Object, pool: Object, replicas: int) -> None:
+    """The pool's own wishes."""
+    spec = brokers["spec"]
+    spec["replicas"] = replicas
+    pod, asked = spec["template"]["spec"], pool["template"]["pod"]
+    pod |= asked
+    (kafka,) = pod["containers"]
+    kafka |= {"image": KAFKA, "resources": pool["resources"]}
+    heap = pool["jvmOptions"]
+    kafka["env"] += [
+        {"name": "KAFKA_HEAP_OPTS", "value": f"-Xms{heap['-Xms']} -Xmx{heap['-Xmx']}"},
+        {"name": "CLUSTER_ID", "value": CLUSTER_ID},
+        {"name": "DATA", "value": DATA},
+    ]
+    (volume,) = pool["storage"]["volumes"]
+    operated.claim(brokers, volume["class"], volume["size"])
+
+
+def _properties(config: Mapping[str, Any], replicas: int) -> str:
+    """server.properties of every broker; kafka-run.sh puts its own names in."""
+    voters = [
+        f"{number}@{host(f'{PODS}-{number}')}:{LISTENERS['CONTROLPLANE-9090']}"
+        for number in range(1, replicas + 1)
+    ]
+    controllers, brokers, _ = LISTENERS
+    bound = [f"{name}://0.0.0.0:{port}" for name, port in LISTENERS.items()]
+    told = [f"{name}://{host('@HOST@')}:{port}" for name, port in LISTENERS.items()]
+    settings: dict[str, Any] = {
+        **config,
+        "node.id": "@NODE@",
+        "broker.rack": "@ZONE@",
+        "process.roles": "broker,controller",
+        "controller.quorum.voters": ",".join(voters),
+        "controller.listener.names": controllers,
+        "inter.broker.listener.name": brokers,
+        "listeners": ",".join(bound),
+        "advertised.listeners": ",".join(told),
+        "listener.security.protocol.map": ",".join(f"{name}:SSL" for name in LISTENERS),
+        "log.dirs": DATA,
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": f"{KEYS}/both.pem",
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": f"{KEYS}/ca.crt",
+        "ssl.client.auth": "required",
+        "ssl.principal.mapping.rules": PRINCIPAL,
+        "authorizer.class.name": (
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+        ),
+        "super.users": f"User:CN={ITSELF}",
+    }
+    return "".join(f"{key}={_said(value)}\n" for key, value in settings.items())
+
+
+def _said(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import ssl
 import threading
@@ -16,9 +17,8 @@ from uuid import UUID
 import numpy as np
 
 from local.kube import secrets
-from local.kube.cluster import Cluster
 from local.kube.objects import NAMESPACE
-from local.kube.offline.authority import Authority
+from local.kube.site import Site
 from local.processes.waiting import wait_until
 from once.errors import OnceError
 from producers.store.client import StoreClient
@@ -48,6 +48,8 @@ class Traffic:
             threading.Thread(target=self._run, args=(number,), daemon=True)
             for number in range(CLIENTS)
         ]
+        self._last_answer = time.monotonic()
+        self._gap_seconds = 0.0
         self.states: Counter[str] = Counter()
         self.repeats: list[str] = []
         self.failures: list[str] = []
@@ -64,6 +66,16 @@ class Traffic:
     def acknowledged(self) -> int:
         """Transfers that the Store has promised."""
         return self.states.total()
+
+    def begin_watch(self) -> None:
+        """From now on count how long nobody got an answer."""
+        with self._lock:
+            self._last_answer, self._gap_seconds = time.monotonic(), 0.0
+
+    def gap_seconds(self) -> float:
+        """The longest time without a promise to any client, since `begin_watch`."""
+        with self._lock:
+            return max(self._gap_seconds, time.monotonic() - self._last_answer)
 
     def stop(self) -> None:
         """Send no more; wait for the answers that are due."""
@@ -87,12 +99,18 @@ class Traffic:
                 while not self._leaving.wait(PAUSE_SECONDS):
                     answers = store.send_all(_transfers(chosen, ids))
                     with self._lock, self._log.open("a") as log:
+                        self._note_answer()
                         for answer in answers:
                             assert answer.state is not None, f"{answer.problem}"
                             log.write(f"{answer.transfer_id}\n")
                             self.states[answer.state] += 1
         except (OnceError, OSError, AssertionError) as error:
             self.failures.append(f"{type(error).__name__}: {error}")
+
+    def _note_answer(self) -> None:
+        now = time.monotonic()
+        self._gap_seconds = max(self._gap_seconds, now - self._last_answer)
+        self._last_answer = now
 
     def _client(self) -> StoreClient:
         return StoreClient(
@@ -109,18 +127,25 @@ class Traffic:
 
 
 @contextmanager
-def traffic(cluster: Cluster, state: Path, acknowledged: Path) -> Iterator[Traffic]:
+def access(site: Site, client: str) -> Iterator[tuple[str, str, ssl.SSLContext]]:
+    """The Store's address while the block runs, a token for it, and whom to trust."""
+    token = secrets.issuer(site.state).token(client)
+    kept = site.cluster.get("secret", "store-tls", "--namespace", NAMESPACE)
+    authority = base64.b64decode(kept["data"]["ca.crt"]).decode()
+    trust = ssl.create_default_context(cadata=authority)
+    with site.environment.reach(site.cluster, "store", 443) as address:
+        yield f"https://{address}", token, trust
+
+
+@contextmanager
+def traffic(site: Site, acknowledged: Path) -> Iterator[Traffic]:
     """Traffic to the Store's Service, with a token of its own, until the block ends."""
-    address = cluster.get("service", "store", "-n", NAMESPACE)["spec"]["clusterIP"]
-    token = secrets.issuer(state).token("traffic")
-    authority = Authority(state / "authority").certificate
-    trust = ssl.create_default_context(cafile=str(authority))
     acknowledged.parent.mkdir(parents=True, exist_ok=True)
     acknowledged.unlink(missing_ok=True)
-    url = f"https://{address}"
-    running = Traffic(url, token=token, trust=trust, acknowledged=acknowledged)
-    with running:
-        yield running
+    with access(site, "traffic") as (url, token, trust):
+        running = Traffic(url, token=token, trust=trust, acknowledged=acknowledged)
+        with running:
+            yield running
 
 
 def _transfers(chosen: random.Random, ids: np.random.Generator) -> list[Transfer]:

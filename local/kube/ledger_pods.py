@@ -1,0 +1,67 @@
+"""SQL to the ledger of a cluster, as PGO itself sends it: by psql, in the primary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local.kube import programs
+from local.kube.api import Api, Object
+from local.kube.objects import NAMESPACE
+from local.processes import commands
+from local.processes.errors import StackError
+
+CLUSTER = "postgres-operator.crunchydata.com/cluster"
+ROLE = "postgres-operator.crunchydata.com/role"
+LEADER, FOLLOWER = "master", "replica"  # PGO's words
+CONTAINER = "database"
+SUPERUSER = "postgres"
+
+
+class LedgerPods:
+    """Whoever leads, and what it answers."""
+
+    def __init__(self, api: Api, kubeconfig: Path, cluster: str = "ledger") -> None:
+        self._api = api
+        self._kubeconfig = kubeconfig
+        self._cluster = cluster
+
+    def instances(self) -> list[Object]:
+        """Its pods, whatever their state."""
+        return [
+            pod
+            for pod in self._api.list("Pod", NAMESPACE)
+            if pod["metadata"]["labels"].get(CLUSTER) == self._cluster
+        ]
+
+    def primary(self) -> Object | None:
+        """The pod that holds the lease, or none."""
+        for pod in self.instances():
+            if pod["metadata"]["labels"].get(ROLE) == LEADER:
+                return pod
+        return None
+
+    def psql(self, statements: str, database: str = "postgres") -> str:
+        """What they print, without frills. Raises StackError.
+
+        They are not one transaction, and the first that fails is the last.
+        """
+        primary = self.primary()
+        if primary is None:
+            raise StackError("no instance of the ledger holds the lease")
+        where = ["--namespace", NAMESPACE, primary["metadata"]["name"]]
+        cache = f"--cache-dir={self._kubeconfig.parent / 'kubectl'}"
+        kubectl = [str(programs.path("kubectl")), cache, "exec", "--stdin", *where]
+        psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
+        psql += ["--set", "ON_ERROR_STOP=1", "--username", SUPERUSER]
+        psql += ["--dbname", database, "--file", "-"]
+        return commands.run(
+            [*kubectl, "--container", CONTAINER, "--", *psql],
+            "psql in the ledger's primary",
+            environment={"KUBECONFIG": str(self._kubeconfig)},
+            stdin=statements,
+        )
+
+    def applied(self) -> int:
+        """Records applied so far, the declined and quarantined ones too."""
+        counted = "SELECT coalesce(sum(records), 0) FROM all_batches"
+        return int(self.psql(counted, "ledger"))

@@ -1,0 +1,82 @@
+"""What operators would run, as manifests; and how they get a resource's settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.kube import objects
+from local.kube.api import Api, Object
+
+HERE = Path(__file__).parent
+# As the other objects of the stand-in: nobody has to ask who made them.
+CHANGED = "once.payments/configuration"  # a pod with another one is rolled
+
+
+def load(name: str) -> list[Object]:
+    """The documents of `<name>.yaml`, in the namespace of all that is ours."""
+    documents: list[Object] = list(
+        yaml.safe_load_all((HERE / f"{name}.yaml").read_text())
+    )
+    for document in documents:
+        document["metadata"]["namespace"] = objects.NAMESPACE
+        document["metadata"]["labels"] = dict(objects.MADE_HERE)
+    return documents
+
+
+def script(name: str) -> str:
+    """A file that lies beside the manifests."""
+    return (HERE / name).read_text()
+
+
+def config_map(name: str, content: Mapping[str, str]) -> Object:
+    """A ConfigMap of theirs."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "namespace": objects.NAMESPACE,
+            "name": name,
+            "labels": dict(objects.MADE_HERE),
+        },
+        "data": dict(content),
+    }
+
+
+def stateful_set(documents: list[Object]) -> Object:
+    """The one among them."""
+    (found,) = (each for each in documents if each["kind"] == "StatefulSet")
+    return found
+
+
+def rolled_by(stateful: Object, *configuration: Any) -> None:
+    """Roll its pods, one by one, whenever this changes."""
+    said = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode())
+    meta = stateful["spec"]["template"]["metadata"]
+    meta["annotations"] = {CHANGED: said.hexdigest()[:12]}
+
+
+def claim(stateful: Object, storage_class: str, size: str) -> None:
+    """What its volumes are to be."""
+    (template,) = stateful["spec"]["volumeClaimTemplates"]
+    template["spec"] |= {
+        "storageClassName": storage_class,
+        "resources": {"requests": {"storage": size}},
+    }
+
+
+_applied: dict[tuple[str, str], Object] = {}
+
+
+def apply_changed(api: Api, documents: list[Object]) -> None:
+    """Apply those that are not as this process applied them last."""
+    for document in documents:
+        key = (document["kind"], document["metadata"]["name"])
+        if _applied.get(key) != document:
+            api.apply(document)
+            _applied[key] = document

@@ -1,0 +1,76 @@
+"""Looking inside the cluster: each command as a person types it, by make."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.fix_stack import ROOT
+from tests.kind.conftest import Deployed
+
+LONGEST_SECONDS = 300.0
+
+
+def make(target: str, **variables: str) -> str:
+    """What it prints; it must end well."""
+    said = [f"{name}={value}" for name, value in variables.items()]
+    command = ["make", "--silent", f"kind-{target}", "KIND_OFFLINE=1", *said]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "MAKEFLAGS": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-1000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def test_a_payment_is_made_and_found_again(deployed: Deployed) -> None:
+    states = [json.loads(line) for line in make("pay").splitlines()]
+    assert [states[0]["state"], states[-1]["state"]] == ["committed", "posted"]
+    paid = states[0]["transfer_id"]
+    found = make("psql", ARGS=f'-Atc "TABLE transfers" | grep -c {paid}')
+    assert found.strip() == "1"
+    assert paid in make("peek", TOPIC="transfer-results", ARGS="--count 200")
+
+
+@pytest.mark.parametrize(
+    ("tool", "asked", "said"),
+    [
+        ("topics", "--describe --topic transfers", "ReplicationFactor: 3"),
+        ("consumer-groups", "--describe --group bank", "transfers"),
+        ("metadata-quorum", "describe --status", "CurrentVoters:"),
+        ("configs", "--describe --topic transfers", "min.insync.replicas=2"),
+    ],
+)
+def test_a_tool_of_kafka_shows_what_is_there(
+    deployed: Deployed, tool: str, asked: str, said: str
+) -> None:
+    assert said in make(f"kafka-{tool}", ARGS=asked)
+
+
+def test_who_looks_changes_nothing(deployed: Deployed) -> None:
+    site = deployed.site
+    write = "insert into accounts values (999999, 'EUR')"
+    command = ["make", "--silent", "kind-psql", f'ARGS=-c "{write}"']
+    refused = subprocess.run(
+        [*command, "KIND_OFFLINE=1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert "permission denied" in refused.stderr
+    assert site.is_up()
+
+
+def test_the_audit_runs_in_the_cluster(deployed: Deployed) -> None:
+    make("audit")
