@@ -13,6 +13,7 @@ from local.processes.errors import StackError
 CLUSTER = "postgres-operator.crunchydata.com/cluster"
 ROLE = "postgres-operator.crunchydata.com/role"
 LEADER, FOLLOWER = "master", "replica"  # PGO's words
+LEADERS = (LEADER, "primary")  # as newer releases of Patroni call it
 CONTAINER = "database"
 SUPERUSER = "postgres"
 
@@ -36,7 +37,7 @@ class LedgerPods:
     def primary(self) -> Object | None:
         """The pod that holds the lease, or none."""
         for pod in self.instances():
-            if pod["metadata"]["labels"].get(ROLE) == LEADER:
+            if pod["metadata"]["labels"].get(ROLE) in LEADERS:
                 return pod
         return None
 
