@@ -152,7 +152,8 @@ kube-programs: $(VENV)/.local ## build an API server, etcd and kubectl (needs Go
 	@$(KIND) programs $(JUDGES)
 
 .PHONY: test-kube
-test-kube: lint-workflows kube-programs $(VENV)/.installed ## every manifest against a real API server, and our policies
+test-kube: lint-workflows kube-programs $(VENV)/.installed ## every manifest against a real API server, our policies, the alerts
+	@local/prerequisites alerts
 	$(PY) -m pytest tests/manifests $(ARGS)
 
 .PHONY: test-kind

@@ -13,6 +13,7 @@ from tests.house.tree import ROOT, files, text
 PAGE = Path("docs/reference/alerts.md")
 ROW = re.compile(r"^\| `(\w+)` \((\w+)\) \|(.+)\|$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)")
+REPOSITORY = "https://github.com/once-platform/once/blob/main/"
 COLUMNS = 5  # alert, fires when, it means, look, do
 
 
@@ -60,7 +61,7 @@ def test_every_row_says_all_and_leads_to_the_runbook_of_its_alert() -> None:
         cells = said[named(rule)]
         assert cells.count("|") == COLUMNS - 2, rule["alert"]
         assert all(cell.strip() for cell in cells.split("|")), rule["alert"]
-        runbook = Path(rule["annotations"]["runbook"])
+        runbook = Path(rule["annotations"]["runbook_url"].removeprefix(REPOSITORY))
         assert (ROOT / runbook).exists() and runbook in pages(cells), rule["alert"]
 
 
