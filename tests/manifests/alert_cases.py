@@ -1,6 +1,6 @@
 """What a healthy platform says in metrics, and what is different when it is not.
 
-Values are promtool's: `1x60` is 1 for an hour, `0+5x60` grows by 5 each minute.
+Values are promtool's: `1x75` is 1 all the time, `0+5x60` grows by 5 each minute.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 Series = dict[str, str]
-MINUTES = 60
+MINUTES = 75
 ALWAYS = f"x{MINUTES}"
 GONE = ""  # instead of values: nobody says it any more
 FEW, MANY = f"0{ALWAYS}", f"0+600{ALWAYS}"
@@ -80,6 +80,15 @@ SENT_AS = 'once_transactions_total{{namespace="once",outcome="{}"}}'
 FOLLOWED = 'once_followed_records_total{{namespace="once",kind="{}"}}'
 KAFKA = 'kafka_server_replicamanager_{}{{namespace="once",pod="once-broker-1"}}'
 CONTROLLER = 'kafka_controller_kafkacontroller_{}{{namespace="once",pod="{}"}}'
+CERTIFICATE = (
+    "certmanager_certificate_expiration_timestamp_seconds"
+    '{namespace="cert-manager",exported_namespace="once",name="store-tls"}'
+)
+AUTHORITY = (
+    "strimzi_certificate_expiration_timestamp_ms"
+    '{namespace="strimzi",cluster="once",type="cluster-ca"}'
+)
+DAY_SECONDS = 86_400
 GROUP = 'kafka_consumergroup_lag{namespace="once",consumergroup="bank"}'
 
 HEALTHY: Series = {
@@ -128,6 +137,8 @@ HEALTHY: Series = {
     CONTROLLER.format("activecontrollercount", "once-controller-101"): f"1{ALWAYS}",
     CONTROLLER.format("activecontrollercount", "once-controller-102"): FEW,
     GROUP: f"12{ALWAYS}",
+    CERTIFICATE: f"{60 * DAY_SECONDS}{ALWAYS}",
+    AUTHORITY: f"{900 * DAY_SECONDS * 1000}{ALWAYS}",
     **slow(*STAGE, fastest=0.0),
     **slow(*PUT, fastest=0.0),
     **slow(*SENT, fastest=0.0),
@@ -164,7 +175,7 @@ CASES = (
     Case("LagStays", {CONSUMED: f"600{ALWAYS}"}),
     Case("Quarantine", {QUARANTINED: f"0+1{ALWAYS}"}),
     Case("RecordsEndWorkers", {ENDED: f"0+1{ALWAYS}"}, frozenset({"Quarantine"})),
-    Case("RecordsEndWorkers", {ENDED: f"_x50 1x{MINUTES - 51}"}),
+    Case("RecordsEndWorkers", {ENDED: f"_x{MINUTES - 10} 1x9"}),
     Case("EmitterGap", {GAPS: f"0+1{ALWAYS}"}),
     Case("BankFenced", {FENCES: f"0+2{ALWAYS}"}),
     Case("BankRedoes", {REDOS: f"0+60{ALWAYS}"}),
@@ -219,5 +230,10 @@ CASES = (
         {KAFKA.format("partitionswithlatetransactionscount"): f"1{ALWAYS}"},
     ),
     Case("BankGroupLags", {GROUP: f"200000{ALWAYS}"}),
+    Case("CertificateIsNotRenewed", {CERTIFICATE: f"{19 * DAY_SECONDS}{ALWAYS}"}),
+    Case(
+        "KafkaAuthorityIsNotRenewed",
+        {AUTHORITY: f"{140 * DAY_SECONDS * 1000}{ALWAYS}"},
+    ),
     Case("KafkaDiskFills", {DISK.format("available", KAFKA_DISK): f"20{ALWAYS}"}),
 )

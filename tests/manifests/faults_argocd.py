@@ -52,7 +52,7 @@ FAULTS = [
         tuple(
             f"Application/{app}: monitoring-kinds brings monitoring.coreos.com, and is"
             " not there"
-            for app in ("bank", "kafka", "postgres", "registry", "store")
+            for app in ("bank", "edge", "kafka", "postgres", "registry", "store")
         ),
         where="kind",
     ),

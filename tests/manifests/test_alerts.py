@@ -1,6 +1,6 @@
 """Every alert, judged by Prometheus itself: it is raised by its fault, and by no other.
 
-healthy platform, one hour          nothing is raised
+healthy platform, 75 minutes        nothing is raised
 the same with one thing wrong       this alert, and no other
 """
 
@@ -45,7 +45,7 @@ def promtool(folder: Path, verb: str, content: object) -> str:
 
 
 def found_wrong(folder: Path, series: Series, raised: set[str]) -> str:
-    """How what is raised after an hour differs from that."""
+    """How what is raised in the end differs from that."""
     rules = folder / "rules.yaml"
     rules.write_text(yaml.safe_dump({"groups": groups()}))
     samples = [{"labels": f'{{alertname="{each}"}}', "value": 1} for each in raised]
