@@ -47,6 +47,13 @@ KAFKA = [
         )
     ),
     Fault(
+        kafka.an_upgrade_can_go_back,
+        "Kafka/once",
+        "spec.kafka.metadataVersion",
+        REMOVED,
+        "Kafka/once: set metadataVersion",
+    ),
+    Fault(
         kafka.every_record_is_kept_three_times,
         "Kafka/once",
         "spec.kafka.config",

@@ -82,6 +82,15 @@ FORBIDDEN: list[Right] = [
 ]
 
 
+def an_upgrade_can_go_back(objects: list[Object]) -> list[str]:
+    """Unless it is said, the operator takes the newest format of metadata at once."""
+    return [
+        f"{named(cluster)}: set metadataVersion"
+        for cluster in kinds(objects, "Kafka")
+        if not dig(cluster, "spec", "kafka", "metadataVersion")
+    ]
+
+
 def every_record_is_kept_three_times(objects: list[Object]) -> list[str]:
     """Three replicas of which two must have it, in topics and in Kafka's own ones."""
     found = []
