@@ -3,10 +3,11 @@
 Every session notes in Postgres that it began at a position. Two that began at the
 same one and did not get beyond it are a reason for care: from there on batches are
 small, and each is noted before it is read. A batch that was noted and never ended is
-tried again with a sixteenth of its records, down to one; behind it, batches are as they
-were before it: how many records happened to be there says nothing. A single record that
-has ended workers `ATTEMPTS_MAX` times is set aside, unread. What is noted outlives the
-process, so it counts also when that dies of a signal, or is killed because it hangs.
+tried again with a sixteenth of its records, down to one; behind it, batches grow again,
+each twice as large: how many records happened to be there says nothing, and it may be
+the size that ends workers. A single record that has ended workers `ATTEMPTS_MAX` times
+is set aside, unread. What is noted outlives the process, so it counts also when that
+dies of a signal, or is killed because it hangs.
 
 A session that ends in order (an outage, a rebalance) takes its note back.
 """
@@ -84,9 +85,9 @@ class Care:
     def _watch(self, trial: Trial) -> _Watched:
         most, ahead = self._careful, 0
         attempts = trial.attempts if trial.records == 1 else 0
-        if trial.attempts and trial.records:
+        if trial.records:  # of a batch that began here and did not end
             ahead = trial.records
-            most = max(1, ahead // SHRINK)
+            most = max(1, ahead // SHRINK) if trial.attempts else ahead
         until = trial.suspect_until
         if trial.opens >= OPENS_MAX:
             # Offsets have gaps: twice as many as the largest batch has records.
@@ -155,8 +156,9 @@ class Care:
             if watched is None:
                 continue
             watched.ahead -= watched.begun
+            watched.begun = 0
             if watched.ahead <= 0:
-                watched.records_max = self._careful
+                watched.records_max = min(self._careful, 2 * watched.records_max)
             if position >= watched.until:
                 del self._watched[partition]
 

@@ -34,7 +34,7 @@ class Trials:
             "  attempts = CASE WHEN t.next_offset = excluded.next_offset"
             "   THEN t.attempts ELSE 0 END,"
             "  records = CASE WHEN t.next_offset = excluded.next_offset"
-            "   OR t.suspect_until > excluded.next_offset THEN t.records END,"
+            "   THEN t.records END,"
             "  next_offset = excluded.next_offset"
             " RETURNING partition, next_offset, opens, records, attempts,"
             "  suspect_until",

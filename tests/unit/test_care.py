@@ -22,7 +22,7 @@ class Noted:
         same = self._at == self.position
         self.opens = self.opens + 1 if same else 1
         self.attempts = self.attempts if same else 0
-        self.records = self.records if same or self.until > self.position else None
+        self.records = self.records if same else None
         self._at = self.position
         return Trial(self.position, self.opens, self.records, self.attempts, self.until)
 
@@ -94,19 +94,29 @@ def test_a_small_batch_that_ended_does_not_keep_the_next_ones_small() -> None:
     care.suspects({PARTITION: 4})
     care.ended({PARTITION: 11})
     care.leave([PARTITION])
-    care.opened({PARTITION: Trial(11, 1, 4, 0, 20_007)})
+    care.opened({PARTITION: Trial(11, 1, None, 0, 20_007)})
     assert care.records_max == BATCH // SHRINK
 
 
-def test_behind_what_a_worker_fell_over_batches_are_as_before() -> None:
+def test_a_search_goes_on_where_a_session_left_it_in_order() -> None:
+    """An outage in the middle of it is no reason to begin with large batches again."""
+    care = Care(BATCH)
+    care.opened({PARTITION: Trial(7, 1, 39, 0, 20_007)})
+    assert care.records_max == 39
+
+
+def test_behind_what_a_worker_fell_over_batches_grow_again() -> None:
     care = Care(BATCH)
     care.opened({PARTITION: Trial(7, 2, 64, 1, 20_007)})
-    sizes = []
-    for begin in range(7, 75, 4):
+    position, sizes = 7, []
+    for _ in range(SHRINK + 9):
         sizes.append(care.records_max)
-        care.suspects({PARTITION: care.records_max})
-        care.ended({PARTITION: begin + care.records_max})
-    assert sizes == [64 // SHRINK] * SHRINK + [BATCH // SHRINK]
+        care.suspects({PARTITION: sizes[-1]})
+        position += sizes[-1]
+        care.ended({PARTITION: position})
+    small = 64 // SHRINK
+    grown = [small << times for times in range(1, 8)]
+    assert sizes == [small] * SHRINK + grown + [BATCH // SHRINK] * 2
 
 
 def test_a_session_that_fell_over_its_records_takes_nothing_back() -> None:
