@@ -2,12 +2,14 @@
 
 librdkafka reads keys and certificates when a client is made, and never again. Whoever
 renews them (Strimzi, in a mounted Secret) tells nobody: the client would work on until
-the old certificate ends. So a client is made anew, between two transactions.
+the old certificate ends. So a client is made anew, between two transactions; not with
+files that cannot be used, since the old ones still can.
 """
 
 from __future__ import annotations
 
 import hashlib
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from once import logs
 log = logs.get(__name__)
 
 LOOK_SECONDS = 10.0
+PROBE = "probe"  # librdkafka's word for: look where authorities usually are
 
 
 class Renewal:
@@ -28,16 +31,22 @@ class Renewal:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`settings` are librdkafka's: `ssl.ca.location` and its like are read."""
-        self._files = sorted(
-            Path(str(value))
+        self._settings = {
+            name: str(value)
             for name, value in settings.items()
-            if name.startswith("ssl.") and name.endswith(".location")
+            if name.startswith("ssl.")
+        }
+        self._files = sorted(
+            Path(value)
+            for name, value in self._settings.items()
+            if name.endswith(".location") and value != PROBE
         )
         self._clock = clock
+        self._unusable: bytes | None = None
         self.taken()
 
     def taken(self) -> None:
-        """A client was made of them just now."""
+        """A client is being made of them just now."""
         self._used = self._seen = self._content()
         self._look_at = self._clock() + LOOK_SECONDS
 
@@ -51,7 +60,15 @@ class Renewal:
             return False
         self._look_at = self._clock() + LOOK_SECONDS
         before, self._seen = self._seen, self._content()
-        if self._seen in (None, self._used) or self._seen != before:
+        if self._seen in (None, self._used, self._unusable) or self._seen != before:
+            return False
+        if (trouble := self._trouble()) is not None:
+            self._unusable = self._seen  # said once, and asked again when they change
+            log.error(
+                "a key or certificate was replaced and cannot be used, going on with "
+                "the old one",
+                error=trouble,
+            )
             return False
         log.info(
             "a key or certificate was replaced, the next client reads it",
@@ -64,8 +81,26 @@ class Renewal:
         said = hashlib.sha256()
         try:
             for path in self._files:
-                if path.is_file():  # authorities may be a folder, and `probe` is none
+                if not path.is_dir():  # of authorities there may be a folder
                     said.update(path.read_bytes())
         except OSError:
             return None
         return said.digest()
+
+    def _trouble(self) -> str | None:
+        """What is wrong with them, as far as one can tell without a broker."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        certificate = self._settings.get("ssl.certificate.location")
+        authority = self._settings.get("ssl.ca.location", PROBE)
+        try:
+            if certificate is not None:
+                context.load_cert_chain(
+                    certificate,
+                    self._settings.get("ssl.key.location"),
+                    self._settings.get("ssl.key.password", ""),
+                )
+            if Path(authority).is_file():
+                context.load_verify_locations(authority)
+        except OSError as error:  # ssl's errors, too
+            return f"{error}: {', '.join(map(str, self._files))}"
+        return None

@@ -138,6 +138,7 @@ class Committer:
             elif len(self._backlog) == 0:
                 for emitter in emitters:
                     emitter.refresh()
+                self._away = None  # it may have had to wait for Kafka meanwhile
                 self._progress.beat()
 
     def _end(self, error: OnceError) -> None:

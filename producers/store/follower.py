@@ -120,9 +120,10 @@ class Follower:
     def _keep_following(self) -> None:
         delays = pauses()
         while not self._stop.is_set():
+            renewal = Renewal(self._followed.kafka)
             consumer = self._followed.consumer(self._note_brokers)
             try:
-                self._follow(consumer)
+                self._follow(consumer, renewal)
             except (KafkaException, Retriable, sqlite3.Error, OSError) as error:
                 consumer.poll(0)  # else what was said of the connection is not heard
                 self._away = f"the log cannot be followed: {error}"
@@ -133,10 +134,9 @@ class Follower:
             finally:
                 consumer.close()
 
-    def _follow(self, consumer: Consumer) -> None:
+    def _follow(self, consumer: Consumer, renewal: Renewal) -> None:
         topics = self._followed.topics()
         self._assigned = {}
-        renewal = Renewal(self._followed.kafka)
         listed = forgot = float("-inf")
         while not self._stop.is_set() and not renewal.due():
             now = time.monotonic()

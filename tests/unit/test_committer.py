@@ -87,6 +87,27 @@ class Clock:
         return self.now
 
 
+class Renewed(Taking):
+    """One that has to wait for Kafka while it takes its new keys."""
+
+    def __init__(self) -> None:
+        self.pause: Callable[[float], None] = lambda seconds: None
+        self.waits = 1
+
+    def refresh(self) -> None:
+        """Once, Kafka does not answer at first."""
+        if self.waits:
+            self.waits -= 1
+            self.pause(0.0)
+
+
+def opened(emitter: object, pause: Callable[[float], None]) -> Sequence[Emitter]:
+    """What the committer's thread opens; it knows how to wait for Kafka."""
+    if isinstance(emitter, Renewed):
+        emitter.pause = pause
+    return cast(Sequence[Emitter], [emitter])
+
+
 @contextmanager
 def committing(
     folder: Path,
@@ -99,7 +120,7 @@ def committing(
     committer = Committer(
         backlog,
         index,
-        open_emitters=lambda pause: cast(Sequence[Emitter], [emitter]),
+        open_emitters=lambda pause: opened(emitter, pause),
         acknowledged=AcknowledgementLog(None),
         progress=Progress(60, clock),
         records_max=10,
@@ -177,3 +198,16 @@ def test_an_index_without_room_stops_no_money(
             lambda: len(backlog) == 0, what="both to be sent", timeout_seconds=20
         )
         assert committer.check() is None
+
+
+def test_a_store_that_waited_for_kafka_while_nobody_paid_is_ready_again(
+    tmp_path: Path,
+) -> None:
+    """Without a payment, nothing but this could say so."""
+    emitter = Renewed()
+    with committing(tmp_path, MemoryBacklog(10), emitter) as committer:
+        wait_until(
+            lambda: emitter.waits == 0 and committer.check() is None,
+            what="the Store to be ready",
+            timeout_seconds=SECONDS_MAX,
+        )

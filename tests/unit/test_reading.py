@@ -19,6 +19,7 @@ from once.health import Progress
 from once.http_metrics import FollowMetrics
 from once.kafka import Trouble
 from once.registry import Registry, frame, load_schema
+from once.renewal import Renewal
 from producers.store.facts import Decided
 from producers.store.followed import Followed
 from producers.store.follower import Follower, News
@@ -151,7 +152,7 @@ def test_receipts_of_nothing_are_none(reader: FactReader) -> None:
 class Ending(Follower):
     """A follower that meets what nobody thought of."""
 
-    def _follow(self, consumer: Consumer) -> None:
+    def _follow(self, consumer: Consumer, renewal: Renewal) -> None:
         raise KeyError("nobody thought of it")
 
 

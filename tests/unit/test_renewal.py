@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 
 from once.renewal import LOOK_SECONDS, Renewal
 
@@ -19,12 +20,29 @@ class Clock:
         return self.now
 
 
+class Files:
+    """The three files of a client, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = {name: folder / name for name in ("ca", "certificate", "key")}
+        self.authority = trustme.CA()
+        self.renew()
+
+    def renew(self, *names: str) -> None:
+        """Another certificate with its key; of it write these files, or all."""
+        made = self.authority.issue_cert("client.invalid")
+        content = {
+            "ca": self.authority.cert_pem.bytes(),
+            "certificate": made.cert_chain_pems[0].bytes(),
+            "key": made.private_key_pem.bytes(),
+        }
+        for name in names or content:
+            self.paths[name].write_bytes(content[name])
+
+
 @pytest.fixture
-def files(tmp_path: Path) -> dict[str, Path]:
-    made = {name: tmp_path / name for name in ("ca", "certificate", "key")}
-    for name, path in made.items():
-        path.write_text(f"first {name}")
-    return made
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
 
 
 @pytest.fixture
@@ -32,8 +50,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def renewal(files: dict[str, Path], clock: Clock) -> Renewal:
-    locations = {f"ssl.{name}.location": str(path) for name, path in files.items()}
+def renewal(files: Files, clock: Clock) -> Renewal:
+    locations = {f"ssl.{name}.location": str(at) for name, at in files.paths.items()}
     return Renewal({**locations, "bootstrap.servers": "k:9093"}, clock)
 
 
@@ -46,46 +64,56 @@ def looks(found: Renewal, clock: Clock, times: int) -> list[bool]:
     return said
 
 
-def test_files_that_stay_are_no_reason(files: dict[str, Path], clock: Clock) -> None:
+def test_files_that_stay_are_no_reason(files: Files, clock: Clock) -> None:
     assert looks(renewal(files, clock), clock, 3) == [False] * 3
 
 
-@pytest.mark.parametrize("replaced", ["ca", "certificate", "key"])
-def test_a_file_that_was_replaced_is_seen_at_the_second_look(
-    files: dict[str, Path], clock: Clock, replaced: str
+def test_a_pair_that_was_replaced_is_seen_at_the_second_look(
+    files: Files, clock: Clock
 ) -> None:
     found = renewal(files, clock)
-    files[replaced].write_text("second")
+    files.renew()
     assert looks(found, clock, 3) == [False, True, True]
     found.taken()
     assert looks(found, clock, 2) == [False, False]
 
 
-def test_a_pair_that_is_half_replaced_is_left_alone(
-    files: dict[str, Path], clock: Clock
-) -> None:
+def test_another_authority_is_a_reason_too(files: Files, clock: Clock) -> None:
     found = renewal(files, clock)
-    files["certificate"].write_text("second")
-    assert looks(found, clock, 1) == [False]
-    files["key"].write_text("second")
+    files.authority = trustme.CA()
+    files.renew("ca")
     assert looks(found, clock, 2) == [False, True]
 
 
-def test_a_file_that_is_away_for_a_moment_is_no_reason(
-    files: dict[str, Path], clock: Clock
+@pytest.mark.parametrize("broken", ["half a pair", "no certificate", "no authority"])
+def test_with_files_that_cannot_be_used_the_old_client_goes_on(
+    files: Files, clock: Clock, broken: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = renewal(files, clock)
-    files["key"].unlink()
-    files["key"].mkdir()
-    files["key"].rmdir()
-    said = looks(found, clock, 1)
-    files["key"].write_text("first key")
-    assert said + looks(found, clock, 2) == [False] * 3
+    if broken == "half a pair":
+        files.renew("certificate")
+    else:
+        name = "certificate" if broken == "no certificate" else "ca"
+        files.paths[name].write_text("-----BEGIN NOTHING-----")
+    assert looks(found, clock, 4) == [False] * 4
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("cannot be used, going on with the old") == 1
+    files.renew()
+    assert looks(found, clock, 2) == [False, True]
 
 
-def test_it_does_not_look_all_the_time(files: dict[str, Path], clock: Clock) -> None:
+def test_a_file_that_is_away_is_no_reason(files: Files, clock: Clock) -> None:
     found = renewal(files, clock)
-    files["key"].write_text("second")
+    kept = files.paths["key"].read_bytes()
+    files.paths["key"].unlink()
+    said = looks(found, clock, 3)
+    files.paths["key"].write_bytes(kept)
+    assert said + looks(found, clock, 2) == [False] * 5
+
+
+def test_it_does_not_look_all_the_time(files: Files, clock: Clock) -> None:
+    found = renewal(files, clock)
+    files.renew()
     clock.now += LOOK_SECONDS / 2
     assert not found.due()
     assert looks(found, clock, 2) == [False, True]
