@@ -23,6 +23,7 @@ Object = dict[str, Any]
 PLURALS = {
     "Namespace": ("v1", "namespaces"),
     "ConfigMap": ("v1", "configmaps"),
+    "Endpoints": ("v1", "endpoints"),
     "Pod": ("v1", "pods"),
     "Secret": ("v1", "secrets"),
     "Service": ("v1", "services"),

@@ -133,12 +133,16 @@ def _report(cluster: Cluster) -> AuditReport:
     _, found, report = log.rpartition(BEGIN)
     if not found:
         raise StackError(f"the audit gave no report: {report.strip()[-600:]}")
-    # A pod that was tried after it may have had its say, too.
-    content, _ = json.JSONDecoder().raw_decode(report.lstrip())
-    return AuditReport.model_validate(content)
+    try:
+        # A pod that was tried after it may have had its say, too.
+        content, _ = json.JSONDecoder().raw_decode(report.lstrip())
+        return AuditReport.model_validate(content)
+    except ValueError as error:  # cut short, or not ours
+        raise StackError(f"the audit's report cannot be read: {error}") from error
 
 
 def _delete(cluster: Cluster) -> None:
     gone = ("--ignore-not-found", "--wait", *SPACED)
-    cluster.kubectl("delete", "job", NAME, *gone)
+    # With its pods: their last report would be taken for the next one.
+    cluster.kubectl("delete", "job", NAME, "--cascade=foreground", *gone)
     cluster.kubectl("delete", "configmap", f"--selector=once.payments/of={NAME}", *gone)

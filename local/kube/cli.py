@@ -117,7 +117,9 @@ def define(
 def _show(site: Site) -> None:
     password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
     operated = isinstance(site.environment, WithDocker)
-    untried = " (no test of ours runs this one; docs/kubernetes.md)" if operated else ""
+    untried = (
+        " (no test of ours has run this one; docs/kubernetes.md)" if operated else ""
+    )
     for line in (
         'kubectl        eval "$(make -s kind-env)"',
         f"environment    {site.environment.name}{untried}",

@@ -15,11 +15,10 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from local.kube.docker import Docker
-from local.kube.port_forward import forwarded
+from local.kube.port_forward import LOOPBACK, forwarded
 from local.kube.programs import Notify
 from local.processes.errors import StackError
 
-LOOPBACK = "127.0.0.1"
 VARIABLE = "KIND_OFFLINE"  # asks for Offline, also where an engine runs
 
 Section = Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from local.kube import programs
@@ -13,8 +14,8 @@ from local.processes.errors import StackError
 CLUSTER = "postgres-operator.crunchydata.com/cluster"
 ROLE = "postgres-operator.crunchydata.com/role"
 LEADER, FOLLOWER = "master", "replica"  # PGO's words
-LEADERS = (LEADER, "primary")  # as newer releases of Patroni call it
 CONTAINER = "database"
+ANSWER_SECONDS_MAX = 30.0
 SUPERUSER = "postgres"
 
 
@@ -35,11 +36,13 @@ class LedgerPods:
         ]
 
     def primary(self) -> Object | None:
-        """The pod that holds the lease, or none."""
-        for pod in self.instances():
-            if pod["metadata"]["labels"].get(ROLE) in LEADERS:
-                return pod
-        return None
+        """The pod that holds the lease, or none.
+
+        Its label says so, too; but that of a pod whose node has died says it for ever.
+        """
+        lease = self._api.get("Endpoints", NAMESPACE, f"{self._cluster}-ha")
+        holder = (lease or {}).get("metadata", {}).get("annotations", {}).get("leader")
+        return self._api.get("Pod", NAMESPACE, holder) if holder else None
 
     def psql(self, statements: str, database: str = "postgres") -> str:
         """What they print, without frills. Raises StackError.
@@ -55,12 +58,16 @@ class LedgerPods:
         psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
         psql += ["--set", "ON_ERROR_STOP=1", "--username", SUPERUSER]
         psql += ["--dbname", database, "--file", "-"]
-        return commands.run(
-            [*kubectl, "--container", CONTAINER, "--", *psql],
-            "psql in the ledger's primary",
-            environment={"KUBECONFIG": str(self._kubeconfig)},
-            stdin=statements,
-        )
+        try:
+            return commands.run(
+                [*kubectl, "--container", CONTAINER, "--", *psql],
+                "psql in the ledger's primary",
+                environment={"KUBECONFIG": str(self._kubeconfig)},
+                stdin=statements,
+                timeout_seconds=ANSWER_SECONDS_MAX,
+            )
+        except subprocess.TimeoutExpired as error:  # its node is cut off
+            raise StackError(f"the ledger's primary does not answer: {error}") from None
 
     def applied(self) -> int:
         """Records applied so far, the declined and quarantined ones too."""

@@ -48,7 +48,7 @@ def secret(
 def outside_service(
     namespace: str, name: str, port: int, endpoints: list[tuple[str, int]]
 ) -> list[Object]:
-    """A Service whose endpoints are addresses and ports outside the cluster."""
+    """A Service that leads to these addresses and ports, whatever is there."""
     meta = {"namespace": namespace, "labels": {"app.kubernetes.io/part-of": "once"}}
     service: Object = {
         "apiVersion": "v1",

@@ -61,6 +61,8 @@ class _Kept(threading.Thread):
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
+            if self._leaving.is_set():  # `stop` came before there was one to end
+                self._running.terminate()
             self._running.wait()
             self._leaving.wait(AGAIN_SECONDS)
 

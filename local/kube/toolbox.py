@@ -15,17 +15,16 @@ from local.processes.waiting import wait_until
 MANIFEST = Path("docs/runbooks/toolbox.yaml")
 NAME = "toolbox"
 KAFKA, OURS = "kafka", "once"  # its containers
-ALIVE = ("Pending", "Running")  # not where its time is over or its node has died
 READY_TIMEOUT_SECONDS = 120.0
 SPACED = ("--namespace", NAMESPACE)
 
 
 def ensure(cluster: Cluster) -> None:
     """Have it there and ready; it ends by itself, hours later. Raises StackError."""
-    asked = ("get", "pod", NAME, "--ignore-not-found", *SPACED)
-    phase = cluster.kubectl(*asked, "--output=jsonpath={.status.phase}")
-    if phase not in ("", *ALIVE):
-        cluster.kubectl("delete", "pod", NAME, "--force", *SPACED)
+    found = cluster.get("pods", f"--field-selector=metadata.name={NAME}", *SPACED)
+    if any(not pods.is_ready(pod) for pod in found["items"]):
+        # Its time is over, or its node has died: a pod of that may run for ever.
+        cluster.kubectl("delete", "pod", NAME, "--force", "--grace-period=0", *SPACED)
     cluster.apply(yaml.safe_load(_manifest(cluster)))
     wait_until(
         lambda: pods.is_ready(cluster.get("pod", NAME, *SPACED)),

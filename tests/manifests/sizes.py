@@ -24,7 +24,7 @@ KAFKA_PARTS = (
     ("entityOperator", "userOperator"),
 )
 BACKUPS = ("backups", "pgbackrest")
-# Of kind-offline most is beside the cluster.
+# kind-offline is kind with less: no operators, backups, Cruise Control.
 SHOWN = ("kind", "dev", "test", "production")
 
 

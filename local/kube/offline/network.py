@@ -44,9 +44,9 @@ def create() -> None:
         RESOLVER.parent.mkdir(parents=True, exist_ok=True)
         search = "search svc.cluster.local cluster.local"
         RESOLVER.write_text(f"nameserver {NAMES}\n{search}\noptions ndots:5\n")
-    except StackError:
+    except (StackError, OSError) as error:
         remove()
-        raise
+        raise StackError(f"network namespace {NAMESPACE}: {error}") from error
 
 
 def reach_services(node: str) -> None:

@@ -112,7 +112,9 @@ def documents(spec: Object) -> list[Object]:
         "ledger-config", {"patroni.json": json.dumps(patroni_file(spec), indent=2)}
     )
     made = operated.load("postgres")
-    _settle(operated.stateful_set(made), spec)
+    instances = operated.stateful_set(made)
+    _settle(instances, spec)
+    operated.rolled_by(instances, configuration["data"])
     return [configuration, *made]
 
 

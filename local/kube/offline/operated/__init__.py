@@ -14,7 +14,6 @@ from local.kube import objects
 from local.kube.api import Api, Object
 
 HERE = Path(__file__).parent
-# As the other objects of the stand-in: nobody has to ask who made them.
 CHANGED = "once.payments/configuration"  # a pod with another one is rolled
 
 
