@@ -1,0 +1,110 @@
+"""How-tos that want several terminals, as they stand: tokens, traces, starting over."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local.processes.waiting import wait_until
+from tests.stack.conftest import ROOT
+from tests.stack.pages import blocks, say
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+READY_SECONDS, LEAVE_SECONDS = 120.0, 60.0
+
+
+class Desk:
+    """A stack of its own, and terminals in which a person types."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.environment = {
+            **os.environ,
+            "ONCE_STATE_DIR": str(state),
+            "STORE_PORT": "0",
+            "PORT": "0",
+        }
+
+    def here(self, block: str) -> str:
+        """A block of a page, for this stack and not for the one of the checkout."""
+        return block.replace(".local/", f"{self.state}/")
+
+    def say(self, block: str) -> str:
+        """What it prints; it must succeed."""
+        return say(self.here(block), self.environment)
+
+    @contextmanager
+    def runs(self, command: str, until: str) -> Iterator[str]:
+        """A terminal of its own, until Ctrl-C; what it has printed when it is ready."""
+        log = self.state.parent / f"{re.sub(r'[^a-z]+', '-', command.lower())}.log"
+        with log.open("w") as out:
+            running = subprocess.Popen(
+                ["bash", "-c", f"exec {self.here(command)}"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        try:
+            wait_until(
+                lambda: until in log.read_text() or running.poll() is not None,
+                what=f"'{until}' of {command}",
+                timeout_seconds=READY_SECONDS,
+            )
+            assert running.poll() is None, log.read_text()
+            yield log.read_text()
+        finally:
+            os.killpg(running.pid, signal.SIGINT)
+            try:
+                running.wait(LEAVE_SECONDS)
+            finally:
+                running.kill()
+
+    @contextmanager
+    def serves(self, command: str) -> Iterator[None]:
+        """A Store of its own; pages call it localhost:8080."""
+        with self.runs(command, until="serving") as said:
+            found = re.search(r'"url": "https?://[^:]+:(\d+)"', said)
+            assert found, said
+            self.environment["PORT"] = found[1]
+            yield
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "state")
+    made.say("make up set-up")
+    yield made
+    made.say("make down WIPE=1")
+
+
+def codes(said: str) -> list[str]:
+    """What each answer of the API was, by its state or its code."""
+    return re.findall(r'"(?:state|code)":"([a-z-]+)"', said)
+
+
+def test_clients_are_let_in_by_their_tokens_and_all_begins_anew(desk: Desk) -> None:
+    start, fourth, verify = (
+        block
+        for block in blocks("how-to/authenticate-clients.md")
+        if "make" in block or "pay" in block
+    )
+    up, bank, serve = (line.split("#")[0].strip() for line in start.splitlines())
+    assert up == "make up set-up"
+    with desk.runs(bank, until="partitions assigned"), desk.serves(serve):
+        assert codes(desk.say(fourth)) == ["posted"]
+        said = desk.say(f"{fourth}\n{verify}")
+        expected = re.findall(r'# .*?"(?:state|code)":"([a-z-]+)"', verify)
+        assert codes(said) == ["posted", *expected]
+    anew = next(b for b in blocks("how-to/start-over.md") if "WIPE=1" in b)
+    desk.say(anew)
+    assert desk.say("make psql ARGS='-Atc \"SELECT count(*) FROM transfers\"'") == "0\n"
