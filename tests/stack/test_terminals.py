@@ -42,12 +42,12 @@ class Desk:
         return say(self.here(block), self.environment)
 
     @contextmanager
-    def runs(self, command: str, until: str) -> Iterator[str]:
-        """A terminal of its own, until Ctrl-C; what it has printed when it is ready."""
-        log = self.state.parent / f"{re.sub(r'[^a-z]+', '-', command.lower())}.log"
+    def runs(self, command: str, until: str) -> Iterator[Path]:
+        """A terminal of its own, until Ctrl-C; the file of what it prints."""
+        log = self.state.parent / f"{len(list(self.state.parent.glob('*.log')))}.log"
         with log.open("w") as out:
             running = subprocess.Popen(
-                ["bash", "-c", f"exec {self.here(command)}"],
+                ["bash", "-c", f"exec env {self.here(command)}"],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=out,
@@ -61,7 +61,7 @@ class Desk:
                 timeout_seconds=READY_SECONDS,
             )
             assert running.poll() is None, log.read_text()
-            yield log.read_text()
+            yield log
         finally:
             os.killpg(running.pid, signal.SIGINT)
             try:
@@ -72,9 +72,9 @@ class Desk:
     @contextmanager
     def serves(self, command: str) -> Iterator[None]:
         """A Store of its own; pages call it localhost:8080."""
-        with self.runs(command, until="serving") as said:
-            found = re.search(r'"url": "https?://[^:]+:(\d+)"', said)
-            assert found, said
+        with self.runs(command, until="serving") as log:
+            found = re.search(r'"url": "https?://[^:]+:(\d+)"', log.read_text())
+            assert found, log.read_text()
             self.environment["PORT"] = found[1]
             yield
 
@@ -108,3 +108,34 @@ def test_clients_are_let_in_by_their_tokens_and_all_begins_anew(desk: Desk) -> N
     anew = next(b for b in blocks("how-to/start-over.md") if "WIPE=1" in b)
     desk.say(anew)
     assert desk.say("make psql ARGS='-Atc \"SELECT count(*) FROM transfers\"'") == "0\n"
+
+
+def test_a_payment_has_one_trace_through_store_and_bank(
+    desk: Desk, free_tcp_port: int
+) -> None:
+    collector, programs, pay = blocks("how-to/trace-a-payment.md")[:3]
+    bank, serve = programs.strip().splitlines()
+    here = str(free_tcp_port)
+    with (
+        desk.runs(collector.replace("4318", here), until="listening") as spans,
+        desk.runs(bank.replace("4318", here), until="partitions assigned"),
+        desk.serves(serve.replace("4318", here)),
+    ):
+        desk.say(pay)
+        wait_until(
+            lambda: "once.verdict=POSTED" in spans.read_text(),
+            what="the Bank's span",
+            timeout_seconds=60,
+        )
+        wait_until(
+            lambda: {"send transfers", "send transfer-results"} <= names(spans),
+            what="the other two",
+            timeout_seconds=60,
+        )
+    lines = spans.read_text().splitlines()[1:]
+    assert len({line.split()[0] for line in lines}) == 1, lines
+
+
+def names(spans: Path) -> set[str]:
+    """Of what was printed, the spans' own."""
+    return set(re.findall(r"^[0-9a-f]{32} (.+?) [0-9.]+ ms", spans.read_text(), re.M))
