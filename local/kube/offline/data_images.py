@@ -6,6 +6,7 @@ that of Debian.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import sys
@@ -92,17 +93,23 @@ def _registry(parts: Parts, base: Path, java: Path) -> Image:
 
 
 def _kafka(parts: Parts, base: Path, java: Path) -> Image:
+    tools = {
+        f"{name}.sh": TOOL.format(main_class=main_class)
+        for name, (main_class, _) in TOOLS.items()
+    }
+
     def make(tree: Path) -> None:
         """As Kafka's own archive has it, tools included."""
         shutil.copytree(parts.kafka_jars, tree / "opt/kafka/libs", symlinks=True)
         (tree / "opt/kafka/bin").mkdir()
-        for name, (main_class, _) in TOOLS.items():
-            script = tree / "opt/kafka/bin" / f"{name}.sh"
-            script.write_text(TOOL.format(main_class=main_class))
+        for name, text in tools.items():
+            script = tree / "opt/kafka/bin" / name
+            script.write_text(text)
             script.chmod(0o755)
         archive.open_to_all(tree)
 
-    home = archive.layer(f"kafka-{KAFKA_VERSION}-with-tools", make)
+    said = _digest("".join(tools.values()))
+    home = archive.layer(f"kafka-{KAFKA_VERSION}-{said}", make)
     return Image(KAFKA, (base, java, home), ("/bin/sh",), NOBODY)
 
 
@@ -114,8 +121,11 @@ def _ledger(notify: programs.Notify) -> Image:
         more=(f"postgresql-{POSTGRES_VERSION}",),
         prepare=_without_a_cluster,
     )
-    patroni = own_images.requirement("patroni", PATRONI_LOCK).partition(" ")[0]
-    above = archive.layer(f"ledger-{patroni}", _install_patroni)
+    locked = [own_images.requirement(name, PATRONI_LOCK) for name in PATRONI]
+    wanted = "".join(locked)
+    above = archive.layer(
+        f"patroni-{_digest(wanted)}", lambda tree: _install_patroni(tree, wanted)
+    )
     return Image(
         LEDGER,
         (base, above),
@@ -131,17 +141,22 @@ def _without_a_cluster(tree: Path) -> None:
     settings.write_text("create_main_cluster = false\n")
 
 
-def _install_patroni(tree: Path) -> None:
+def _digest(text: str) -> str:
+    """What a layer's name says of a text that it is made from."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _install_patroni(tree: Path, wanted: str) -> None:
+    """From these lines of a lock."""
     target = tree / "opt/patroni"
     target.mkdir(parents=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     pip += ["--require-hashes", "--only-binary", ":all:", "--target", str(target)]
     pip += ["--python-version", own_images.PYTHON, "--implementation", "cp"]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
-        for name in PATRONI:
-            wanted.write(own_images.requirement(name, PATRONI_LOCK))
-        wanted.flush()
-        commands.run([*pip, "-r", wanted.name], "pip install patroni")
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as lock:
+        lock.write(wanted)
+        lock.flush()
+        commands.run([*pip, "-r", lock.name], "pip install patroni")
     (tree / "etc").mkdir()
     (tree / "etc/passwd").write_text("\n".join(PASSWD) + "\n")
     archive.open_to_all(tree)
