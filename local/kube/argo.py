@@ -74,9 +74,7 @@ def bootstrap(cluster: Cluster, checkout: Path, environment: str) -> None:
 
 def point_git(cluster: Cluster, address: str, port: int) -> None:
     """The name of the git remote leads to this machine. Raises StackError."""
-    made = objects.outside_service(
-        ARGO_CD_NAMESPACE, "once-git", port, [(address, port)]
-    )
+    made = objects.service_to(ARGO_CD_NAMESPACE, "once-git", port, [(address, port)])
     cluster.apply(*made)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from consumers.bank.audit.report import AuditReport
+from local.kube import objects
 from local.kube.cluster import Cluster
 from local.kube.ledger_pods import LedgerPods
 from local.kube.objects import NAMESPACE
@@ -72,16 +73,10 @@ def _parts(acknowledged: Path) -> Iterator[dict[str, Any]]:
             part = list(islice(lines, LINES_PER_PART))
             if not part and number > 0:  # one at least, be it empty
                 return
-            yield {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {
-                    "namespace": NAMESPACE,
-                    "name": f"{NAME}-{number}",
-                    "labels": {"once.payments/of": NAME},
-                },
-                "data": {"lines": "".join(part)},
-            }
+            name, lines_of_it = f"{NAME}-{number}", {"lines": "".join(part)}
+            made = objects.config_map(NAMESPACE, name, lines_of_it)
+            made["metadata"]["labels"]["once.payments/of"] = NAME
+            yield made
 
 
 def _job(cluster: Cluster, parts: int) -> dict[str, Any]:

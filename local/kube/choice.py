@@ -20,6 +20,13 @@ def environment(folder: Path = DEFAULT_STATE_DIR) -> Environment:
     return WithDocker(folder)
 
 
+def cluster() -> Site:
+    """The cluster of this checkout, which is up. Raises StackError."""
+    site = Site(environment())
+    require_up(site)
+    return site
+
+
 def require_up(site: Site, folder: Path = DEFAULT_STATE_DIR) -> None:
     """Raises StackError when there is no cluster, with what there is instead."""
     if site.is_up():

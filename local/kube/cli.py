@@ -38,16 +38,13 @@ def up() -> None:
 @app.command()
 def push(message: str = "kind-push") -> None:
     """Deploy this working tree: a push to the remote that Argo CD follows."""
-    site = Site(choice.environment())
-    choice.require_up(site)
-    site.push(message)
+    choice.cluster().push(message)
 
 
 @app.command()
 def env() -> None:
     """What a shell must know of the cluster: eval "$(make -s kind-env)"."""
-    site = Site(choice.environment())
-    choice.require_up(site)
+    site = choice.cluster()
     typer.echo(f"export KUBECONFIG={shlex.quote(str(site.cluster.kubeconfig))}")
     kubectl = shlex.quote(str(programs.path("kubectl")))
     typer.echo(f'kubectl() {{ {kubectl} "$@"; }}')
@@ -56,9 +53,7 @@ def env() -> None:
 @app.command()
 def demo() -> None:
     """Load while nodes die and a zone is cut off, and the audit in the cluster."""
-    site = Site(choice.environment())
-    choice.require_up(site)
-    raise typer.Exit(0 if demonstration.run(site, console) else 1)
+    raise typer.Exit(0 if demonstration.run(choice.cluster(), console) else 1)
 
 
 @app.command()

@@ -48,7 +48,7 @@ class Cluster:
             self._kind("create", "cluster", "--config", str(config))
             environment.after_create(self)
             wait_until(
-                self._nodes_ready, what="the nodes", timeout_seconds=NODES_READY_SECONDS
+                self._ready, what="the nodes", timeout_seconds=NODES_READY_SECONDS
             )
         except BaseException:
             self.delete()
@@ -80,9 +80,7 @@ class Cluster:
         """Power is back; returns when all nodes are ready. Raises StackError."""
         self.docker.run("start", name)
         self._environment.after_start(self)
-        wait_until(
-            self._nodes_ready, what="the nodes", timeout_seconds=NODES_READY_SECONDS
-        )
+        wait_until(self._ready, what="the nodes", timeout_seconds=NODES_READY_SECONDS)
 
     def wait_lost(self, name: str) -> None:
         """Until the cluster has noticed that a node is away. Raises StackError."""
@@ -100,9 +98,7 @@ class Cluster:
     def reconnect(self, name: str) -> None:
         """The cable is whole; returns when all nodes are ready. Raises StackError."""
         self.docker.run("exec", name, "nft", "delete", "table", "inet", "once_cut")
-        wait_until(
-            self._nodes_ready, what="the nodes", timeout_seconds=NODES_READY_SECONDS
-        )
+        wait_until(self._ready, what="the nodes", timeout_seconds=NODES_READY_SECONDS)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator; what it prints. Raises StackError."""
@@ -126,9 +122,6 @@ class Cluster:
         command = ["apply", "--server-side", "--force-conflicts", "--filename=-"]
         spaced = ["--namespace", namespace] if namespace else []
         self.kubectl(*command, *spaced, stdin=json.dumps(listed))
-
-    def _nodes_ready(self) -> bool:
-        return self._ready()
 
     def _ready(self, *names: str) -> bool:
         """Whether these nodes are, or all."""

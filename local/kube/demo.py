@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -50,17 +50,14 @@ class Blow:
     attempts_again: int
 
 
+@dataclass
 class Proof:
     """Payments on their way, and what the audit says of them in the end."""
 
-    def __init__(self, sent: Traffic) -> None:
-        self.sent = sent
-        self.reports: list[AuditReport] = []
-
-    @property
-    def report(self) -> AuditReport:
-        """There is one when the block of `proved` has ended."""
-        return self.reports[0]
+    sent: Traffic
+    report: AuditReport = field(
+        init=False
+    )  # there when the block of `proved` has ended
 
 
 @contextmanager
@@ -78,8 +75,7 @@ def proved(site: Site, acknowledged: Path) -> Iterator[Proof]:
         if sent.failures:
             raise StackError(f"a client gave up: {sent.failures[0]}")
         promised = before + sent.acknowledged
-        found = audit_job.prove(site.cluster, ledger, acknowledged, promised)
-        proof.reports.append(found)
+        proof.report = audit_job.prove(site.cluster, ledger, acknowledged, promised)
 
 
 class Heartbeat:
@@ -178,10 +174,7 @@ FAULTS: dict[
 
 def _chosen(ledger: LedgerPods, fault: str) -> str:
     """The node of the primary, or for a broker one without it."""
-    primary = ledger.primary()
-    if primary is None:
-        raise StackError("no instance of the ledger holds the lease")
-    leads: str = primary["spec"]["nodeName"]
+    leads: str = ledger.leader()["spec"]["nodeName"]
     others = {pod["spec"]["nodeName"] for pod in ledger.instances()} - {leads}
     return min(others) if fault == "broker" and others else leads
 

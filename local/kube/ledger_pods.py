@@ -8,9 +8,11 @@ from pathlib import Path
 from local.kube import programs
 from local.kube.api import Api, Object
 from local.kube.objects import NAMESPACE
+from local.platform.watch import APPLIED
 from local.processes import commands
 from local.processes.errors import StackError
 
+LEDGER = "ledger"
 CLUSTER = "postgres-operator.crunchydata.com/cluster"
 ROLE = "postgres-operator.crunchydata.com/role"
 LEADER, FOLLOWER = "master", "replica"  # PGO's words
@@ -22,17 +24,16 @@ SUPERUSER = "postgres"
 class LedgerPods:
     """Whoever leads, and what it answers."""
 
-    def __init__(self, api: Api, kubeconfig: Path, cluster: str = "ledger") -> None:
+    def __init__(self, api: Api, kubeconfig: Path) -> None:
         self._api = api
         self._kubeconfig = kubeconfig
-        self._cluster = cluster
 
     def instances(self) -> list[Object]:
         """Its pods, whatever their state."""
         return [
             pod
             for pod in self._api.list("Pod", NAMESPACE)
-            if pod["metadata"]["labels"].get(CLUSTER) == self._cluster
+            if pod["metadata"]["labels"].get(CLUSTER) == LEDGER
         ]
 
     def primary(self) -> Object | None:
@@ -40,19 +41,23 @@ class LedgerPods:
 
         Its label says so, too; but that of a pod whose node has died says it for ever.
         """
-        lease = self._api.get("Endpoints", NAMESPACE, f"{self._cluster}-ha")
+        lease = self._api.get("Endpoints", NAMESPACE, f"{LEDGER}-ha")
         holder = (lease or {}).get("metadata", {}).get("annotations", {}).get("leader")
         return self._api.get("Pod", NAMESPACE, holder) if holder else None
+
+    def leader(self) -> Object:
+        """The same, where somebody must hold it. Raises StackError."""
+        primary = self.primary()
+        if primary is None:
+            raise StackError("no instance of the ledger holds the lease: look again")
+        return primary
 
     def psql(self, statements: str, database: str = "postgres") -> str:
         """What they print, without frills. Raises StackError.
 
         They are not one transaction, and the first that fails is the last.
         """
-        primary = self.primary()
-        if primary is None:
-            raise StackError("no instance of the ledger holds the lease")
-        where = ["--namespace", NAMESPACE, primary["metadata"]["name"]]
+        where = ["--namespace", NAMESPACE, self.leader()["metadata"]["name"]]
         cache = f"--cache-dir={self._kubeconfig.parent / 'kubectl'}"
         kubectl = [str(programs.path("kubectl")), cache, "exec", "--stdin", *where]
         psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
@@ -71,5 +76,4 @@ class LedgerPods:
 
     def applied(self) -> int:
         """Records applied so far, the declined and quarantined ones too."""
-        counted = "SELECT coalesce(sum(records), 0) FROM all_batches"
-        return int(self.psql(counted, "ledger"))
+        return int(self.psql(APPLIED, LEDGER))

@@ -17,51 +17,51 @@ import typer
 
 from consumers.bank.audit.show import show
 from local.kube import audit_job, choice, programs, toolbox
-from local.kube.ledger_pods import CONTAINER, LedgerPods
+from local.kube.ledger_pods import CONTAINER, LEDGER, LedgerPods
 from local.kube.objects import NAMESPACE
 from local.kube.site import Site
 from local.kube.steps import console, step
 from local.kube.traffic import access
-from local.processes.errors import StackError
 from producers.store.client import StoreClient
 from producers.store.ids import uuid7s
 from producers.store.transfers import Transfer, now_ms
 
-PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-WITHOUT = {**PASSED_ON, "help_option_names": []}  # --help is the program's own
+PASSED_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],  # --help is the program's own
+}
 BROKERS = "once-kafka-bootstrap:9093"
 AUDIT_ROLE = "audit"
 
 app = typer.Typer()
 
 
-@app.command(context_settings=WITHOUT)
+@app.command(context_settings=PASSED_ON)
 def psql(context: typer.Context) -> None:
     """psql on the ledger's primary, as role `audit`, who reads everything."""
-    site = _site()
+    site = choice.cluster()
     with closing(site.api()) as api:
-        primary = LedgerPods(api, site.cluster.kubeconfig).primary()
-    if primary is None:
-        raise StackError("no instance of the ledger holds the lease: wait, look again")
+        leader = LedgerPods(api, site.cluster.kubeconfig).leader()
     role = f"PGOPTIONS=-c role={AUDIT_ROLE}"
-    command = ["env", role, "psql", "--dbname", "ledger", *context.args]
-    _enter(site, primary["metadata"]["name"], CONTAINER, command)
+    command = ["env", role, "psql", "--dbname", LEDGER, *context.args]
+    _enter(site, leader["metadata"]["name"], CONTAINER, command)
 
 
-@app.command(context_settings=WITHOUT)
+@app.command(context_settings=PASSED_ON)
 def kafka(context: typer.Context, tool: str) -> None:
     """A tool of Kafka's (kafka-topics) as user `tools`, who changes nothing."""
-    site = _site()
+    site = choice.cluster()
     toolbox.ensure(site.cluster)
     command = [f"/opt/kafka/bin/{tool}.sh", "--bootstrap-server", BROKERS]
     command += ["--command-config", "/tmp/tools.properties", *context.args]
     _enter(site, toolbox.NAME, toolbox.KAFKA, command)
 
 
-@app.command(context_settings=WITHOUT)
+@app.command(context_settings=PASSED_ON)
 def peek(context: typer.Context, topic: str = "transfers") -> None:
     """A topic, decoded, as it comes; or its newest (--count 5)."""
-    site = _site()
+    site = choice.cluster()
     toolbox.ensure(site.cluster)
     command = ["python3", "-m", "consumers.console", "peek", topic, *context.args]
     _enter(site, toolbox.NAME, toolbox.OURS, command)
@@ -74,7 +74,7 @@ def pay(
     amount: Annotated[int, typer.Option(help="in cents")] = 250,
 ) -> None:
     """One payment through the Store's API, and every state that it has."""
-    site = _site()
+    site = choice.cluster()
     (new,) = uuid7s(1, now_ms(), np.random.default_rng())
     transfer = Transfer(
         transfer_id=UUID(bytes=new),
@@ -96,17 +96,11 @@ def pay(
 @app.command()
 def audit() -> None:
     """The nightly audit, now, as a Job; exit status 1 when an invariant is broken."""
-    site = _site()
+    site = choice.cluster()
     with step("the audit, in the cluster"):
         report = audit_job.run(site.cluster)
     show(report, console)
     raise typer.Exit(0 if report.invariants_ok else 1)
-
-
-def _site() -> Site:
-    site = Site(choice.environment())
-    choice.require_up(site)
-    return site
 
 
 def _enter(site: Site, pod: str, container: str, command: list[str]) -> None:

@@ -45,7 +45,21 @@ def secret(
     }
 
 
-def outside_service(
+def config_map(namespace: str, name: str, content: Mapping[str, str]) -> Object:
+    """A ConfigMap with these keys."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "labels": dict(MADE_HERE),
+        },
+        "data": dict(content),
+    }
+
+
+def service_to(
     namespace: str, name: str, port: int, endpoints: list[tuple[str, int]]
 ) -> list[Object]:
     """A Service that leads to these addresses and ports, whatever is there."""

@@ -9,6 +9,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from local.processes.waiting import wait_until
 
+# The declined and quarantined ones too.
+APPLIED = "SELECT coalesce(sum(records), 0) FROM all_batches"
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -22,8 +25,8 @@ class Watch:
     def applied(self) -> int:
         """Records applied so far, the declined and quarantined ones too."""
         with psycopg.connect(self.conninfo) as connection:
-            row = connection.execute("SELECT sum(records) FROM all_batches").fetchone()
-        return int(row[0] or 0) if row else 0
+            row = connection.execute(APPLIED).fetchone()
+        return int(row[0]) if row else 0
 
     def positions(self) -> dict[int, int]:
         """The next offset to apply, by partition."""

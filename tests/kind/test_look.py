@@ -14,11 +14,11 @@ from tests.kind.conftest import Deployed
 LONGEST_SECONDS = 300.0
 
 
-def make(target: str, **variables: str) -> str:
-    """What it prints; it must end well."""
+def typed(target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """How `make kind-...` ended."""
     said = [f"{name}={value}" for name, value in variables.items()]
     command = ["make", "--silent", f"kind-{target}", "KIND_OFFLINE=1", *said]
-    done = subprocess.run(
+    return subprocess.run(
         command,
         cwd=ROOT,
         env={**os.environ, "MAKEFLAGS": ""},
@@ -28,6 +28,11 @@ def make(target: str, **variables: str) -> str:
         timeout=LONGEST_SECONDS,
         check=False,
     )
+
+
+def make(target: str, **variables: str) -> str:
+    """What it prints; it must end well."""
+    done = typed(target, **variables)
     assert done.returncode == 0, f"{done.stdout[-1000:]}{done.stderr[-2000:]}"
     return done.stdout
 
@@ -59,14 +64,7 @@ def test_a_tool_of_kafka_shows_what_is_there(
 def test_who_looks_changes_nothing(deployed: Deployed) -> None:
     site = deployed.site
     write = "insert into accounts values (999999, 'EUR')"
-    command = ["make", "--silent", "kind-psql", f'ARGS=-c "{write}"']
-    refused = subprocess.run(
-        [*command, "KIND_OFFLINE=1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    refused = typed("psql", ARGS=f'-c "{write}"')
     assert refused.returncode != 0
     assert "permission denied" in refused.stderr
     assert site.is_up()

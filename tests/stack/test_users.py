@@ -59,6 +59,14 @@ class Users:
             (folder / name).write_bytes(base64.b64decode(content))
 
 
+def user_of_the_manifests(name: str) -> Object:
+    """The KafkaUser, to be changed by whoever asks."""
+    documents = yaml.safe_load_all((ROOT / "strimzi/base/users.yaml").read_text())
+    (user,) = (each for each in documents if each["metadata"]["name"] == name)
+    found: Object = user
+    return found
+
+
 class Exposed:
     """A stack with one broker that wants certificates, and its users."""
 
@@ -81,8 +89,7 @@ class Exposed:
 
     def admin(self, name: str, *, without: str = "") -> AdminClient:
         """The client of a user of the manifests, or of one with less rights."""
-        documents = yaml.safe_load_all((ROOT / "strimzi/base/users.yaml").read_text())
-        (user,) = (each for each in documents if each["metadata"]["name"] == name)
+        user = user_of_the_manifests(name)
         if without:
             name = user["metadata"]["name"] = f"{name}-less"
             for acl in user["spec"]["authorization"]["acls"]:
@@ -91,9 +98,7 @@ class Exposed:
 
     def client(self, name: str) -> dict[str, str]:
         """Settings of a client of this user of the manifests."""
-        documents = yaml.safe_load_all((ROOT / "strimzi/base/users.yaml").read_text())
-        (user,) = (each for each in documents if each["metadata"]["name"] == name)
-        return self._client(self.secret_of(user))
+        return self._client(self.secret_of(user_of_the_manifests(name)))
 
     def renew(self, name: str) -> None:
         """Its Secret gets another certificate, as the user operator would do it."""

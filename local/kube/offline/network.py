@@ -29,7 +29,7 @@ def create() -> None:
     """Make it; nothing when it is there. Needs root. Raises StackError."""
     if exists():
         return
-    inside = ["ip", "netns", "exec", NAMESPACE]
+    inside = enter_by_name()
     try:
         _run("ip", "netns", "add", NAMESPACE)
         cable = ["ip", "link", "add", CABLE, "type", "veth"]
@@ -57,15 +57,13 @@ def reach_services(node: str) -> None:
     known = _run("ip", "route", "show", SERVICES)
     if known and CABLE not in known:
         raise StackError(f"this machine has a route to {SERVICES} already: {known}")
-    inside = ["ip", "netns", "exec", NAMESPACE]
-    _run(*inside, "ip", "route", "replace", SERVICES, "via", node)
+    _run(*enter_by_name("ip", "route", "replace", SERVICES, "via", node))
     _run("ip", "route", "replace", SERVICES, "via", INSIDE, "dev", CABLE)
 
 
 def reach_pods(subnet: str, node: str) -> None:
     """Let those inside reach the pods of a node. Raises StackError."""
-    inside = ["ip", "netns", "exec", NAMESPACE]
-    _run(*inside, "ip", "route", "replace", subnet, "via", node)
+    _run(*enter_by_name("ip", "route", "replace", subnet, "via", node))
 
 
 def require_unused() -> None:

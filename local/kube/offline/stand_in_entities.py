@@ -54,10 +54,10 @@ class EntityOperator:
 
     def reconcile(self, found: Object) -> Object | None:
         """Make what it asks for; its status, once there are brokers."""
-        if not alive_brokers(self._admin):
-            return None
         kind, meta, spec = found["kind"], found["metadata"], found["spec"]
         name, once = meta["name"], (kind, meta["name"], meta["generation"])
+        if once not in self._done and not alive_brokers(self._admin):
+            return None
         status: Object = {"conditions": [objects.ready()]}
         if kind == "KafkaTopic":
             if once not in self._done:

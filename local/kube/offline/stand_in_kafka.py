@@ -33,12 +33,11 @@ def host(pod: str) -> str:
 class KafkaOperator:
     """Brokers as pods, with the settings of Kafka and KafkaNodePool."""
 
-    kinds: tuple[str, ...] = ("KafkaNodePool", "Kafka", "KafkaRebalance")
+    kinds: tuple[str, ...] = ("Kafka", "KafkaNodePool", "KafkaRebalance")
 
     def __init__(self, api: Api, authority: Authority) -> None:
         self._api = api
         self._authority = authority
-        self._pool: Object | None = None
 
     def reconcile(self, found: Object) -> Object | None:
         """Make what it asks for; its status, once there is something to say.
@@ -49,19 +48,15 @@ class KafkaOperator:
         if kind == "KafkaRebalance":
             return {"conditions": [{**objects.ready(), "type": "Template"}]}
         if kind == "KafkaNodePool":
-            if found["metadata"]["name"] == POOL:
-                self._pool = spec
             return _pool_status(found)
-        if self._pool is None:
+        pool = self._api.get("KafkaNodePool", NAMESPACE, POOL)
+        if pool is None:
             return None
-        self._run(spec["kafka"], self._pool)
+        self._vouch(pool["spec"]["replicas"])
+        operated.apply_changed(self._api, documents(spec["kafka"], pool["spec"]))
         if not (_is_ready(found) or self._all_run()):
             return None
         return {"conditions": [objects.ready()], "kafkaVersion": KAFKA_VERSION}
-
-    def _run(self, kafka: Object, pool: Object) -> None:
-        self._vouch(pool["replicas"])
-        operated.apply_changed(self._api, documents(kafka, pool))
 
     def _vouch(self, replicas: int) -> None:
         """Who the brokers are, and who says so."""
@@ -90,7 +85,8 @@ class KafkaOperator:
 def documents(kafka: Object, pool: Object) -> list[Object]:
     """What Strimzi would run for these two, `spec.kafka` and the pool's `spec`."""
     replicas: int = pool["replicas"]
-    configuration = operated.config_map(
+    configuration = objects.config_map(
+        NAMESPACE,
         PODS,
         {
             "server.properties": _properties(kafka["config"], replicas),
@@ -101,7 +97,7 @@ def documents(kafka: Object, pool: Object) -> list[Object]:
     made = operated.load("kafka")
     brokers = operated.stateful_set(made)
     _settle(brokers, pool, replicas)
-    operated.rolled_by(brokers, configuration["data"])
+    operated.rolled_by(brokers, configuration)
     return [configuration, *made]
 
 

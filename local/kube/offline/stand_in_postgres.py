@@ -9,10 +9,7 @@ from psycopg import sql
 
 from local.kube import objects
 from local.kube.api import Api, Object
-from local.kube.ledger_pods import (
-    CONTAINER,
-    LedgerPods,
-)
+from local.kube.ledger_pods import CONTAINER, LedgerPods
 from local.kube.objects import NAMESPACE
 from local.kube.offline import operated
 from local.kube.offline.data_images import LEDGER
@@ -69,7 +66,7 @@ class PostgresOperator:
         """The name that clients know has the address of the one that follows."""
         lease = self._api.get("Service", NAMESPACE, LEASE)
         assert lease is not None, "it was just made"
-        leads = objects.outside_service(
+        leads = objects.service_to(
             NAMESPACE, "ledger-primary", PORT, [(lease["spec"]["clusterIP"], PORT)]
         )
         leads[0]["spec"]["clusterIP"] = "None"
@@ -108,13 +105,14 @@ class PostgresOperator:
 
 def documents(spec: Object) -> list[Object]:
     """What PGO would run for this cluster."""
-    configuration = operated.config_map(
-        "ledger-config", {"patroni.json": json.dumps(patroni_file(spec), indent=2)}
+    file = json.dumps(patroni_file(spec), indent=2)
+    configuration = objects.config_map(
+        NAMESPACE, "ledger-config", {"patroni.json": file}
     )
     made = operated.load("postgres")
     instances = operated.stateful_set(made)
     _settle(instances, spec)
-    operated.rolled_by(instances, configuration["data"])
+    operated.rolled_by(instances, configuration)
     return [configuration, *made]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -19,32 +19,22 @@ CHANGED = "once.payments/configuration"  # a pod with another one is rolled
 
 def load(name: str) -> list[Object]:
     """The documents of `<name>.yaml`, in the namespace of all that is ours."""
-    documents: list[Object] = list(
-        yaml.safe_load_all((HERE / f"{name}.yaml").read_text())
-    )
+    documents = copy.deepcopy(_read(name))
     for document in documents:
         document["metadata"]["namespace"] = objects.NAMESPACE
         document["metadata"]["labels"] = dict(objects.MADE_HERE)
     return documents
 
 
+@cache  # asked for every second, as it was when this process began
+def _read(name: str) -> list[Object]:
+    return list(yaml.safe_load_all(script(f"{name}.yaml")))
+
+
+@cache
 def script(name: str) -> str:
-    """A file that lies beside the manifests."""
+    """A file that lies beside this one."""
     return (HERE / name).read_text()
-
-
-def config_map(name: str, content: Mapping[str, str]) -> Object:
-    """A ConfigMap of theirs."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "namespace": objects.NAMESPACE,
-            "name": name,
-            "labels": dict(objects.MADE_HERE),
-        },
-        "data": dict(content),
-    }
 
 
 def stateful_set(documents: list[Object]) -> Object:
@@ -53,9 +43,9 @@ def stateful_set(documents: list[Object]) -> Object:
     return found
 
 
-def rolled_by(stateful: Object, *configuration: Any) -> None:
-    """Roll its pods, one by one, whenever this changes."""
-    said = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode())
+def rolled_by(stateful: Object, configuration: Object) -> None:
+    """Roll its pods, one by one, whenever this ConfigMap changes."""
+    said = hashlib.sha256(json.dumps(configuration["data"], sort_keys=True).encode())
     meta = stateful["spec"]["template"]["metadata"]
     meta["annotations"] = {CHANGED: said.hexdigest()[:12]}
 
