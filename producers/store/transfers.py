@@ -96,13 +96,11 @@ def repeated_field(body: bytes, transfer: Transfer) -> str | None:
     """A field that is there twice in what this was read from: which one counts?
 
     What could be read is flat, so that without a backslash each field has two quotation
-    marks, and each text two more. Only what has others is read again.
+    marks, and each text that is not null two more. Only what has others is read again.
     """
     fields = transfer.model_fields_set
-    if (
-        body.count(b'"') == 2 * (len(fields) + len(fields & _TEXTS))
-        and b"\\" not in body
-    ):
+    texts = sum(getattr(transfer, name) is not None for name in fields & _TEXTS)
+    if body.count(b'"') == 2 * (len(fields) + texts) and b"\\" not in body:
         return None
     names: list[str] = []
     json.loads(body, object_pairs_hook=lambda pairs: names.extend(n for n, _ in pairs))
