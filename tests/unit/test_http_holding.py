@@ -166,9 +166,13 @@ def test_those_who_read_pages_slowly_give_their_places_back_and_take_none_of_the
         assert taken is not None and taken.status == 202
         assert page is not None and page.problem()["code"] == "busy"
         until(lambda: not store.protocols(), "they are ended")
-        with store.connect() as connection:
-            connection.send(head("GET /problems", "Connection: close"))
-            assert connection.statuses() == [200]
+
+        def has_room() -> bool:
+            with store.connect() as connection:
+                connection.send(head("GET /problems", "Connection: close"))
+                return connection.statuses() == [200]
+
+        until(has_room, "their places are free")
 
 
 # -- connections -----------------------------------------------------------------------
