@@ -42,7 +42,7 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
         fields["Connection"] = "close"
     text = json.dumps(problem.body(), ensure_ascii=False, separators=(",", ":"))
     return Response(
-        text.encode(errors="replace"),  # it may quote what no client should send
+        f"{text}\n".encode(errors="replace"),  # it may quote what no client should send
         HTTPStatus(problem.kind.status),
         fields,
         media_type="application/problem+json",

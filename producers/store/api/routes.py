@@ -343,5 +343,5 @@ def _check_media_type(request: Request, wanted: str) -> None:
 
 def _respond(code: int, transfer_id: UUID, status: Status) -> Response:
     headers = {"Location": f"/v1/transfers/{transfer_id}"} if code == 202 else None
-    body = status_json(transfer_id, status)
+    body = status_json(transfer_id, status) + "\n"  # a terminal shows it as a line
     return Response(body, code, headers, media_type="application/json")
