@@ -13,6 +13,10 @@ from local.stack import StackConfig
 
 ROOT = Path(__file__).parent.parent.parent
 JARS = ROOT / ".local" / "jars"
+WHAT_IT_TAKES = (
+    *("Makefile", ".venv", "bin", "local", "once", "producers", "consumers", "avro"),
+    *("postgres", "loadtest", "examples", "requirements-local.lock"),
+)
 
 
 class LeftOver:
@@ -51,3 +55,13 @@ def config(tmp_path: Path) -> StackConfig:
 @pytest.fixture
 def left_over(config: StackConfig) -> LeftOver:
     return LeftOver(config.state_dir)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The project, in a folder that pages may leave files in."""
+    made = tmp_path / "once"
+    made.mkdir()
+    for name in WHAT_IT_TAKES:
+        (made / name).symlink_to(ROOT / name)
+    return made

@@ -15,6 +15,8 @@ from textwrap import dedent
 from local.processes.waiting import wait_until
 from tests.stack.conftest import JARS, ROOT
 
+# What make tells the makes that it starts: a person's terminal has none of it.
+OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS"}
 READY_SECONDS, PAGE_SECONDS, LEAVE_SECONDS = 120.0, 180.0, 60.0
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 TRY = re.compile(r"^make try\b.*\n", re.MULTILINE)
@@ -61,7 +63,7 @@ def say(block: str, environment: dict[str, str], folder: Path = ROOT) -> str:
     done = subprocess.run(
         ["bash", "-euc", here],
         cwd=folder,
-        env=environment,
+        env={n: value for n, value in environment.items() if n not in OF_MAKE},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -13,28 +13,14 @@ from local.processes.waiting import wait_until
 from tests.stack.conftest import ROOT
 from tests.stack.pages import blocks, first_terminal, say
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.nightly, pytest.mark.timeout(400)]
 
-WHAT_IT_TAKES = (
-    *("Makefile", ".venv", "bin", "local", "once", "producers", "consumers", "avro"),
-    *("postgres", "examples", "requirements-local.lock"),
-)
 LUNCH = """
 ID=0192f3c1-7a80-7c3e-9d3a-5f2f6a1b0c41
 curl -sS -X PUT "localhost:8080/v1/transfers/$ID?wait=10" \\
      -H 'Content-Type: application/json' -d '{"debit_account": 900001,
      "credit_account": 900002, "amount": 1250, "currency": "EUR", "memo": "lunch"}'
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The project, in a folder that pages may leave files in."""
-    made = tmp_path / "once"
-    made.mkdir()
-    for name in WHAT_IT_TAKES:
-        (made / name).symlink_to(ROOT / name)
-    return made
 
 
 def commands(page: str) -> list[str]:
