@@ -6,10 +6,11 @@ the main loop, which ends the session; the next one publishes again from the led
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -43,18 +44,20 @@ class Publisher:
 
     def __init__(
         self,
-        producer: TransactionalProducer,
+        producers: Sequence[TransactionalProducer],
         topic: str,
         membership: Callable[[], Any],
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """`membership()` is the newest consumer group metadata.
+        """`producers` take turns: the brokers still end one's transaction meanwhile.
+
+        `membership()` is the newest consumer group metadata.
 
         `beat()` is called while `submit` waits for the one before.
         """
         self._beat = beat
         self._closing = False
-        self._producer = producer
+        self._turns: Iterator[TransactionalProducer] = itertools.cycle(producers)
         self._membership = membership
         self._topic = topic
         self._waiting: queue.Queue[Publication | None] = queue.Queue(maxsize=1)
@@ -115,12 +118,13 @@ class Publisher:
     def _publish(self, publication: Publication) -> None:
         laps = Laps()
         records = publication.encode()
+        producer = next(self._turns)
         for attempt, pause in enumerate(pauses(), start=1):
             try:
                 # Anew for each attempt: a rebalance that leaves us our partitions
                 # changes the generation, and the broker refuses the old one.
                 group = (publication.offsets, self._membership())
-                self._producer.send(self._topic, {ANY: records}, group=group)
+                producer.send(self._topic, {ANY: records}, group=group)
                 break
             except Abortable:
                 if attempt == ATTEMPTS_MAX:

@@ -30,6 +30,7 @@ from once.errors import Fenced, Refused, Retriable
 log = logs.get(__name__)
 
 CLOSE_SECONDS_MAX = 60.0
+IDLE_SECONDS = 0.1  # a poll that finds nothing: signals and checks wait so long
 
 _UNREADABLE = {
     KafkaError._BAD_COMPRESSION: "cannot be decompressed: is it larger than "
@@ -64,7 +65,8 @@ class Reading:
     def __init__(self, settings: BankSettings, observer: Observer) -> None:
         """Raises Defect when the settings of the client are wrong."""
         self._topic = settings.topic
-        self._linger_seconds = settings.batch_linger_ms / 1000
+        self._interval_seconds = settings.batch_interval_ms / 1000
+        self._due_at = 0.0  # when the next batch may begin
         self._observer = observer
         self._phase = Phase.READING
         self._changed = False
@@ -95,6 +97,11 @@ class Reading:
 
     # -- records ----------------------------------------------------------------------
 
+    @property
+    def early_seconds(self) -> float:
+        """How long the next batch has to wait, for more to come together."""
+        return max(0.0, self._due_at - time.monotonic())
+
     def poll(self, records_max: Callable[[], int]) -> list[Any]:
         """Messages without error. Raises Retriable, Refused, Fenced.
 
@@ -103,11 +110,9 @@ class Reading:
         """
         try:
             # Callbacks are served in any case; what is kept comes before what is new.
-            polled = (
-                self.consumer.consume(1, 0)
-                if self._kept
-                else self.consumer.consume(records_max(), self._linger_seconds)
-            )
+            polled = self.consumer.consume(1, 0 if self._kept else IDLE_SECONDS)
+            if polled and not self._kept and (more := records_max() - 1):
+                polled += self.consumer.consume(more, self.early_seconds)
         except KafkaException as error:
             raise Retriable(f"while reading {self._topic}: {error}") from error
         messages = self._kept + [m for m in polled if not self._is_end(m)]
@@ -117,6 +122,8 @@ class Reading:
         self._note_membership()
         most = records_max()
         messages, self._kept = messages[:most], messages[most:]
+        if messages:
+            self._due_at = time.monotonic() + self._interval_seconds
         for message in self._kept:
             self.ends.pop(message.partition(), None)  # not all below it is given out
         return messages

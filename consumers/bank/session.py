@@ -77,6 +77,8 @@ class Session:
         """One poll and what follows from it. Raises what ends the session."""
         laps = Laps()
         self._publisher.check()
+        if self._reading.early_seconds:
+            self._settle()  # there is time: what is committed is told at once
         messages = self._reading.poll(lambda: self._caution.records_max)
         laps.lap(names.POLL)
         old, new = self._reading.sort(messages, self._begun_at())

@@ -25,6 +25,8 @@ from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.settings import secret_now
 
+PRODUCERS = 2  # in turn: a transaction need not wait until the last one's has ended
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -58,14 +60,18 @@ def connect_all(
     results = ResultsCodec(registry, f"{settings.results_topic}-value")
     admin = kafka.client(AdminClient, settings.client, observer.trouble)
     log_topic = LogTopic(admin, settings, observer)
-    producer = TransactionalProducer(
-        settings.client,
-        f"bank-{settings.instance}",
-        within=observer.within,
-        trouble=observer.trouble,
-    )
-    producer.recycle()  # the first start: it aborts what our predecessor left open
-    closing(producer.close)
+    producers = [
+        TransactionalProducer(
+            settings.client,
+            f"bank-{settings.instance}.{turn}",
+            within=observer.within,
+            trouble=observer.trouble,
+        )
+        for turn in range(PRODUCERS)
+    ]
+    for producer in producers:
+        closing(producer.close)
+        producer.recycle()  # the first start: it aborts what our predecessor left open
     applier = Applier(
         lambda: _connect(settings, observer),
         settings.topic,
@@ -80,7 +86,7 @@ def connect_all(
     reading = Reading(settings, observer)
     closing(reading.close)
     publisher = Publisher(
-        producer,
+        producers,
         settings.results_topic,
         membership=lambda: reading.membership,
         beat=beat,

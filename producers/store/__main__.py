@@ -106,7 +106,7 @@ def emit(
         stream = stack.enter_context(open_stream(settings))
         if file is not None:
             largest = settings.transaction_records_max
-            linger_seconds = settings.transaction_linger_ms / 1000
+            linger_seconds = settings.transaction_interval_ms / 1000
             chunks = lines.chunks(
                 file, reject, records_max=largest, linger_seconds=linger_seconds
             )
@@ -116,7 +116,7 @@ def emit(
             chunks = _until(made_up, seconds)
         began = time.monotonic()
         tally = _emit_with_bar(stream, chunks, count, acknowledged)
-        stream.emitter.metrics.rejected(len(rejected))
+        stream.emitters[0].metrics.rejected(len(rejected))
     _tell(tally, len(rejected), time.monotonic() - began, as_json)
     raise typer.Exit(ExitStatus.NOT_ALL if rejected else ExitStatus.DONE)
 

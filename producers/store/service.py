@@ -26,7 +26,6 @@ from once.errors import Defect, OnceError
 from once.health import Progress
 from once.http_metrics import FollowMetrics, HttpMetrics
 from once.kafka import Trouble
-from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
@@ -42,7 +41,7 @@ from producers.store.followed import Followed
 from producers.store.follower import Follower, News
 from producers.store.index import Index
 from producers.store.journal import Journal
-from producers.store.opening import open_emitters, serve_health
+from producers.store.opening import open_emitters, producers_in_turn, serve_health
 from producers.store.receipts import new_emitter
 from producers.store.settings import ServeSettings
 from producers.store.states import Verdicts
@@ -50,7 +49,6 @@ from producers.store.watchers import Watchers
 
 log = logs.get(__name__)
 
-EMITTERS = 2
 HEARTBEAT_SECONDS = 1.0
 SWITCH_SECONDS = 0.001
 GC_THRESHOLDS = (20_000, 20, 100)
@@ -168,15 +166,9 @@ class Service:
     def _emitters(self, telemetry: Telemetry) -> Callable[[Pause], list[Emitter]]:
         """What opens the emitters, in the committer's thread."""
         settings = self._settings
-        producers = [
-            TransactionalProducer(
-                settings.client,
-                f"store-{settings.instance}-{turn}",
-                make_incarnation=new_emitter,
-                trouble=self._trouble,
-            )
-            for turn in range(EMITTERS)
-        ]
+        producers = producers_in_turn(
+            settings, f"store-{settings.instance}-", self._trouble, new_emitter
+        )
         registry = Registry(settings.registry_url, settings.registry_ca)
         for close in (*(producer.close for producer in producers), registry.close):
             self._resources.callback(close)

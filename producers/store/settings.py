@@ -27,11 +27,11 @@ class StoreSettings(KafkaAndRegistrySettings):
     transaction_records_max: int = Field(
         20_000, gt=0, description="records per Kafka transaction"
     )
-    transaction_linger_ms: int = Field(
-        100,
+    transaction_interval_ms: int = Field(
+        50,
         ge=1,
-        description="`emit --rate`: how long transfers gather for one transaction. "
-        "Lines are sent when enough are there, or at the end of the input",
+        description="a Kafka transaction begins so long after the last one began, at "
+        "least; after a rest at once. Longer: fewer transactions, more latency",
     )
 
     health_host: str = Field("127.0.0.1", description="where health is served")
@@ -59,12 +59,6 @@ class ServeSettings(StoreSettings):
     results_topic: str = Field("transfer-results", description="followed for verdicts")
     receipts_topic: str = Field(
         "transfer-receipts", description="which ids went where, for all replicas"
-    )
-    transaction_interval_ms: int = Field(
-        60,
-        ge=0,
-        description="a Kafka transaction begins so long after the last one began, at "
-        "least; after a rest at once. Longer: fewer transactions, more latency",
     )
     log_level: str = Field(
         "info", description="`debug`, `info`, `warning` or `error`, and worse"

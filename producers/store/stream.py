@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,13 +15,12 @@ import numpy as np
 from once import logs
 from once.health import Progress
 from once.kafka import Trouble
-from once.producer import TransactionalProducer
 from once.registry import Registry
 from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import Emitter
 from producers.store.generate import Generator
-from producers.store.opening import open_emitters, serve_health
+from producers.store.opening import open_emitters, producers_in_turn, serve_health
 from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk, now_ms
 
@@ -37,9 +37,9 @@ class Tally:
 
 @dataclass(slots=True)
 class Stream:
-    """Chunks in, acknowledgements out, through one emitter."""
+    """Chunks in, acknowledgements out, through emitters in turn (see Committer)."""
 
-    emitter: Emitter
+    emitters: Sequence[Emitter]
     progress: Progress
     tally: Tally
 
@@ -53,6 +53,7 @@ class Stream:
 
         None among them: there is no next one yet. That is no stall.
         """
+        turns = itertools.cycle(self.emitters)
         with ThreadPoolExecutor(1, thread_name_prefix="emitter") as sender:
             sending: tuple[Chunk, Future[None]] | None = None
             for chunk in chunks:
@@ -63,7 +64,7 @@ class Stream:
                         sending = None
                     continue
                 self._settle(sending, acknowledged, report)
-                sending = (chunk, sender.submit(self.emitter.emit, chunk))
+                sending = (chunk, sender.submit(next(turns).emit, chunk))
             self._settle(sending, acknowledged, report)
         return self.tally
 
@@ -91,19 +92,23 @@ def open_stream(settings: StoreSettings) -> Iterator[Stream]:
         "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
     )
     trouble = Trouble()
-    producer = TransactionalProducer(
-        settings.client, f"store-{settings.instance}", trouble=trouble
+    producers = producers_in_turn(
+        settings,
+        f"store-{settings.instance}.",  # no other ones than a Store that serves
+        trouble,
     )
     progress = Progress(settings.stall_seconds_max)
     registry = Registry(settings.registry_url, settings.registry_ca)
     with ExitStack() as stack:
         stack.callback(telemetry.shutdown)
-        stack.callback(producer.close)
+        for producer in producers:
+            stack.callback(producer.close)
         stack.callback(registry.close)
         if settings.health_port is not None:
 
             def commits() -> str | None:
-                return None if producer.usable else f"cannot commit{trouble}"
+                usable = all(producer.usable for producer in producers)
+                return None if usable else f"cannot commit{trouble}"
 
             checks = {"commits": commits}
             health = serve_health(
@@ -116,15 +121,15 @@ def open_stream(settings: StoreSettings) -> Iterator[Stream]:
             stack.enter_context(health)
             log.info("health", health=health.url)
         pause = partial(_pause, progress)
-        (emitter,) = open_emitters(
+        emitters = open_emitters(
             settings,
-            [producer],
+            producers,
             registry=registry,
             telemetry=telemetry,
             pause=pause,
             trouble=trouble,
         )
-        yield Stream(emitter, progress, Tally())
+        yield Stream(emitters, progress, Tally())
 
 
 def _pause(progress: Progress, seconds: float) -> None:
@@ -148,10 +153,11 @@ def paced(
     if rate is None:
         yield from _unpaced(generator, settings.transaction_records_max, count)
         return
-    so_far, largest = 0, settings.transaction_records_max
+    so_far, next_at, largest = 0, 0.0, settings.transaction_records_max
     began, began_ms = time.monotonic(), now_ms()
     while count is None or so_far < count:
-        time.sleep(settings.transaction_linger_ms / 1000)  # the pace is the point
+        time.sleep(max(0.0, next_at - time.monotonic()))  # the pace is the point
+        next_at = time.monotonic() + settings.transaction_interval_ms / 1000
         due = int(rate * (time.monotonic() - began)) - so_far
         left = due if count is None else count - so_far
         size = min(largest, due, left)

@@ -6,6 +6,7 @@ what it had in flight is abandoned as a killed process would leave it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,9 @@ class Mortal(Observer):
 
 def die_with_results_sent_and_not_committed(session: Session) -> None:
     """Let the producer die with its transaction open."""
-    producer = session._publisher._producer
+    publisher = session._publisher
+    producer = next(publisher._turns)
+    publisher._turns = itertools.repeat(producer)
     assert producer._producer is not None
     real = producer._producer
 

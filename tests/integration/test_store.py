@@ -96,7 +96,7 @@ def test_the_same_chunk_sent_again_after_doubt_has_one_effect(
 ) -> None:
     chunk = Chunk.of([transfer(), transfer()])
     with a_store(platform) as store:
-        emitter = store.emitter
+        emitter = store.emitters[0]
         emitter.emit(chunk)
         first = emitter.producer.incarnation
         emitter.producer.close()  # as after an indeterminate commit
@@ -136,13 +136,13 @@ def test_two_stores_of_one_name_fence_each_other_and_one_is_told_so(
 ) -> None:
     settings = store_settings(platform, "twin")
     kafka = {"bootstrap.servers": settings.bootstrap_servers}
-    twin = TransactionalProducer(kafka, f"store-{settings.instance}")
+    twin = TransactionalProducer(kafka, f"store-{settings.instance}.0")
     with a_store(platform, "twin") as store:
         with pytest.raises(Refused, match="STORE_INSTANCE"):
             for _ in range(FENCES_MAX + 1):
-                store.emitter.emit(Chunk.of([transfer()]))
+                store.emitters[0].emit(Chunk.of([transfer()]))
                 twin.recycle()
-            store.emitter.emit(Chunk.of([transfer()]))
+            store.emitters[0].emit(Chunk.of([transfer()]))
     twin.close()
 
 

@@ -35,10 +35,10 @@ def test_missing_settings_are_named(
 
 
 def test_a_setting_that_makes_no_sense_is_named(platform: Platform) -> None:
-    with platform.bank(batch_records_max="many", batch_linger_ms=0) as bank:
+    with platform.bank(batch_records_max="many", batch_interval_ms=-1) as bank:
         status, words = ends(bank)
     assert status == DEFECT, words
-    assert "BANK_BATCH_RECORDS_MAX, BANK_BATCH_LINGER_MS" in words
+    assert "BANK_BATCH_RECORDS_MAX, BANK_BATCH_INTERVAL_MS" in words
 
 
 @pytest.mark.parametrize(

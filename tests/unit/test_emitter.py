@@ -94,7 +94,7 @@ def test_what_was_sent_is_acknowledged_while_the_next_line_is_waited_for(
     clock: Clock, registry: Registry, tmp_path: Path
 ) -> None:
     producer = PlayedProducer(clock, [], took_s=0.0)
-    stream = Stream(emitter(registry, producer), Progress(60.0), Tally())
+    stream = Stream([emitter(registry, producer)], Progress(60.0), Tally())
     log = tmp_path / "acknowledged"
 
     def waits() -> Iterator[Chunk | None]:

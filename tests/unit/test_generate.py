@@ -21,7 +21,7 @@ def settings() -> StoreSettings:
     return StoreSettings(
         bootstrap_servers="unused:1",
         registry_url="http://unused",
-        transaction_linger_ms=10,
+        transaction_interval_ms=10,
     )
 
 
