@@ -129,6 +129,8 @@ def open_stream(settings: StoreSettings) -> Iterator[Stream]:
             pause=pause,
             trouble=trouble,
         )
+        for emitter in emitters:
+            emitter.start()  # or a Store would be ready with its second turn only
         yield Stream(emitters, progress, Tally())
 
 
