@@ -22,12 +22,14 @@ Object = dict[str, Any]
 # Where objects of a kind live: group and version, and the word in the path.
 PLURALS = {
     "Namespace": ("v1", "namespaces"),
+    "Node": ("v1", "nodes"),
     "ConfigMap": ("v1", "configmaps"),
     "Endpoints": ("v1", "endpoints"),
     "Pod": ("v1", "pods"),
     "Secret": ("v1", "secrets"),
     "Service": ("v1", "services"),
     "ServiceAccount": ("v1", "serviceaccounts"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "StatefulSet": ("apps/v1", "statefulsets"),
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "Role": ("rbac.authorization.k8s.io/v1", "roles"),
@@ -46,7 +48,6 @@ PLURALS = {
     "Certificate": ("cert-manager.io/v1", "certificates"),
     "Issuer": ("cert-manager.io/v1", "issuers"),
 }
-CLUSTER_WIDE = {"Namespace"}
 
 
 class Api:
@@ -74,7 +75,10 @@ class Api:
         self._http.close()
 
     def list(self, kind: str, namespace: str) -> list[Object]:
-        """All of a kind; none where the kind is unknown. Raises StackError."""
+        """All of a kind; none where the kind is unknown. Raises StackError.
+
+        In no namespace: in all of them.
+        """
         answer = self._send("GET", _path(kind, namespace))
         if answer.status_code == httpx.codes.NOT_FOUND:
             return []
@@ -124,7 +128,7 @@ class Api:
 def _path(kind: str, namespace: str, name: str = "") -> str:
     version, plural = PLURALS[kind]
     root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
-    inside = "" if kind in CLUSTER_WIDE else f"/namespaces/{namespace}"
+    inside = f"/namespaces/{namespace}" if namespace else ""
     return f"{root}{inside}/{plural}" + (f"/{name}" if name else "")
 
 

@@ -1,8 +1,8 @@
 """NetworkPolicies, worked out on paper: who may open a connection to whom.
 
-The bridge of a local cluster enforces none of them. Here is what a network that does
-would let through: a policy that selects a pod closes it in that direction, and every
-rule of every policy that selects it opens a way.
+Here is what a network that enforces them would let through: a policy that selects a pod
+closes it in that direction, and every rule of every policy that selects it opens a way.
+tests/kind/test_network.py holds it against real packets.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
+from local.kube.selectors import Labels, selects
 from tests.manifests.overlays import Object, kinds, named
 from tests.manifests.pods import pods
-from tests.manifests.selectors import Labels, selects
 
 NAMESPACE = "once"
 PART, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from local.kube.selectors import selects
 from tests.manifests.network import (
     NAMESPACE,
     Peer,
@@ -19,7 +20,7 @@ from tests.manifests.network import (
     sides,
 )
 from tests.manifests.overlays import Object, kinds, named
-from tests.manifests.selectors import alternatives, selects
+from tests.manifests.selectors import alternatives
 
 DIRECTIONS = ("Ingress", "Egress")
 

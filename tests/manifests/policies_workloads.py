@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from local.kube.selectors import selects
 from tests.manifests.overlays import Object, dig, kinds, named
 from tests.manifests.pods import Pod, most_replicas, pods
-from tests.manifests.selectors import selects
 
 ZONE, NODE = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 LOST_NODE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")

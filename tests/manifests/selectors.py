@@ -1,20 +1,10 @@
-"""Label selectors, as the API server reads them."""
+"""Label selectors taken apart: for each value of a list one of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from tests.manifests.overlays import Object
-
-Labels = dict[str, str]
-
-
-def selects(selector: Object, labels: Labels) -> bool:
-    """Whether a selector picks what has these labels; an empty one picks all."""
-    for key, value in selector.get("matchLabels", {}).items():
-        if labels.get(key) != value:
-            return False
-    return all(_holds(each, labels) for each in selector.get("matchExpressions", []))
 
 
 def alternatives(selector: Object) -> Iterator[Object]:
@@ -28,15 +18,3 @@ def alternatives(selector: Object) -> Iterator[Object]:
         for value in one["values"]:
             single = {**one, "values": [value]}
             yield {**selector, "matchExpressions": [*others, single]}
-
-
-def _holds(expression: Object, labels: Labels) -> bool:
-    value = labels.get(expression["key"])
-    values = expression.get("values", [])
-    answers = {
-        "In": value in values,
-        "NotIn": value not in values,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-    }
-    return answers[expression["operator"]]

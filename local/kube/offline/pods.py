@@ -35,7 +35,7 @@ class _Node:
 def connect(cluster: Kubectl) -> None:
     """A bridge on every node, and routes between them: the simplest network.
 
-    It carries packets and nothing more: network policies are not enforced by it.
+    It carries packets and nothing more; policies.py filters them.
     """
     nodes = [_node(found) for found in cluster.get("nodes")["items"]]
     for node in nodes:

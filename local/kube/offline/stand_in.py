@@ -4,7 +4,8 @@ Strimzi, PGO and cert-manager are not there. It reads their custom resources and
 what they would make of them: certificates, the Secrets and Services that clients look
 for, brokers and instances of Postgres as pods (operated/), topics and rights in Kafka,
 roles and databases in Postgres; then it says Ready. It operates nothing: who elects a
-primary is Patroni, who elects a controller is Kafka.
+primary is Patroni, who elects a controller is Kafka. And it is the network plug-in that
+enforces NetworkPolicies (policies.py).
 
     python -m local.kube.offline.stand_in FOLDER      until SIGTERM
 
@@ -29,6 +30,8 @@ from local.kube.ledger_pods import LedgerPods
 from local.kube.objects import NAMESPACE
 from local.kube.offline import stand_in_kafka
 from local.kube.offline.authority import Authority
+from local.kube.offline.engine import Engine
+from local.kube.offline.policy_keeper import PolicyKeeper
 from local.kube.offline.stand_in_certificates import Certificates
 from local.kube.offline.stand_in_entities import EntityOperator
 from local.kube.offline.stand_in_kafka import KafkaOperator
@@ -112,6 +115,9 @@ def main(folder: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: leaving.set())
     signal.signal(signal.SIGINT, lambda *_: leaving.set())
     kubeconfig = folder / "kubeconfig"
+    keeper = PolicyKeeper(kubeconfig, Engine(folder).docker, leaving)
+    keeping = threading.Thread(target=keeper.run, args=(say,), daemon=True)
+    keeping.start()
     api, authority = Api(kubeconfig), Authority(folder / "authority")
     stand_in = StandIn(
         api,
@@ -128,6 +134,7 @@ def main(folder: Path) -> None:
         except StackError as error:  # the API server may be away for a moment
             say(str(error))
         leaving.wait(PAUSE_SECONDS)
+    keeping.join()
     api.close()
 
 
