@@ -41,7 +41,7 @@ HELP := Try it: doctor try demo; \
     The local stack: up set-up bank serve store status down; \
     Look: audit peek psql quarantine kafka-... token certs; \
     Kubernetes: kind-up kind-env kind-push kind-pay kind-psql kind-peek kind-kafka-... kind-audit \
-        kind-demo kind-down kind-images; \
+        kind-demo kind-loadtest kind-down kind-images; \
     Measure: loadtest
 
 .PHONY: help
@@ -162,6 +162,13 @@ test-kind: prerequisites $(VENV)/.installed ## images, and the platform on a rea
 	@local/prerequisites kube
 	@$(KIND) images
 	$(PY) -m pytest --timeout 1200 tests/images $(ARGS)
+	$(PY) -m pytest --timeout 1200 -m "not nightly" tests/kind $(ARGS)
+
+.PHONY: test-kind-long
+test-kind-long: export KIND_OFFLINE := 1
+test-kind-long: prerequisites $(VENV)/.installed ## what else happens to the cluster, nightly (1 h at first)
+	@local/prerequisites kube
+	@$(KIND) images
 	$(PY) -m pytest --timeout 1200 tests/kind $(ARGS)
 
 FUZZ_SECONDS ?= 60
@@ -310,6 +317,10 @@ kind-env: $(VENV)/.installed ## where the cluster is, as a shell takes it
 .PHONY: kind-demo
 kind-demo: $(VENV)/.installed ## payments while nodes die and a zone is cut off, and the audit
 	@$(KIND) demo
+
+.PHONY: kind-loadtest
+kind-loadtest: $(VENV)/.installed ## PUTs at a steady rate to the cluster's Store (ARGS="--rate 100 --seconds 20")
+	@$(PY) -m loadtest cluster $(ARGS)
 
 .PHONY: kind-pay
 kind-pay: $(VENV)/.installed ## one payment through the cluster's Store, and every state it has

@@ -1,6 +1,7 @@
 """Load tests on the local stack: `python -m loadtest SCENARIO` (--help lists them).
 
-Starts a stack of its own where none runs, and stops it again. Every scenario writes
+Starts a stack of its own where none runs, and stops it again; `cluster` goes to the
+Store of a local cluster. Every scenario writes
 build/reports/loadtest-<scenario>.json.
 """
 
@@ -18,6 +19,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from loadtest import cluster as on_cluster
 from loadtest import http as http_api
 from loadtest import scenarios
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
@@ -62,6 +64,16 @@ def http(
     """The Store's HTTP API: single PUTs, a steady rate of them, batches."""
     with _stack() as stack:
         _write(http_api.http(stack, seconds))
+
+
+@app.command()
+def cluster(
+    rate: Annotated[float, typer.Option(min=1, help="PUTs a second")] = 100.0,
+    seconds: Annotated[float, typer.Option(help="of each run")] = 20.0,
+    connections: Annotated[int, typer.Option(min=1, help="kept alive")] = 50,
+) -> None:
+    """PUTs at a steady rate to the Store of a cluster that `make kind-up` made."""
+    _write(on_cluster.cluster(rate, seconds, connections))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,17 +28,27 @@ MakeRequest = Callable[[int], bytes]
 
 
 def paced(
-    url: str, *, rate: float, seconds: float, connections: int, request: MakeRequest
+    url: str,
+    *,
+    rate: float,
+    seconds: float,
+    connections: int,
+    request: MakeRequest,
+    trust: ssl.SSLContext | None = None,
 ) -> Answers:
-    """`rate` requests a second over so many connections that are kept alive."""
+    """`rate` requests a second over so many connections that are kept alive.
+
+    With `trust` by TLS, to a Store that is called `store`.
+    """
     at = urlsplit(url)
     assert at.hostname is not None and at.port is not None, url
-    run = _Run(at.hostname, at.port, rate, seconds, request)
+    run = _Run(at.hostname, at.port, rate, seconds, request, trust)
     return uvloop.run(run.all(connections))
 
 
-def single_puts(run: str) -> MakeRequest:
+def single_puts(run: str, query: str = "", token: str = "") -> MakeRequest:
     """Single PUTs, every one a transfer of its own; `run` is 8 digits in hex."""
+    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
     chance = random.Random(run)
 
     def request(number: int) -> bytes:
@@ -47,8 +58,8 @@ def single_puts(run: str) -> MakeRequest:
             f'"amount":{chance.randint(1, 100)},"currency":"EUR"}}'
         )
         return (
-            f"PUT /v1/transfers/{run}-0000-7000-8000-{number:012x} HTTP/1.1\r\n"
-            "Host: localhost\r\nContent-Type: application/json\r\n"
+            f"PUT /v1/transfers/{run}-0000-7000-8000-{number:012x}{query} HTTP/1.1\r\n"
+            f"Host: localhost\r\n{bearer}Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         ).encode()
 
@@ -62,6 +73,7 @@ class _Run:
     rate: float
     seconds: float
     request: MakeRequest
+    trust: ssl.SSLContext | None
     waiting: asyncio.Queue[tuple[int, float] | None] = field(
         default_factory=asyncio.Queue
     )
@@ -102,7 +114,7 @@ class _Run:
             number, due = next_one
             try:
                 async with asyncio.timeout_at(due + GIVEN_UP_SECONDS):
-                    wire = wire or await _Wire.open(self.host, self.port)
+                    wire = wire or await _Wire.open(self.host, self.port, self.trust)
                     status = await wire.ask(self.request(number))
                 self.refused += status >= 400
             except _TROUBLE:
@@ -124,8 +136,11 @@ class _Wire:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def open(cls, host: str, port: int) -> _Wire:
-        return cls(*await asyncio.open_connection(host, port))
+    async def open(cls, host: str, port: int, trust: ssl.SSLContext | None) -> _Wire:
+        name = "store" if trust else None
+        return cls(
+            *await asyncio.open_connection(host, port, ssl=trust, server_hostname=name)
+        )
 
     async def ask(self, request: bytes) -> int:
         """The status of the answer. Raises one of _TROUBLE."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from local.kube import kind_config, programs
@@ -18,6 +20,16 @@ table inet once_cut {
     chain in { type filter hook prerouting priority -300; iifname "eth0" drop; }
     chain out { type filter hook postrouting priority 300; oifname "eth0" drop; }
 }
+"""
+# To and from the pods of a node; what is open already says nothing more either.
+_MUTE = """
+table inet once_mute {{
+    chain forward {{
+        type filter hook forward priority -10;
+        tcp dport {ports} drop
+        tcp sport {ports} drop
+    }}
+}}
 """
 
 
@@ -112,6 +124,23 @@ class Cluster:
     def get(self, *arguments: str) -> Any:
         """`kubectl get` as Python data. Raises StackError."""
         return json.loads(self.kubectl("get", *arguments, "--output=json"))
+
+    @contextmanager
+    def mute(self, ports: str) -> Iterator[None]:
+        """While the block runs, no pod of a worker answers on these, as in `1-99`.
+
+        What listens there works on. Raises StackError.
+        """
+        workers = [name for name in self.nodes() if "worker" in name]
+        with ExitStack() as healing:
+            for name in workers:
+                enter = ("exec", "--interactive", name, "nft")
+                said = _MUTE.format(ports=ports)
+                self.docker.run(*enter, "-f", "-", stdin=said)
+                healing.callback(
+                    self.docker.run, *enter, "delete", "table", "inet", "once_mute"
+                )
+            yield
 
     def apply(self, *documents: dict[str, Any], namespace: str = "") -> None:
         """Apply these, whoever else owns their fields. Raises StackError.

@@ -72,3 +72,11 @@ def test_who_looks_changes_nothing(deployed: Deployed) -> None:
 
 def test_the_audit_runs_in_the_cluster(deployed: Deployed) -> None:
     make("audit")
+
+
+def test_its_store_is_measured(deployed: Deployed) -> None:
+    make("loadtest", ARGS="--rate 20 --seconds 5 --connections 10")
+    report = json.loads((ROOT / "build/reports/loadtest-cluster.json").read_text())
+    for way in ("committed", "posted"):
+        assert report[way]["requests"] == 100
+        assert report[way]["refused"] == report[way]["broken"] == 0

@@ -1,8 +1,7 @@
 """Store and Bank as pods, under load: they roll, fail and die, and nothing is lost.
 
 Every test ends with the audit of all ten invariants, run in the cluster as a Job with
-the list of what was acknowledged. The pods' network here is a plain bridge: it does not
-enforce NetworkPolicy, which tests/manifests judges by a simulator.
+the list of what was acknowledged.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ BANK_SETTINGS = "consumers/bank/k8s/base/bank.env"
 
 
 @contextmanager
-def _proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
+def proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
     """Traffic while the block runs; after it, the audit."""
     with demo.proved(deployed.site, folder / "acknowledged.log") as proof:
         proof.sent.wait(200)
@@ -44,7 +43,7 @@ def test_store_and_bank_roll_under_load_and_no_request_fails(
 ) -> None:
     blue = _active(deployed)
     workers = _workers(deployed)
-    with _proved(deployed, tmp_path) as sent:
+    with proved(deployed, tmp_path) as sent:
         deployed.edit(STORE_SETTINGS, "_SECONDS_MAX=20", "_SECONDS_MAX=21")
         deployed.edit(
             BANK_SETTINGS, "BANK_DRAIN_SECONDS_MAX=8", "BANK_DRAIN_SECONDS_MAX=9"
@@ -63,7 +62,7 @@ def test_a_green_store_that_fails_its_smoke_test_never_serves_and_goes(
     deployed: Deployed, tmp_path: Path
 ) -> None:
     blue = _active(deployed)
-    with _proved(deployed, tmp_path) as sent:
+    with proved(deployed, tmp_path) as sent:
         # It starts and is ready, and then refuses every token.
         deployed.edit(STORE_SETTINGS, "STORE_PORT=8443", BROKEN)
         deployed.push("a green that is broken")
@@ -75,12 +74,18 @@ def test_a_green_store_that_fails_its_smoke_test_never_serves_and_goes(
     assert sent.repeats == []
 
 
-# A broker that is not beside the primary dies every night (kind-demo).
-@pytest.mark.parametrize("fault", ["primary", "zone"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "primary",
+        pytest.param("broker", marks=pytest.mark.nightly),
+        pytest.param("zone", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_worker_is_lost_with_broker_ledger_store_and_bank(
     deployed: Deployed, tmp_path: Path, fault: str
 ) -> None:
-    with _proved(deployed, tmp_path) as sent:
+    with proved(deployed, tmp_path) as sent:
         blow = demo.strike(deployed.site, sent, fault)
     assert blow.answer_gap_seconds < GAP_SECONDS_MAX
     assert blow.ledger_gap_seconds < GAP_SECONDS_MAX
@@ -91,7 +96,7 @@ def test_a_new_password_is_taken_by_workers_that_are_restarted_one_by_one(
 ) -> None:
     kubectl = deployed.site.cluster.kubectl
     old = deployed.one("secret", "ledger-pguser-bank")["data"]["password"]
-    with _proved(deployed, tmp_path) as sent:
+    with proved(deployed, tmp_path) as sent:
         kubectl("delete", "secret/ledger-pguser-bank", "--namespace=once")
         until("a new password", lambda: _password(deployed) not in ("", old))
         kubectl("rollout", "restart", "deployment/bank", "--namespace=once")
@@ -117,7 +122,7 @@ def test_new_certificates_are_taken_by_pods_that_run_on(
         ]
         return all("a key or certificate was replaced" in each for each in said)
 
-    with _proved(deployed, tmp_path) as sent:
+    with proved(deployed, tmp_path) as sent:
         kubectl("delete", "secret/bank", "secret/store", "--namespace=once")
         until("every pod to take its new certificate", renewed, 300)
     assert sent.repeats == []
