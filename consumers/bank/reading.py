@@ -102,17 +102,20 @@ class Reading:
         """How long the next batch has to wait, for more to come together."""
         return max(0.0, self._due_at - time.monotonic())
 
-    def poll(self, records_max: Callable[[], int]) -> list[Any]:
-        """Messages without error. Raises Retriable, Refused, Fenced.
+    def poll(self, records_max: Callable[[], int], idle_seconds: float) -> list[Any]:
+        """Messages without error, after so long at most if there are none.
 
         `records_max()` may become less while partitions are assigned within the poll:
-        what is too much then is kept for the next one.
+        what is too much then is kept for the next one. Raises Retriable, Refused,
+        Fenced.
         """
         try:
             # Callbacks are served in any case; what is kept comes before what is new.
-            polled = self.consumer.consume(1, 0 if self._kept else IDLE_SECONDS)
+            polled = self.consumer.consume(1, 0 if self._kept else idle_seconds)
             if polled and not self._kept and (more := records_max() - 1):
-                polled += self.consumer.consume(more, self.early_seconds)
+                self._kept = polled  # a partition that is taken now takes its own along
+                rest = self.consumer.consume(more, self.early_seconds)
+                polled, self._kept = self._kept + rest, []
         except KafkaException as error:
             raise Retriable(f"while reading {self._topic}: {error}") from error
         messages = self._kept + [m for m in polled if not self._is_end(m)]

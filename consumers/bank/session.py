@@ -30,6 +30,7 @@ from consumers.bank.observe import Observer, Point
 from consumers.bank.ownership import Ownership
 from consumers.bank.position import Position
 from consumers.bank.publisher import Publication
+from consumers.bank.reading import IDLE_SECONDS
 from consumers.bank.settings import BankSettings
 from once import logs, names
 from once.backoff import retry
@@ -39,7 +40,7 @@ from once.producer import Record
 
 log = logs.get(__name__)
 
-IDLE_SECONDS = 2.0  # then it is noted how far the log was read
+NOTE_SECONDS = 2.0  # of idleness, then it is noted how far the log was read
 
 NONE_UNREAD: Mapping[int, Mapping[int, Fault]] = MappingProxyType({})
 
@@ -79,7 +80,11 @@ class Session:
         self._publisher.check()
         if self._reading.early_seconds:
             self._settle()  # there is time: what is committed is told at once
-        messages = self._reading.poll(lambda: self._caution.records_max)
+            laps.skip()
+        messages = self._reading.poll(
+            lambda: self._caution.records_max,
+            IDLE_SECONDS if self._applier.idle else 0.0,
+        )
         laps.lap(names.POLL)
         old, new = self._reading.sort(messages, self._begun_at())
         if self._restore.active:
@@ -233,6 +238,6 @@ class Session:
         now = time.monotonic()
         if not idle:
             self._read_at = now
-        elif now - self._read_at > IDLE_SECONDS:
+        elif now - self._read_at > NOTE_SECONDS:
             self._read_at = now
             self._ownership.note_ends()

@@ -47,6 +47,7 @@ class BankSettings(KafkaAndRegistry):
     batch_interval_ms: int = Field(
         80,
         ge=0,
+        le=5_000,
         description="a batch begins so long after the last one began, at least; after "
         "a rest at once. Longer: fewer and larger ones, less CPU, more latency",
     )

@@ -72,6 +72,7 @@ def connect_all(
     for producer in producers:
         closing(producer.close)
         producer.recycle()  # the first start: it aborts what our predecessor left open
+        beat()
     applier = Applier(
         lambda: _connect(settings, observer),
         settings.topic,

@@ -53,8 +53,11 @@ class Emitter:
         telemetry: Telemetry,
         pause: Callable[[float], None] = time.sleep,
         receipts: ReceiptsCodec | None = None,
+        fences: list[float] | None = None,
     ) -> None:
-        """Raises Retriable (registry away) and Defect (schema not registered)."""
+        """`fences`: when those that take turns were fenced, together.
+
+        Raises Retriable (registry away) and Defect (schema not registered)."""
         self._receipts = receipts
         schema = load_schema(resources.find("avro/transfer.avsc"))
         self._writer = ColumnWriter(
@@ -67,7 +70,8 @@ class Emitter:
         self._sequences = [0] * places.partition_count
         self._telemetry = telemetry
         self._pause = pause
-        self._fences: list[float] = []  # when, by the monotonic clock
+        # When, by the monotonic clock.
+        self._fences: list[float] = [] if fences is None else fences
         self.metrics = EmitMetrics(telemetry.meter, topic)
 
     @property
@@ -135,7 +139,8 @@ class Emitter:
         if took_seconds * 1000 >= TRANSACTION_TIMEOUT_MS:
             return
         now = time.monotonic()
-        self._fences = [at for at in self._fences if now - at < FENCES_SECONDS] + [now]
+        recent = [at for at in self._fences if now - at < FENCES_SECONDS]
+        self._fences[:] = [*recent, now]
         if len(self._fences) > FENCES_MAX:
             raise Refused(
                 f"another Store sends as {self.producer.transactional_id}; "

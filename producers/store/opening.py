@@ -69,10 +69,12 @@ def open_emitters(
 ) -> list[Emitter]:
     """An emitter for each producer, with receipts if there is a topic for them.
 
-    They share what they remember of accounts, so one thread drives them all. `pause` is
-    called between attempts, here and in the emitters; it may raise. Raises Defect.
+    They share what they remember of accounts and of rivals, so one thread drives them
+    all. `pause` is called between attempts, here and in the emitters; it may raise.
+    Raises Defect.
     """
     topics = Topics(settings.client, trouble)
+    fences: list[float] = []
 
     def attempt() -> list[Emitter]:
         places = Places(topics.describe(settings.topic).partition_count)
@@ -87,6 +89,7 @@ def open_emitters(
                 receipts=(
                     ReceiptsCodec(registry, receipts_topic) if receipts_topic else None
                 ),
+                fences=fences,
             )
             for producer in producers
         ]

@@ -30,8 +30,10 @@ class StoreSettings(KafkaAndRegistrySettings):
     transaction_interval_ms: int = Field(
         50,
         ge=1,
+        le=5_000,
         description="a Kafka transaction begins so long after the last one began, at "
-        "least; after a rest at once. Longer: fewer transactions, more latency",
+        "least; after a rest at once. Lines gather so long after the first. Longer: "
+        "fewer transactions, more latency",
     )
 
     health_host: str = Field("127.0.0.1", description="where health is served")

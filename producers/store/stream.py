@@ -94,7 +94,7 @@ def open_stream(settings: StoreSettings) -> Iterator[Stream]:
     trouble = Trouble()
     producers = producers_in_turn(
         settings,
-        f"store-{settings.instance}.",  # no other ones than a Store that serves
+        f"store-{settings.instance}.",  # never those of a Store that serves
         trouble,
     )
     progress = Progress(settings.stall_seconds_max)
@@ -131,6 +131,7 @@ def open_stream(settings: StoreSettings) -> Iterator[Stream]:
         )
         for emitter in emitters:
             emitter.start()  # or a Store would be ready with its second turn only
+            progress.beat()
         yield Stream(emitters, progress, Tally())
 
 

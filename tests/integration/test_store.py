@@ -136,14 +136,19 @@ def test_two_stores_of_one_name_fence_each_other_and_one_is_told_so(
 ) -> None:
     settings = store_settings(platform, "twin")
     kafka = {"bootstrap.servers": settings.bootstrap_servers}
-    twin = TransactionalProducer(kafka, f"store-{settings.instance}.0")
+    twins = [
+        TransactionalProducer(kafka, f"store-{settings.instance}.{turn}")
+        for turn in range(2)
+    ]
     with a_store(platform, "twin") as store:
         with pytest.raises(Refused, match="STORE_INSTANCE"):
             for _ in range(FENCES_MAX + 1):
-                store.emitters[0].emit(Chunk.of([transfer()]))
-                twin.recycle()
+                for emitter, twin in zip(store.emitters, twins, strict=True):
+                    emitter.emit(Chunk.of([transfer()]))
+                    twin.recycle()
             store.emitters[0].emit(Chunk.of([transfer()]))
-    twin.close()
+    for twin in twins:
+        twin.close()
 
 
 def test_batches_that_the_topic_refuses_end_the_store_with_the_setting(

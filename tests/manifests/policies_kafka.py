@@ -36,7 +36,7 @@ NEEDED: list[Right] = [
     ("store", "Write", "transactionalId", "store-1-0"),
     ("bank", "Read", "topic", "transfers"),
     ("bank", "Write", "topic", "transfer-results"),
-    ("bank", "Write", "transactionalId", "bank-1"),
+    ("bank", "Write", "transactionalId", "bank-1.0"),
     ("bank", "Read", "group", "bank"),
     ("audit", "Read", "topic", "transfers"),
     ("audit", "Read", "topic", "transfer-results"),
@@ -57,7 +57,7 @@ NEEDED: list[Right] = [
 FORBIDDEN: list[Right] = [
     ("store", "Read", "topic", "transfers"),
     ("store", "Write", "topic", "transfer-results"),
-    ("store", "Write", "transactionalId", "bank-1"),
+    ("store", "Write", "transactionalId", "bank-1.0"),
     ("store", "Read", "group", "bank"),
     ("bank", "Write", "topic", "transfers"),
     ("bank", "Write", "topic", "transfer-receipts"),
