@@ -118,7 +118,9 @@ class Reading:
                 polled, self._kept = self._kept + rest, []
         except KafkaException as error:
             raise Retriable(f"while reading {self._topic}: {error}") from error
-        messages = self._kept + [m for m in polled if not self._is_end(m)]
+        messages = self._kept + [
+            m for m in polled if not (self._is_end(m) or self._is_unread_error(m))
+        ]
         for message in messages:
             if message.error() is not None:
                 raise self._meaning(message)
@@ -137,6 +139,15 @@ class Reading:
             return False
         self.ends[message.partition()] = message.offset()
         return True
+
+    def _is_unread_error(self, message: Any) -> bool:
+        """What is wrong with a partition that is refused, and so is not read.
+
+        It is assigned, then paused: a fetch between the two may find its offset gone.
+        """
+        partition = message.partition()
+        known = partition is not None and partition >= 0
+        return message.error() is not None and known and partition not in self.next
 
     def _meaning(self, message: Any) -> Exception:
         error, partition = message.error(), message.partition()

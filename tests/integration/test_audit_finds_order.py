@@ -250,7 +250,7 @@ def test_nothing_is_found_while_store_and_bank_are_at_work(
 ) -> None:
     log = tmp_path / "acknowledged"
     log.touch()
-    load = ["--seconds", "8", "--rate", "3000", "--ack-log", str(log)]
+    load = ["--seconds", "16", "--rate", "3000", "--ack-log", str(log)]
     load += ["--accounts", "100", "--merchants", "10", "--amount-max", "100"]
     audits = 0
     with platform.bank(session_timeout_ms=2000), platform.store(*load) as store:

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from confluent_kafka import KafkaError
 
 from consumers.bank.observe import Observer
 from consumers.bank.reading import Reading
 from consumers.bank.settings import BankSettings
+from once.errors import Retriable
 from once.kafka import Trouble
 
 Call = Callable[[], list[Any]]
@@ -37,6 +39,14 @@ class Played:
 def message(partition: int, offset: int) -> Any:
     return SimpleNamespace(
         partition=lambda: partition, offset=lambda: offset, error=lambda: None
+    )
+
+
+def failed(partition: int) -> Any:
+    """What librdkafka says of a partition whose next offset is gone."""
+    gone = KafkaError(KafkaError._AUTO_OFFSET_RESET, "Offset out of range")
+    return SimpleNamespace(
+        partition=lambda: partition, offset=lambda: 0, error=lambda: gone
     )
 
 
@@ -97,3 +107,16 @@ def test_what_is_taken_away_while_a_batch_gathers_is_not_given_out(
 
     play(reading, lambda: [message(0, 7)], away_and_back)
     assert at(reading.poll(lambda: 10, 0.1)) == [(0, 7), (1, 3)]
+
+
+def test_what_is_wrong_with_a_refused_partition_holds_up_no_other(
+    reading: Reading,
+) -> None:
+    """It is not read; of one that is, the session must know."""
+    play(
+        reading, lambda: [message(1, 3)], lambda: [failed(0)], lambda: [failed(1)], list
+    )
+    reading.next = {1: 3}
+    assert at(reading.poll(lambda: 10, 0.1)) == [(1, 3)]
+    with pytest.raises(Retriable, match="Offset out of range"):
+        reading.poll(lambda: 10, 0.1)
