@@ -41,6 +41,10 @@ ANY = -1  # any partition: the partitioner chooses
 Group = tuple[Sequence[TopicPartition], Any]  # offsets and consumer group metadata
 
 
+def _random() -> bytes:
+    return uuid.uuid4().bytes
+
+
 class TransactionalProducer:
     """Sends batches of records, each batch in one Kafka transaction."""
 
@@ -50,7 +54,7 @@ class TransactionalProducer:
         transactional_id: str,
         *,
         name: str = "",
-        make_incarnation: Callable[[], bytes] = lambda: uuid.uuid4().bytes,
+        make_incarnation: Callable[[], bytes] = _random,
         within: Within = unwatched,
         trouble: kafka.Trouble | None = None,
     ) -> None:
@@ -173,6 +177,30 @@ class TransactionalProducer:
         log.info("producer ends its incarnation", producer=self.name, error=str(error))
         self.close()
         return error
+
+
+def in_turn(
+    settings: Mapping[str, Any],
+    name: str,
+    *,
+    make_incarnation: Callable[[], bytes] = _random,
+    within: Within = unwatched,
+    trouble: kafka.Trouble | None = None,
+) -> list[TransactionalProducer]:
+    """Two of them: while the brokers end one's transaction, the other one begins.
+
+    `name` is what their transactional ids begin with; the rest is as above.
+    """
+    return [
+        TransactionalProducer(
+            settings,
+            f"{name}{turn}",
+            make_incarnation=make_incarnation,
+            within=within,
+            trouble=trouble,
+        )
+        for turn in range(2)
+    ]
 
 
 def _produce(

@@ -21,11 +21,9 @@ from consumers.bank.restore import Restore
 from consumers.bank.results import ResultsCodec
 from consumers.bank.settings import BankSettings
 from once import kafka
-from once.producer import TransactionalProducer
+from once.producer import in_turn
 from once.registry import Registry
 from once.settings import secret_now
-
-PRODUCERS = 2  # in turn: a transaction need not wait until the last one's has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +58,12 @@ def connect_all(
     results = ResultsCodec(registry, f"{settings.results_topic}-value")
     admin = kafka.client(AdminClient, settings.client, observer.trouble)
     log_topic = LogTopic(admin, settings, observer)
-    producers = [
-        TransactionalProducer(
-            settings.client,
-            f"bank-{settings.instance}.{turn}",
-            within=observer.within,
-            trouble=observer.trouble,
-        )
-        for turn in range(PRODUCERS)
-    ]
+    producers = in_turn(
+        settings.client,
+        f"bank-{settings.instance}.",
+        within=observer.within,
+        trouble=observer.trouble,
+    )
     for producer in producers:
         closing(producer.close)
         producer.recycle()  # the first start: it aborts what our predecessor left open

@@ -57,7 +57,8 @@ class Emitter:
     ) -> None:
         """`fences`: when those that take turns were fenced, together.
 
-        Raises Retriable (registry away) and Defect (schema not registered)."""
+        Raises Retriable (registry away) and Defect (schema not registered).
+        """
         self._receipts = receipts
         schema = load_schema(resources.find("avro/transfer.avsc"))
         self._writer = ColumnWriter(

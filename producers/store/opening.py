@@ -1,9 +1,8 @@
-"""Opens what both commands need: health, producers, and emitters in the end."""
+"""Opens what both commands need: health, and emitters however long Kafka takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from uuid import uuid4
 
 from once.backoff import retry
 from once.errors import Defect
@@ -17,8 +16,6 @@ from producers.store.places import Places
 from producers.store.receipts import ReceiptsCodec
 from producers.store.settings import StoreSettings
 from producers.store.topics import Topics
-
-PRODUCERS = 2
 
 
 def serve_health(
@@ -34,27 +31,6 @@ def serve_health(
         return HealthServer(progress, checks, scrape, settings.health_host, port)
     except OSError as error:
         raise Defect(f"{error.strerror} (STORE_HEALTH_PORT)") from error
-
-
-def producers_in_turn(
-    settings: StoreSettings,
-    name: str,
-    trouble: Trouble,
-    make_incarnation: Callable[[], bytes] = lambda: uuid4().bytes,
-) -> list[TransactionalProducer]:
-    """Two of them: while the brokers end one's transaction, the other one begins.
-
-    `name` is what their transactional ids begin with.
-    """
-    return [
-        TransactionalProducer(
-            settings.client,
-            f"{name}{turn}",
-            make_incarnation=make_incarnation,
-            trouble=trouble,
-        )
-        for turn in range(PRODUCERS)
-    ]
 
 
 def open_emitters(

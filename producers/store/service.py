@@ -26,6 +26,7 @@ from once.errors import Defect, OnceError
 from once.health import Progress
 from once.http_metrics import FollowMetrics, HttpMetrics
 from once.kafka import Trouble
+from once.producer import in_turn
 from once.registry import Registry
 from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
@@ -41,7 +42,7 @@ from producers.store.followed import Followed
 from producers.store.follower import Follower, News
 from producers.store.index import Index
 from producers.store.journal import Journal
-from producers.store.opening import open_emitters, producers_in_turn, serve_health
+from producers.store.opening import open_emitters, serve_health
 from producers.store.receipts import new_emitter
 from producers.store.settings import ServeSettings
 from producers.store.states import Verdicts
@@ -166,8 +167,11 @@ class Service:
     def _emitters(self, telemetry: Telemetry) -> Callable[[Pause], list[Emitter]]:
         """What opens the emitters, in the committer's thread."""
         settings = self._settings
-        producers = producers_in_turn(
-            settings, f"store-{settings.instance}-", self._trouble, new_emitter
+        producers = in_turn(
+            settings.client,
+            f"store-{settings.instance}-",
+            make_incarnation=new_emitter,
+            trouble=self._trouble,
         )
         registry = Registry(settings.registry_url, settings.registry_ca)
         for close in (*(producer.close for producer in producers), registry.close):

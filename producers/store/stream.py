@@ -15,12 +15,13 @@ import numpy as np
 from once import logs
 from once.health import Progress
 from once.kafka import Trouble
+from once.producer import in_turn
 from once.registry import Registry
 from once.telemetry import Telemetry
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import Emitter
 from producers.store.generate import Generator
-from producers.store.opening import open_emitters, producers_in_turn, serve_health
+from producers.store.opening import open_emitters, serve_health
 from producers.store.settings import StoreSettings
 from producers.store.transfers import Chunk, now_ms
 
@@ -92,10 +93,10 @@ def open_stream(settings: StoreSettings) -> Iterator[Stream]:
         "store", settings.instance, settings.trace_ratio, settings.otlp_endpoint
     )
     trouble = Trouble()
-    producers = producers_in_turn(
-        settings,
+    producers = in_turn(
+        settings.client,
         f"store-{settings.instance}.",  # never those of a Store that serves
-        trouble,
+        trouble=trouble,
     )
     progress = Progress(settings.stall_seconds_max)
     registry = Registry(settings.registry_url, settings.registry_ca)

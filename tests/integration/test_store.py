@@ -14,7 +14,7 @@ from local.platform import Platform
 from local.platform.environments import for_program
 from local.processes.waiting import wait_until
 from once.errors import Refused
-from once.producer import TransactionalProducer
+from once.producer import in_turn
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import FENCES_MAX
 from producers.store.generate import Generator, Population
@@ -136,10 +136,7 @@ def test_two_stores_of_one_name_fence_each_other_and_one_is_told_so(
 ) -> None:
     settings = store_settings(platform, "twin")
     kafka = {"bootstrap.servers": settings.bootstrap_servers}
-    twins = [
-        TransactionalProducer(kafka, f"store-{settings.instance}.{turn}")
-        for turn in range(2)
-    ]
+    twins = in_turn(kafka, f"store-{settings.instance}.")
     with a_store(platform, "twin") as store:
         with pytest.raises(Refused, match="STORE_INSTANCE"):
             for _ in range(FENCES_MAX + 1):

@@ -103,9 +103,8 @@ def test_a_block_of_addresses_has_its_exceptions() -> None:
 
 
 def test_what_is_over_or_has_its_nodes_address_is_nobodys() -> None:
-    over, host = pod("store", "10.244.1.7"), pod(
-        "store", "172.18.0.3", hostNetwork=True
-    )
+    over = pod("store", "10.244.1.7")
+    host = pod("store", "172.18.0.3", hostNetwork=True)
     over["status"]["phase"] = "Succeeded"
     opened = policy(ingress=[{"from": [TO_STORE]}])
     said = rules(Seen([opened], [BANK, over, host], SPACES), HERE)
