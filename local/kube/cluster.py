@@ -75,14 +75,17 @@ class Cluster:
 
     def load(self, *images: str) -> None:
         """Bring images of the engine to the workers."""
-        workers = ",".join(name for name in self.nodes() if "worker" in name)
-        named = ["--name", kind_config.NAME, "--nodes", workers]
+        named = ["--name", kind_config.NAME, "--nodes", ",".join(self.workers())]
         self._kind("load", "docker-image", *named, *images)
 
     def nodes(self) -> list[str]:
         """The names of all nodes, which are containers of the same names."""
         named = ["--name", kind_config.NAME]
         return sorted(self._kind("get", "nodes", *named).split())
+
+    def workers(self) -> list[str]:
+        """Those that run pods of ours."""
+        return [name for name in self.nodes() if "worker" in name]
 
     def kill_node(self, name: str) -> None:
         """As if its power had been cut: every process of it dies at once."""
@@ -131,9 +134,8 @@ class Cluster:
 
         What listens there works on. Raises StackError.
         """
-        workers = [name for name in self.nodes() if "worker" in name]
         with ExitStack() as healing:
-            for name in workers:
+            for name in self.workers():
                 enter = ("exec", "--interactive", name, "nft")
                 said = _MUTE.format(ports=ports)
                 self.docker.run(*enter, "-f", "-", stdin=said)

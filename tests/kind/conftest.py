@@ -9,15 +9,17 @@ Postgres are real and run beside it, a stand-in answers for the operators.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from local.kube import argo, choice
+from local.kube import argo, choice, demo
 from local.kube.api import Api, Object
 from local.kube.rollout import follow
 from local.kube.site import Site
+from local.kube.traffic import Traffic
 from local.processes.waiting import wait_until
 
 STORE, BANK = "producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind"
@@ -75,6 +77,21 @@ def until(
         return bool(condition())
 
     wait_until(holds, what=what, timeout_seconds=timeout_seconds, interval_seconds=0.5)
+
+
+@contextmanager
+def proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
+    """Traffic while the block runs; after it, the audit."""
+    with demo.proved(deployed.site, folder / "acknowledged.log") as proof:
+        proof.sent.wait(200)
+        yield proof.sent
+        proof.sent.wait(200)
+    broken = {
+        name: line.findings
+        for name, line in proof.report.invariants.items()
+        if not line.holds
+    }
+    assert proof.report.invariants_ok, broken
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ import pytest
 
 from local.kube import demo
 from local.kube.ledger_pods import LedgerPods
-from tests.kind.conftest import Deployed, until
-from tests.kind.test_pods import proved
+from tests.kind.conftest import Deployed, proved, until
 
 pytestmark = pytest.mark.nightly
 

@@ -6,36 +6,18 @@ the list of what was acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from local.kube import demo, pods
-from local.kube.traffic import Traffic
-from tests.kind.conftest import Deployed, until
+from tests.kind.conftest import Deployed, proved, until
 
 STORE_SETTINGS = "producers/store/k8s/base/settings.env"
 # A node is found dead, and its lease ends, after 20 s; the rest is two busy cores.
 GAP_SECONDS_MAX = 120.0
 BANK_SETTINGS = "consumers/bank/k8s/base/bank.env"
-
-
-@contextmanager
-def proved(deployed: Deployed, folder: Path) -> Iterator[Traffic]:
-    """Traffic while the block runs; after it, the audit."""
-    with demo.proved(deployed.site, folder / "acknowledged.log") as proof:
-        proof.sent.wait(200)
-        yield proof.sent
-        proof.sent.wait(200)
-    broken = {
-        name: line.findings
-        for name, line in proof.report.invariants.items()
-        if not line.holds
-    }
-    assert proof.report.invariants_ok, broken
 
 
 def test_store_and_bank_roll_under_load_and_no_request_fails(
