@@ -179,6 +179,41 @@ _RETRIABLE = {
 }
 
 
+# What passes without anybody's doing: the broker that was asked does not lead, is not
+# ready or cannot be reached now, and the client looks for another.
+_PASSING = {
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._WAIT_COORD,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,  # one broker may not know yet what another does
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether what was asked or read may just be asked or read again.
+
+    `error.retriable()` says so of a producer's errors only: of those of a message or
+    an answer it is always false.
+    """
+    return error.retriable() or error.code() in _PASSING
+
+
 def from_kafka(raised: KafkaException | KafkaError, doing: str) -> OnceError:
     """What a Kafka error means for the caller; `doing` completes "while ...".
 

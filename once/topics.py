@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from once.errors import Defect, OnceError, Retriable
-from once.kafka import Trouble
+from once.kafka import Trouble, passes
 
 TIMEOUT_SECONDS = 10.0
 
@@ -32,14 +32,6 @@ BATCH_BYTES_MIN = 1_048_576
 # Retention counts from when the broker had the record, not from what a producer says;
 # and no record is removed because a later one has its key.
 FIXED = {POLICY: "delete", TIMESTAMPS: "LogAppendTime"}
-
-_AWAY = {
-    KafkaError._TIMED_OUT,
-    KafkaError._TRANSPORT,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._RESOLVE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,  # one broker may not know yet what another does
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +207,5 @@ def raised(
     """
     admin.poll(0)  # what became of the connections is told to `trouble` in here only
     cause: KafkaError = error.args[0]
-    away = cause.retriable() or cause.code() in _AWAY
-    kind = Retriable if away else Defect
+    kind = Retriable if passes(cause) else Defect
     return kind(f"while {doing}: {cause.str()}{trouble or ''}")

@@ -27,6 +27,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from consumers.bank.codec import Reason, TransferCodec
 from consumers.bank.settings import KafkaAndRegistry
 from once import kafka, resources
+from once.asking import ask
 from once.columns import ColumnWriter
 from once.errors import Refused, Retriable
 from once.headers import headers_of
@@ -191,13 +192,22 @@ class _Reader:
         self._consumer.close()
 
     def partition_count(self) -> int:
-        there = self._consumer.list_topics(self._topic, SECONDS_MAX)
+        there = ask(
+            lambda: self._consumer.list_topics(self._topic, SECONDS_MAX),
+            f"asking for the partitions of {self._topic}",
+            SECONDS_MAX,
+        )
         return len(there.topics[self._topic].partitions)
 
     def end(self, partition: int) -> int:
         """An offset that is not beyond the end of what may still be decided."""
         asked = TopicPartition(self._topic, partition)
-        return self._consumer.get_watermark_offsets(asked, SECONDS_MAX)[1]
+        _, end = ask(
+            lambda: self._consumer.get_watermark_offsets(asked, SECONDS_MAX),
+            f"asking where {self._topic}[{partition}] ends",
+            SECONDS_MAX,
+        )
+        return end
 
     def find(self, partition: int, after: int, token: UUID) -> int | None:
         """Offset of the committed record with this token, or None."""
@@ -213,7 +223,7 @@ class _Reader:
                             return int(message.offset() or 0)
                     elif error.code() == KafkaError._PARTITION_EOF:
                         return None
-                    else:
+                    elif not kafka.passes(error):
                         raise KafkaException(error)
             raise Retriable(f"{self._topic}[{partition}] could not be read to its end")
         finally:

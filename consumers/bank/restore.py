@@ -99,7 +99,7 @@ def read_results(
                     _take(message, reader, take)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     left.discard(message.partition())
-                else:
+                elif not kafka.passes(error):
                     raise KafkaException(error)
     except KafkaException as error:
         raise Retriable(f"while reading {topic}: {error}") from error

@@ -17,6 +17,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from once.asking import ask
 from once.errors import Defect, Retriable
 from once.kafka import Trouble, client
 
@@ -101,13 +102,13 @@ class Reader:
         Raises Retriable.
         """
         place = TopicPartition(self._topic, partition)
-        try:
-            return self._consumer.get_watermark_offsets(place, ANSWER_SECONDS_MAX)
-        except KafkaException as error:
-            raise Retriable(
-                f"{self._topic} [{partition}]: the brokers at {self._servers} do not"
-                f" say where the log ends ({_text(error)}){self.trouble}"
-            ) from error
+        return ask(
+            lambda: self._consumer.get_watermark_offsets(place, ANSWER_SECONDS_MAX),
+            f"asking the brokers at {self._servers} where {self._topic} [{partition}]"
+            " ends",
+            ANSWER_SECONDS_MAX,
+            self._trouble,
+        )
 
     def start(self, offsets: Mapping[int, int]) -> None:
         """Read from these offsets, by partition."""

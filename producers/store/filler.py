@@ -23,6 +23,7 @@ from confluent_kafka import (
 from once import logs
 from once.backoff import pauses
 from once.errors import OnceError, Retriable
+from once.kafka import passes
 from producers.store.facts import Range, missing
 from producers.store.followed import Followed, Where, consumed
 from producers.store.follower import Follower, News
@@ -170,7 +171,7 @@ def within(
         where = (message.topic(), message.partition())
         gap, error = gaps.get(where), message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            if not error.retriable():
+            if not passes(error):
                 raise KafkaException(error)
         elif gap is None:
             continue  # it came before it was given up

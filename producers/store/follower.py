@@ -20,6 +20,7 @@ from once.backoff import pauses
 from once.errors import OnceError, Retriable
 from once.health import Progress
 from once.http_metrics import FollowMetrics
+from once.kafka import passes
 from once.renewal import Renewal
 from producers.store.facts import Facts, Place, Range
 from producers.store.followed import Followed, Where, consumed
@@ -197,7 +198,7 @@ class Follower:
     def _note_error(self, error: KafkaError, where: Where) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             self._behind.discard(where)
-        elif not error.retriable():
+        elif not passes(error):
             raise KafkaException(error)
 
     def _note_brokers(self, statistics: str) -> None:

@@ -292,7 +292,11 @@ def test_a_batch_that_is_too_large_when_plain_stops_its_partition_alone(
             what="the other partitions to go on",
             timeout_seconds=60,
         )
-        assert "cannot be decompressed" in bank.text
+        wait_until(
+            lambda: "cannot be decompressed" in bank.text,
+            what="the batch to be refused",
+            timeout_seconds=30,
+        )
         assert "docs/runbooks/partition-refused.md" in bank.text
         ready = httpx.get(f"{health_url(bank.text)}/readyz")
         assert ready.status_code == 503 and "cannot be decompressed" in ready.text

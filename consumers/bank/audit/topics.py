@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     IsolationLevel,
@@ -15,11 +15,15 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
+from once.asking import ask
 from once.errors import Retriable
-from once.kafka import Trouble, client, onlooker
+from once.kafka import Trouble, client, onlooker, passes
+
+T = TypeVar("T")
 
 RECORDS_PER_READ = 10_000
 TIMEOUT_SECONDS = 15.0
+ASKING_SECONDS_MAX = 60.0  # a cluster that is healthy has a leader long before
 SILENCE_SECONDS_MAX = 60.0
 OPEN_SECONDS_MAX = 60.0  # far beyond any transaction's timeout
 POLL_SECONDS = 0.1  # a partition's end is noticed this late
@@ -44,21 +48,24 @@ class Topics:
 
     def partitions(self, topic: str) -> list[int]:
         """The partitions of a topic. Raises Retriable."""
-        try:
+
+        def listed() -> list[int]:
             found = self._consumer.list_topics(topic, timeout=TIMEOUT_SECONDS)
-        except KafkaException as error:
-            self._consumer.poll(0)  # serves what is said of the connection
-            raise Retriable(f"topic {topic}: {error}{self._trouble}") from error
-        return sorted(found.topics[topic].partitions)
+            there = found.topics[topic]
+            if there.error is not None:
+                raise KafkaException(there.error)
+            return sorted(there.partitions)
+
+        doing = f"asking for the partitions of {topic}"
+        return ask(listed, doing, TIMEOUT_SECONDS, self._trouble)
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset and stable end of a partition. Raises Retriable."""
-        try:
-            return self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), TIMEOUT_SECONDS
-            )
-        except KafkaException as error:
-            raise Retriable(f"{topic}[{partition}]: {error}") from error
+        place = TopicPartition(topic, partition)
+        return self._ask(
+            lambda: self._consumer.get_watermark_offsets(place, TIMEOUT_SECONDS),
+            f"asking where {topic}[{partition}] ends",
+        )
 
     def decided_ends(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset, and an end below which everything of this moment is decided.
@@ -69,15 +76,16 @@ class Topics:
         """
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {TopicPartition(topic, partition): latest}
-        try:
+
+        def listed() -> int:
             (answer,) = self._admin.list_offsets(
                 asked,
                 isolation_level=IsolationLevel.READ_UNCOMMITTED,
                 request_timeout=TIMEOUT_SECONDS,
             ).values()
-            high = answer.result().offset
-        except KafkaException as error:
-            raise Retriable(f"{topic}[{partition}]: {error}") from error
+            return int(answer.result().offset)
+
+        high = self._ask(listed, f"asking where {topic}[{partition}] ends")
         deadline = time.monotonic() + OPEN_SECONDS_MAX
         while (ends := self.ends(topic, partition))[1] < high:
             if time.monotonic() > deadline:
@@ -88,14 +96,18 @@ class Topics:
     def group_offsets(self, topic: str) -> dict[int, int]:
         """What the group has committed, where it has; waits for pending commits."""
         asked = [TopicPartition(topic, p) for p in self.partitions(topic)]
-        try:
+
+        def committed() -> dict[int, int]:
             answer = self._consumer.committed(asked, TIMEOUT_SECONDS)
-        except KafkaException as error:
-            raise Retriable(f"group offsets of {topic}: {error}") from error
-        for found in answer:
-            if found.error is not None:
-                raise Retriable(f"group offset of {topic}: {found.error.str()}")
-        return {found.partition: found.offset for found in answer if found.offset >= 0}
+            for found in answer:
+                if found.error is not None:
+                    raise KafkaException(found.error)
+            return {f.partition: f.offset for f in answer if f.offset >= 0}
+
+        return self._ask(committed, f"asking for the group's offsets in {topic}")
+
+    def _ask(self, call: Callable[[], T], doing: str) -> T:
+        return ask(call, doing, ASKING_SECONDS_MAX, self._trouble)
 
     def read(
         self, topic: str, partition: int, start: int, until: int
@@ -136,6 +148,6 @@ def _sort(messages: list[Any], until: int) -> tuple[list[Any], bool]:
             done = done or message.offset() >= until - 1
         elif error.code() == KafkaError._PARTITION_EOF:
             done = done or message.offset() >= until
-        else:
-            raise Retriable(f"reading {message.topic()}: {error.str()}")
+        elif not passes(error):
+            raise Retriable(f"while reading {message.topic()}: {error.str()}")
     return good, done
