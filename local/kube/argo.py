@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from local.kube import objects, programs
+from local.kube import objects, releases
 from local.kube.api import Api, Object
 from local.kube.cluster import Cluster
 from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 from local.processes.waiting import wait_until
 
 ARGO_CD_NAMESPACE, ROLLOUTS_NAMESPACE = "argocd", "argo-rollouts"
+PART_OF_ARGO_CD = "app.kubernetes.io/part-of=argocd"
+IMAGE = "quay.io/argoproj/argocd"
 INSTALLED_TIMEOUT_SECONDS = 300.0
 # Parts of Argo CD that a laptop does without: single sign-on, mail, generators.
 WITHOUT = (
@@ -31,14 +31,17 @@ def install(cluster: Cluster, images: Mapping[str, str]) -> None:
 
     Raises StackError.
     """
-    cd = programs.source("github.com/argoproj/argo-cd/v3", ARGO_CD)
-    rollouts = programs.source("github.com/argoproj/argo-rollouts", ARGO_ROLLOUTS)
-    for namespace, manifest in (
-        (ARGO_CD_NAMESPACE, cd / "manifests/install.yaml"),
-        (ROLLOUTS_NAMESPACE, rollouts / "manifests/install.yaml"),
+    for namespace, project in (
+        (ARGO_CD_NAMESPACE, "argo-cd"),
+        (ROLLOUTS_NAMESPACE, "argo-rollouts"),
     ):
         cluster.apply(objects.namespace(namespace))
-        cluster.apply(*_adapted(manifest, images), namespace=namespace)
+        cluster.apply(*_adapted(project, images), namespace=namespace)
+
+
+def image(images: Mapping[str, str]) -> str:
+    """Argo CD's, with these images for those of its release."""
+    return images.get(IMAGE, f"{IMAGE}:v{ARGO_CD}")
 
 
 def wait_installed(cluster: Cluster) -> None:
@@ -69,13 +72,8 @@ def bootstrap(cluster: Cluster, checkout: Path, environment: str) -> None:
     owner = "--field-manager=once-bootstrap"
     cluster.kubectl(*command, owner, "--kustomize", str(overlay))
     restart = ("rollout", "restart", "deployment,statefulset")  # read at their start
-    cluster.kubectl(*restart, "--namespace", ARGO_CD_NAMESPACE)
-
-
-def point_git(cluster: Cluster, address: str, port: int) -> None:
-    """The name of the git remote leads to this machine. Raises StackError."""
-    made = objects.service_to(ARGO_CD_NAMESPACE, "once-git", port, [(address, port)])
-    cluster.apply(*made)
+    theirs = ("--namespace", ARGO_CD_NAMESPACE, f"--selector={PART_OF_ARGO_CD}")
+    cluster.kubectl(*restart, *theirs)
 
 
 @dataclass(frozen=True)
@@ -138,11 +136,9 @@ def _state(found: Object) -> AppState:
     )
 
 
-def _adapted(manifest: Path, images: Mapping[str, str]) -> Iterator[Any]:
+def _adapted(project: str, images: Mapping[str, str]) -> Iterator[Object]:
     """Its objects, with these images and without what is not needed."""
-    for document in yaml.safe_load_all(manifest.read_text()):
-        if document is None:
-            continue
+    for document in releases.objects_of(project):
         if document["kind"] in ("Deployment", "StatefulSet"):
             spec = document["spec"]
             spec.setdefault("replicas", 1)

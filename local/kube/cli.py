@@ -16,7 +16,7 @@ import typer
 
 from local.kube import choice
 from local.kube import demo as demonstration
-from local.kube import kinds, look_cli, own_images, programs
+from local.kube import kinds, look_cli, own_images, programs, releases
 from local.kube.environment import WithDocker
 from local.kube.site import NEEDED, Site
 from local.kube.steps import console, say
@@ -46,7 +46,7 @@ def env() -> None:
     """What a shell must know of the cluster: eval "$(make -s kind-env)"."""
     site = choice.cluster()
     typer.echo(f"export KUBECONFIG={shlex.quote(str(site.cluster.kubeconfig))}")
-    kubectl = shlex.quote(str(programs.path("kubectl")))
+    kubectl = shlex.quote(str(programs.command("kubectl")))
     typer.echo(f'kubectl() {{ {kubectl} "$@"; }}')
 
 
@@ -60,7 +60,7 @@ def demo() -> None:
 def images() -> None:
     """Build everything that `up` would build, and keep it."""
     site = Site(choice.environment())
-    programs.ensure(NEEDED, say)
+    programs.ensure_commands(NEEDED, say)
     environment = site.environment
     ran = environment.engine_runs()
     environment.start_engine()
@@ -109,6 +109,13 @@ def define(
     typer.echo(kinds.replace(release, files))
 
 
+@app.command()
+def keep() -> None:
+    """Keep what Argo CD and Argo Rollouts ship to be installed, from their modules."""
+    for path in releases.keep():
+        typer.echo(path)
+
+
 def _show(site: Site) -> None:
     password = "kubectl -n argocd get secret argocd-initial-admin-secret -o yaml"
     operated = isinstance(site.environment, WithDocker)
@@ -122,6 +129,6 @@ def _show(site: Site) -> None:
         "Argo CD        kubectl -n argocd port-forward service/argocd-server 8081:443",
         f"               user admin, password: {password}",
         "Store          kubectl -n once port-forward service/store 8443:443",
-        f"git remote     {site.remote.bare} (make kind-push)",
+        f"git remote     make kind-push; by hand in {site.remote.clone}",
     ):
         typer.echo(line)

@@ -49,6 +49,7 @@ class Cluster:
         """Create it and return when all nodes are ready. Raises StackError."""
         environment, state = self._environment, self._environment.state
         encryption, config = state / "encryption.json", state / "kind.json"
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         kind_config.write_encryption(encryption)
         kind_config.write(
             config,
@@ -68,7 +69,7 @@ class Cluster:
 
     def delete(self) -> None:
         """Delete it; nothing when it is not there."""
-        if not programs.path("kind").exists():
+        if not programs.command("kind").exists():
             return
         self._kind("delete", "cluster", "--name", kind_config.NAME)
         self.kubeconfig.unlink(missing_ok=True)
@@ -118,7 +119,7 @@ class Cluster:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator; what it prints. Raises StackError."""
         return commands.run(
-            [str(programs.path("kubectl")), *arguments],
+            [str(programs.command("kubectl")), *arguments],
             f"kubectl {' '.join(arguments[:4])}",
             environment={"KUBECONFIG": str(self.kubeconfig)},
             stdin=stdin,
@@ -166,7 +167,7 @@ class Cluster:
 
     def _kind(self, *arguments: str) -> str:
         # The ports that it looks for are those of the engine.
-        command = self._environment.enter([str(programs.path("kind")), *arguments])
+        command = self._environment.enter([str(programs.command("kind")), *arguments])
         settings = {**self.docker.environment, "KUBECONFIG": str(self.kubeconfig)}
         done = commands.attempt(command, environment=settings)
         if done.returncode != 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from local.processes import commands
@@ -40,6 +41,14 @@ class Docker:
             return commands.attempt(command, environment=environment).stdout
         what = f"docker {' '.join(arguments[:3])}"
         return commands.run(command, what, environment=environment, stdin=stdin)
+
+    def build(self, name: str, text: str, context: Path) -> None:
+        """Build an image by a Dockerfile's text. Raises StackError."""
+        arguments = ["docker", "build", "--tag", name, "--file", "-", str(context)]
+        # One platform's image and nothing beside it: kind cannot load an index of them.
+        alone = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        environment = {**self.environment, **alone}
+        commands.run(arguments, "docker build", environment=environment, stdin=text)
 
     def has_image(self, name: str) -> bool:
         """Whether the engine has it."""

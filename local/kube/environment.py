@@ -6,7 +6,6 @@ folder/kind-offline    Offline: all of it is built here, and a stand-in runs the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from typing import Any, Protocol
 from local.kube.docker import Docker
 from local.kube.port_forward import LOOPBACK, forwarded
 from local.kube.programs import Notify
-from local.processes.errors import StackError
 
 VARIABLE = "KIND_OFFLINE"  # asks for Offline, also where an engine runs
 
@@ -84,9 +82,6 @@ class Environment(Protocol):
     def enter(self, command: list[str]) -> list[str]:
         """The command line that runs `command` where the engine's ports are."""
 
-    def host_address(self) -> str:
-        """This machine, as containers of the cluster reach it. Raises StackError."""
-
     def after_create(self, cluster: Kubectl) -> None:
         """What nodes need before they can be ready."""
 
@@ -145,14 +140,6 @@ class WithDocker:
     def enter(self, command: list[str]) -> list[str]:
         """As it is: they are this machine's."""
         return command
-
-    def host_address(self) -> str:
-        """The gateway of kind's network."""
-        shown = self.docker.run("network", "inspect", "kind")
-        for each in json.loads(shown)[0]["IPAM"]["Config"]:
-            if "." in each.get("Gateway", ""):
-                return str(each["Gateway"])
-        raise StackError("the Docker network 'kind' has no IPv4 gateway")
 
     def after_create(self, cluster: Kubectl) -> None:
         """Nothing: kind has a network plug-in."""

@@ -1,4 +1,4 @@
-"""The git remote that Argo CD follows: a bare repository, served on one address.
+"""The git remote that Argo CD follows: a bare repository in a pod of the cluster.
 
 What is pushed to it is the working tree as it lies there, committed or not; the commit
 is made in a clone of its own, and the checkout's own history is not touched.
@@ -9,12 +9,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import yaml
+
+from local.kube import programs
+from local.kube.cluster import Cluster
 from local.processes import commands
 from local.processes.errors import StackError
-from local.processes.process import ManagedProcess, ProcessSpec
 
+MANIFEST = Path(__file__).with_name("git_remote.yaml")
+NAMESPACE, DEPLOYMENT = "argocd", "once-git"
 BRANCH = "main"
-PORT = 9418
+READY_SECONDS = 300
 AUTHOR = {
     "user.name": "once",
     "user.email": "once@localhost",
@@ -25,49 +30,47 @@ TAGGED = ("producers/store/k8s/overlays/kind", "consumers/bank/k8s/overlays/kind
 
 
 class GitRemote:
-    """The repository, its clone to commit in, and the daemon that serves it."""
+    """The pod that serves the repository, and its clone to commit in."""
 
-    def __init__(self, state: Path) -> None:
-        self._state = state = state.resolve()
-        self.bare, self.clone = state / "git" / "once.git", state / "clone"
-        self.daemon = self._daemon("")
+    def __init__(self, cluster: Cluster, state: Path) -> None:
+        self._cluster = cluster
+        self.clone = state.resolve() / "clone"
 
-    def _daemon(self, address: str) -> ManagedProcess:
-        state = self._state
-        return ManagedProcess(
-            ProcessSpec(
-                name="git",
-                command=[
-                    *("git", "daemon", "--reuseaddr", "--export-all"),
-                    f"--listen={address}",
-                    f"--port={PORT}",
-                    f"--base-path={state / 'git'}",
-                    str(state / "git"),
-                ],
-                directory=state,
-                log=state / "git.log",
-                pid_file=state / "git.json",
-            )
-        )
+    def start(self, image: str) -> None:
+        """Serve what the clone has, which is made when it is not there.
 
-    def start(self, address: str) -> None:
-        """Make the repository, unless it is there, and serve it at the address."""
-        if not self.clone.exists():
-            shutil.rmtree(self.bare, ignore_errors=True)
-            self.bare.parent.mkdir(parents=True, exist_ok=True)
-            made = ("init", "--quiet", "--bare", f"--initial-branch={BRANCH}")
-            _git(Path.cwd(), *made, str(self.bare))
-            _git(Path.cwd(), "clone", "--quiet", str(self.bare), str(self.clone))
-            for key, value in AUTHOR.items():
-                _git(self.clone, "config", key, value)
-        self.daemon = self._daemon(address)
-        self.daemon.start()
+        `image` is Argo CD's. Raises StackError.
+        """
+        if not (self.clone / ".git").exists():
+            shutil.rmtree(self.clone, ignore_errors=True)
+            self.clone.mkdir(parents=True)
+            _git(self.clone, "init", "--quiet", f"--initial-branch={BRANCH}")
+            _git(self.clone, "remote", "add", "origin", "there-is-none-yet")
+        settings = {
+            **AUTHOR,
+            "remote.origin.url": self._way(),
+            "protocol.ext.allow": "always",  # in this clone; git asks for that
+            "push.default": "current",
+        }
+        for key, value in settings.items():
+            _git(self.clone, "config", key, value)
+        manifest = MANIFEST.read_text().replace("ARGO_CD_IMAGE", image)
+        self._cluster.apply(*yaml.safe_load_all(manifest), namespace=NAMESPACE)
+        waited = ("rollout", "status", f"deployment/{DEPLOYMENT}")
+        spaced = ("--namespace", NAMESPACE, f"--timeout={READY_SECONDS}s")
+        self._cluster.kubectl(*waited, *spaced)
 
-    def stop(self) -> None:
-        """Serve no more, and forget the repository."""
-        self.daemon.terminate()
-        for folder in (self.bare.parent, self.clone):
-            shutil.rmtree(folder, ignore_errors=True)
+    def _way(self) -> str:
+        """To the repository, as an administrator: git's own words through a pipe."""
+        kubectl, known = programs.command("kubectl"), self._cluster.kubeconfig
+        enter = (str(kubectl), f"--kubeconfig={known}", f"--namespace={NAMESPACE}")
+        run = ("exec", "--stdin", f"deployment/{DEPLOYMENT}", "--", "%S")
+        words = [word.replace(" ", "% ") for word in enter]
+        return " ".join([f"ext::{words[0]}", *words[1:], *run, "/git/once.git"])
+
+    def forget(self) -> None:
+        """Remove the clone; the pod goes with its cluster."""
+        shutil.rmtree(self.clone, ignore_errors=True)
 
     def push_tree(self, tree: Path, tag: str, message: str) -> str:
         """Push that working tree, with this tag of our images; the commit."""

@@ -15,7 +15,6 @@ NAME = "once"
 ZONES = ("a", "b", "c")
 ENCRYPTION = "/etc/kubernetes/encryption.json"
 POD_SUBNET = "10.244.0.0/16"
-API_PORT = 6443
 DEAD_AFTER = "20s"  # a silent node is unreachable to the scheduler after this
 
 
@@ -48,7 +47,12 @@ def write(target: Path, *, address: str, encryption: Path, more: Additions) -> N
     control_plane: dict[str, Any] = {
         "role": "control-plane",
         "extraMounts": [
-            {"hostPath": str(encryption), "containerPath": ENCRYPTION, "readOnly": True}
+            {
+                "hostPath": str(encryption),
+                "containerPath": ENCRYPTION,
+                "readOnly": True,
+                "selinuxRelabel": True,  # nothing, where there is no SELinux
+            }
         ],
     }
     workers: list[dict[str, Any]] = [
@@ -67,7 +71,6 @@ def write(target: Path, *, address: str, encryption: Path, more: Additions) -> N
             "name": NAME,
             "networking": {
                 "apiServerAddress": address,
-                "apiServerPort": API_PORT,
                 "podSubnet": POD_SUBNET,
                 "kubeProxyMode": "nftables",
                 **more.networking,

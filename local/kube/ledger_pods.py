@@ -59,7 +59,7 @@ class LedgerPods:
         """
         where = ["--namespace", NAMESPACE, self.leader()["metadata"]["name"]]
         cache = f"--cache-dir={self._kubeconfig.parent / 'kubectl'}"
-        kubectl = [str(programs.path("kubectl")), cache, "exec", "--stdin", *where]
+        kubectl = [str(programs.command("kubectl")), cache, "exec", "--stdin", *where]
         psql = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
         psql += ["--set", "ON_ERROR_STOP=1", "--username", SUPERUSER]
         psql += ["--dbname", database, "--file", "-"]

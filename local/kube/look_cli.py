@@ -105,7 +105,7 @@ def audit() -> None:
 
 def _enter(site: Site, pod: str, container: str, command: list[str]) -> None:
     """Become kubectl, which runs it there with this terminal."""
-    kubectl = str(programs.path("kubectl"))
+    kubectl = str(programs.command("kubectl"))
     attached = ["--stdin"]
     if sys.stdin.isatty() and sys.stdout.isatty():
         attached.append("--tty")

@@ -21,6 +21,8 @@ DOCKERFILES = {
 }
 LOCKS = (Path("requirements-runtime.lock"), Path("requirements.lock"))
 PYTHON = "3.11"
+MACHINES = ("x86_64", "aarch64")  # an engine may be another one than this machine
+GLIBC_MINORS = range(36, 16, -1)  # of the base image, Debian 12, and what it runs too
 # What the wheel is made of: the tag of an image is the digest of this.
 SOURCES = (
     "once",
@@ -46,11 +48,14 @@ def tag() -> str:
 
 
 def make_context(notify: Notify) -> None:
-    """The wheels of the lock, pip's and ours. Raises StackError."""
+    """The wheels of the lock, pip's and ours, for every engine. Raises StackError.
+
+    Which of them are its own, pip finds out inside the build.
+    """
     wheels = CONTEXT / "wheels"
     wheels.mkdir(parents=True, exist_ok=True)
     stamp, lock = CONTEXT / "lock.sha256", LOCKS[0].read_bytes()
-    digest = hashlib.sha256(lock).hexdigest()
+    digest = hashlib.sha256(lock + " ".join(MACHINES).encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != digest:
         notify("downloading the wheels of the lock")
         shutil.rmtree(wheels)
@@ -58,12 +63,12 @@ def make_context(notify: Notify) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as pip:
             pip.write(requirement("pip", LOCKS[1]))
             pip.flush()
-            for lock_file in (str(LOCKS[0]), pip.name):
-                _pip("download", "--no-deps", "--require-hashes", "-r", lock_file)
+            for machine in MACHINES:
+                _download(machine, str(LOCKS[0]), pip.name)
         stamp.write_text(digest)
     for old in wheels.glob("once-*.whl"):
         old.unlink()
-    _pip("wheel", "--no-deps", "--no-build-isolation", ".")
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), ".")
 
 
 def build(environment: Environment, notify: Notify) -> list[str]:
@@ -77,8 +82,7 @@ def build(environment: Environment, notify: Notify) -> list[str]:
             notify(f"building {name}")
             text = DOCKERFILES[name.partition(":")[0]].read_text()
             text = environment.dockerfile(text, notify)
-            arguments = ("--tag", name, "--file", "-", str(CONTEXT))
-            docker.run("build", *arguments, stdin=text)
+            docker.build(name, text, CONTEXT)
     return names
 
 
@@ -90,12 +94,18 @@ def requirement(name: str, lock: Path) -> str:
     return found.group()
 
 
+def _download(machine: str, *locks: str) -> None:
+    """What the images take, whichever Python and system this is."""
+    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    options += ["--dest", str(CONTEXT / "wheels")]
+    options += ["--python-version", PYTHON, "--implementation", "cp"]
+    for minor in GLIBC_MINORS:
+        options += ["--platform", f"manylinux_2_{minor}_{machine}"]
+    options += ["--platform", f"manylinux2014_{machine}"]
+    for lock in locks:
+        _pip("download", *options, "-r", lock)
+
+
 def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", *arguments, "--quiet"]
-    if arguments[0] == "download":
-        command += ["--only-binary", ":all:", "--dest", str(CONTEXT / "wheels")]
-        # Of the images, whichever Python this is.
-        command += ["--python-version", PYTHON, "--implementation", "cp"]
-    else:
-        command += ["--wheel-dir", str(CONTEXT / "wheels")]
     commands.run([*command, "--disable-pip-version-check"], f"pip {arguments[0]}")

@@ -45,7 +45,7 @@ class _Kept(threading.Thread):
 
     def __init__(self, kubeconfig: Path, service: str, ports: str) -> None:
         super().__init__(name=f"port-forward {service}", daemon=True)
-        self._command = [str(programs.path("kubectl")), "port-forward"]
+        self._command = [str(programs.command("kubectl")), "port-forward"]
         self._command += ["--namespace", NAMESPACE, f"service/{service}", ports]
         self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
         self._leaving = threading.Event()

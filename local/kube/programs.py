@@ -1,9 +1,14 @@
-"""Builds the programs of versions.py, once, and keeps them outside the checkout."""
+"""The programs of versions.py: built once and kept outside the checkout.
+
+Of those that a machine may have as well (kind, kubectl), its own will do.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -14,6 +19,12 @@ from local.processes import commands
 from local.processes.errors import MissingPart
 
 GO_MIN = (1, 26)
+# What a machine may have instead of those that are built here, from which release on.
+OLDEST = {"kind": (0, 30), "kubectl": (1, 34)}
+SAYS_VERSION = {
+    "kind": ("version", "-q"),
+    "kubectl": ("version", "--client", "--output=json"),
+}
 
 Notify = Callable[[str], None]
 
@@ -35,6 +46,38 @@ def ensure(names: Iterable[str], notify: Notify) -> None:
         if not path(name).exists():
             notify(f"building {name} {PROGRAMS[name].version}")
             _build(PROGRAMS[name])
+
+
+def command(name: str) -> Path:
+    """What to run: the one that was built here, else a fitting one of the machine's."""
+    built = path(name)
+    return built if built.exists() else _of_the_machine(name) or built
+
+
+def ensure_commands(names: Iterable[str], notify: Notify) -> None:
+    """Build those that the machine does not have. Raises MissingPart, StackError."""
+    for name in names:
+        if not command(name).exists():
+            try:
+                ensure([name], notify)
+            except MissingPart as error:
+                least = ".".join(map(str, OLDEST[name]))
+                raise MissingPart(
+                    f"{name} {least} or newer is needed: install it, or what builds it "
+                    f"({error})"
+                ) from None
+
+
+@functools.cache
+def _of_the_machine(name: str) -> Path | None:
+    """The one on PATH, when it is new enough."""
+    found = shutil.which(name)
+    if found is None or name not in OLDEST:
+        return None
+    said = commands.attempt([found, *SAYS_VERSION[name]]).stdout
+    version = re.search(r"(?m)(?:^|v)(\d+)\.(\d+)\.\d+", said)
+    numbers = tuple(map(int, version.groups())) if version else ()
+    return Path(found) if numbers >= OLDEST[name] else None
 
 
 def source(module: str, version: str) -> Path:

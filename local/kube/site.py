@@ -6,13 +6,15 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-from local.kube import argo, own_images, programs, secrets
+from local.kube import argo, own_images, preflight, programs, secrets
 from local.kube.api import Api
 from local.kube.cluster import Cluster
 from local.kube.environment import Environment
-from local.kube.git_remote import PORT, GitRemote
+from local.kube.git_remote import GitRemote
 from local.kube.rollout import follow
 from local.kube.steps import say, step
+from local.machine import Level
+from local.processes.errors import StackError
 
 LOGS = Path("build/reports/kind")
 NEEDED = ("kind", "kubectl")
@@ -26,7 +28,7 @@ class Site:
         self.environment = environment
         self.state = environment.state
         self.cluster = Cluster(environment)
-        self.remote = GitRemote(self.state)
+        self.remote = GitRemote(self.cluster, self.state)
 
     def api(self) -> Api:
         """A client of the cluster's API."""
@@ -37,12 +39,23 @@ class Site:
         node = self.environment.node_image(say)
         return node, own_images.build(self.environment, say)
 
+    def look_at_the_engine(self) -> None:
+        """Say what it has. Raises StackError when that is too little."""
+        findings = list(preflight.examine(self.environment.docker, NEEDED))
+        for each in findings:
+            say(str(each))
+        lacking = [each for each in findings if each.level is Level.LACKS]
+        if lacking:
+            named = ", ".join(each.check for each in lacking)
+            raise StackError(f"the cluster would not come up here: {named} (above)")
+
     def up(self) -> None:
         """From nothing to all Applications Synced and Healthy. Raises StackError."""
         with step("programs"):
-            programs.ensure(NEEDED, say)
+            programs.ensure_commands(NEEDED, say)
         with step("Docker"):
             self.environment.start_engine()
+            self.look_at_the_engine()
         with step("images"):
             node, ours = self.images()
         if not self.is_up():
@@ -58,9 +71,7 @@ class Site:
         with step("secrets"):
             secrets.make(self.cluster, self.state)
         with step("git remote"):
-            address = self.environment.host_address()
-            self.remote.start(address)
-            argo.point_git(self.cluster, address, PORT)
+            self.remote.start(argo.image(self.environment.images))
             revision = self.remote.push_tree(Path.cwd(), own_images.tag(), "kind-up")
         with step("Argo CD: all that is in git"):
             argo.bootstrap(self.cluster, self.remote.clone, self.environment.name)
@@ -91,7 +102,7 @@ class Site:
 
         The logs are kept in build/reports/kind.
         """
-        self.remote.stop()
+        self.remote.forget()
         self.environment.stop_beside()
         if self.environment.reach_leftovers():
             self.cluster.delete()

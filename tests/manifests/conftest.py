@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from local.kube import programs
+from local.kube import programs, releases
 from local.kube.kinds import definitions
 from local.kube.offline.control_plane import NEEDED, ControlPlane
-from local.kube.versions import ARGO_CD, ARGO_ROLLOUTS
 from local.processes.waiting import wait_until
 from tests.manifests.overlays import Object, environment, kinds, listed
 
 ESTABLISHED_TIMEOUT_SECONDS = 60.0
 NAMESPACES = ("argocd",)
-# The kinds of ours among those of Argo CD and Argo Rollouts, in their sources.
-FOLDER = Path("manifests", "crds")
-OF_CD = ("application", "appproject")
-OF_ROLLOUTS = ("rollout", "analysis-template")
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +30,9 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 
 def _define_kinds(plane: ControlPlane) -> None:
-    cd = programs.source("github.com/argoproj/argo-cd/v3", ARGO_CD) / FOLDER
-    rollouts = programs.source("github.com/argoproj/argo-rollouts", ARGO_ROLLOUTS)
-    paths = [cd / f"{name}-crd.yaml" for name in OF_CD]
-    paths += [rollouts / FOLDER / f"{name}-crd.yaml" for name in OF_ROLLOUTS]
-    _run(plane, "create", *(f"--filename={path}" for path in paths))
-    _run(plane, "create", "--filename=-", stdin=listed(definitions()))
+    shipped = [each for name in releases.MODULES for each in releases.objects_of(name)]
+    theirs = [each for each in shipped if each["kind"] == "CustomResourceDefinition"]
+    _run(plane, "create", "--filename=-", stdin=listed([*theirs, *definitions()]))
     wait_until(
         lambda: _established(plane),
         what="the custom kinds",

@@ -26,6 +26,8 @@ from local.kube.versions import COREDNS, ETCD
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.stack import StackConfig
 
+API_PORT = 6443  # kind looks for a free one in a namespace that is not the engine's
+
 
 class Offline:
     """An engine of our own, which can pull nothing."""
@@ -92,7 +94,7 @@ class Offline:
         """Our images, and no network plug-in: kind's own is an image, too."""
         return Additions(
             node={"image": node_image},
-            networking={"disableDefaultCNI": True},
+            networking={"disableDefaultCNI": True, "apiServerPort": API_PORT},
             cluster={
                 "imageRepository": foreign_images.REPOSITORY,
                 "etcd": {"local": {"imageTag": ETCD}},
@@ -103,10 +105,6 @@ class Offline:
     def enter(self, command: list[str]) -> list[str]:
         """In the engine's network namespace."""
         return network.enter(*command)
-
-    def host_address(self) -> str:
-        """This machine's end of the cable."""
-        return network.HOST
 
     def after_create(self, cluster: Kubectl) -> None:
         """The network of pods, and their disks."""
