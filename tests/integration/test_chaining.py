@@ -24,7 +24,7 @@ from tests.integration.test_crash_points import (
 
 pytestmark = pytest.mark.stack
 
-FIRST, FULL = chaining.FIRST_BATCHES, chaining.RECORDS_MIN
+FIRST, FULL = 8, 40  # fewer than there are: each poll is a COMMIT
 
 
 def rows(platform: Platform, of: str) -> list[tuple[int, int]]:
@@ -39,8 +39,12 @@ def wrong(platform: Platform) -> set[str]:
     return set(broken(platform.audit())) - {"I8"}
 
 
-def test_polls_of_one_record_make_a_row_of_many(platform: Platform) -> None:
+def test_polls_of_one_record_make_a_row_of_many(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two workers, one after the other; the audit reads the same chain as ever."""
+    monkeypatch.setattr(chaining, "FIRST_BATCHES", FIRST)
+    monkeypatch.setattr(chaining, "RECORDS_MIN", FULL)
     with Foreign(platform) as foreign:
         records = [foreign.transfer(amount=1) for _ in range(FIRST + FULL + 7)]
         foreign.send(*records, partition=0)

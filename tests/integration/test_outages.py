@@ -156,7 +156,9 @@ def supervised(platform: Platform) -> Iterator[Load]:
         yield under
 
 
-@pytest.mark.parametrize("fault", ["kill", "pause"])
+@pytest.mark.parametrize(
+    "fault", [pytest.param("kill", marks=pytest.mark.nightly), "pause"]
+)
 def test_while_the_registry_is_away_the_bank_waits_and_stays_in_its_group(
     platform: Platform, damaged: Stack, fault: str
 ) -> None:

@@ -25,6 +25,7 @@ def front_page() -> list[str]:
     return [block for block in blocks("../README.md") if block.startswith("curl")]
 
 
+@pytest.mark.nightly  # README begins as they do
 def test_the_first_two_pages_do_what_they_say(tmp_path: Path) -> None:
     acknowledged = ROOT / "build" / "acknowledged.log"
     acknowledged.unlink(missing_ok=True)

@@ -249,6 +249,7 @@ def test_the_registry_refuses_what_breaks_full_transitive(stack: Stack) -> None:
     assert httpx.post(versions, json={"schema": broken}).status_code == 409
 
 
+@pytest.mark.nightly  # tests/integration/test_outages.py kills it under load
 def test_a_new_primary_has_every_acknowledged_row(healed: Stack, table: str) -> None:
     old = healed.postgres.leader()
     assert old is not None
