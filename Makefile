@@ -286,7 +286,7 @@ token: $(VENV)/.local ## print a token of a client (ARGS="--client me --scopes .
 	@$(LOCAL) token $(ARGS)
 
 .PHONY: audit
-audit: $(VENV)/.local ## check all ten invariants now (ARGS="--ack-log FILE")
+audit: $(VENV)/.local ## check all eleven invariants now (ARGS="--ack-log FILE")
 	@$(RUN) consumers.bank.audit $(ARGS)
 
 .PHONY: quarantine

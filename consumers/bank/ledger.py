@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import psycopg
 
@@ -56,6 +57,13 @@ class Row:
     record_offset: int
     verdict: int
     payload: Payload
+
+
+class Held(NamedTuple):
+    """How accounts stand while they are held."""
+
+    epoch: int
+    applied: Sequence[int]  # up to which offset, by partition from 0 on
 
 
 class Ledger:
@@ -163,14 +171,17 @@ class Ledger:
         assert row is not None, "the migration put the one row there"
         return str(row[0])
 
-    def hold_accounts(self) -> int:
-        """Keep accounts from being changed until COMMIT; the epoch they are in."""
+    def hold_accounts(self) -> Held:
+        """Keep accounts from being changed until COMMIT; how they stand."""
         self._cursor.execute(
             "SELECT pg_advisory_xact_lock_shared(%b)", (ACCOUNTS_LOCK,)
         )
-        row = self._cursor.execute("SELECT epoch FROM accounts_epoch").fetchone()
+        self._cursor.execute(
+            "SELECT epoch, applied(%b) FROM accounts_epoch", (self.topic,)
+        )
+        row = self._cursor.fetchone()
         assert row is not None, "the migration put the one row there"
-        return int(row[0])
+        return Held(*row)
 
     def rows(self, transfer_ids: Sequence[bytes]) -> dict[bytes, Row]:
         """What is in the ledger of these ids."""
@@ -200,6 +211,25 @@ class Ledger:
             number: Account(currency.encode(), status, credits - debits + limit, debits)
             for number, currency, status, limit, debits, credits in self._cursor
         }
+
+    def insert_decision(
+        self, slices: Sequence[Slice], positions: Mapping[int, Position], held: Held
+    ) -> None:
+        """Keep what a batch saw; `positions` are those before it."""
+        self._cursor.execute(
+            "INSERT INTO decisions (topic, epoch, partitions, first_offsets,"
+            " next_offsets, before, after)"
+            " VALUES (%b, %b, %b::bigint[], %b, %b, %b, applied(%b))",
+            (
+                self.topic,
+                held.epoch,
+                Int8Array([piece.partition for piece in slices]),
+                Int8Array([positions[piece.partition].next_offset for piece in slices]),
+                Int8Array([piece.next_offset for piece in slices]),
+                Int8Array(held.applied),
+                self.topic,
+            ),
+        )
 
     def insert_transfers(
         self,

@@ -3,7 +3,7 @@
     write   0  close what another worker has left open of the chain
             1  compare-and-set the positions      fewer rows than partitions => Fenced
             2  hold the accounts, look up ids if some may be repeats, load accounts
-            3  decide                             pure (rules.py)
+            3  decide (rules.py, pure), and keep what was seen
             4  COPY transfers, add debits and credits, quarantine, batches with hashes
     commit  5  COMMIT                             waits for the synchronous standby
 
@@ -14,7 +14,7 @@ raises the epoch (docs/adr/0002-accounts-epoch.md). After any failure all is for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TypeVar
@@ -27,7 +27,7 @@ from consumers.bank.batch import Slice, ranges
 from consumers.bank.blockers import end_frozen, lock_holders
 from consumers.bank.care import Owed
 from consumers.bank.chaining import Chains, join
-from consumers.bank.ledger import Ledger, Row
+from consumers.bank.ledger import Held, Ledger, Row
 from consumers.bank.marks import Marks
 from consumers.bank.position import Position
 from consumers.bank.posted import Opened, Posting, first_verdicts
@@ -212,12 +212,13 @@ class Poster:
         growing = {p for p, tail in self.positions.items() if tail.open}
         if not ledger.advance(slices, expected, growing):
             raise Fenced("another worker has moved a position of this batch")
-        self._hold_accounts()
+        held = self._hold_accounts()
         known = self._known(slices, always=told is not None)
-        fresh = self._load(slices)
+        looked_at = self._load(slices)
         laps.lap(names.LOAD)
         if told is None:
-            decision = self._decide(slices, known, fresh)
+            decision = self._decide(slices, known, looked_at)
+            ledger.insert_decision(slices, self.positions, held)
         else:
             decision = replayed(slices, self._accounts, told)
         laps.lap(names.DECIDE)
@@ -238,9 +239,6 @@ class Poster:
         tails = self._link(slices, verdicts)
         must_hold.after_linking(slices, verdicts, self.positions, tails)
         marks, gaps = self._marks.follow(slices)
-        for number in fresh:
-            self._accounts[number].fresh = False
-        firsts = first_verdicts(slices, verdicts, known)
         return Posting(
             slices=slices,
             verdicts=verdicts,
@@ -248,16 +246,17 @@ class Poster:
             marks=marks,
             gaps=gaps,
             short=decision.short,
-            firsts=firsts,
+            firsts=first_verdicts(slices, verdicts, known),
         )
 
-    def _hold_accounts(self) -> None:
-        epoch = self.ledger.hold_accounts()
-        if epoch != self._epoch:
+    def _hold_accounts(self) -> Held:
+        held = self.ledger.hold_accounts()
+        if held.epoch != self._epoch:
             self._accounts.clear()
         elif len(self._accounts) > ACCOUNTS_REMEMBERED_MAX:
             self._drop_cold()
-        self._epoch = epoch
+        self._epoch = held.epoch
+        return held
 
     def _drop_cold(self) -> None:
         """Keep the accounts that both last batches named: the popular ones."""
@@ -281,34 +280,35 @@ class Poster:
         return self.ledger.rows(ids)
 
     def _load(self, slices: Sequence[Slice]) -> set[int]:
-        """Read the accounts that are not remembered; those of them that exist."""
+        """Read the accounts that are not remembered; which those were."""
         named: set[int] = set()
         for piece in slices:
             named.update(piece.transfers.debit_accounts)
             named.update(piece.transfers.credit_accounts)
         self._named = (self._named[1], named)
         missing = named.difference(self._accounts)
-        if not missing:
-            return set()
-        loaded = self.ledger.accounts(list(missing))
-        self._accounts.update(loaded)
-        return set(loaded)
+        self._look_at(missing)
+        return missing
+
+    def _look_at(self, numbers: Collection[int]) -> None:
+        if numbers:
+            self._accounts.update(self.ledger.accounts(list(numbers)))
 
     def _decide(
-        self, slices: Sequence[Slice], rows: Mapping[bytes, Row], fresh: set[int]
+        self, slices: Sequence[Slice], rows: Mapping[bytes, Row], looked_at: set[int]
     ) -> Decision:
+        """Whoever is declined for want of funds was looked at in this transaction."""
         batch = [piece.transfers for piece in slices]
         known = {transfer_id: row.payload for transfer_id, row in rows.items()}
         while True:
             decision = decide(batch, self._accounts, known)
-            stale = decision.stale(self._accounts)
+            stale = decision.short - looked_at
             if not stale:
                 return decision
-            # An apparent decline needs a fresh sum of credits; then decide again.
+            # An older sum of credits may be too small: look again, and decide again.
             undo(decision, self._accounts)
-            loaded = self.ledger.accounts(stale)
-            self._accounts.update(loaded)
-            fresh.update(loaded)
+            self._look_at(stale)
+            looked_at |= stale
 
     def _link(
         self, slices: Sequence[Slice], verdicts: Sequence[Sequence[int]]

@@ -32,11 +32,11 @@ class Account:
     """What a decision needs to know of one account.
 
     `available` = credits - debits + limit. Credits of other workers may be missing from
-    it unless `fresh`: read in this Postgres transaction. An older sum can only be too
-    small, so an approval on it is safe and a decline is not.
+    it, unless it was read just now. An older sum can only be too small, so an approval
+    on it is safe and a decline is not.
     """
 
-    __slots__ = ("currency", "status", "open_currency", "available", "debits", "fresh")
+    __slots__ = ("currency", "status", "open_currency", "available", "debits")
 
     def __init__(self, currency: bytes, status: str, available: int, debits: int):
         self.currency = currency
@@ -44,7 +44,6 @@ class Account:
         self.open_currency = currency if status == OPEN else None
         self.available = available
         self.debits = debits
-        self.fresh = True
 
 
 @dataclass(slots=True)
@@ -78,11 +77,7 @@ class Decision:
     debits_after: list[list[int]] = field(default_factory=list)
     debits: dict[int, int] = field(default_factory=dict)
     credits: dict[int, dict[int, int]] = field(default_factory=dict)
-    short: set[int] = field(default_factory=set)
-
-    def stale(self, accounts: Mapping[int, Account]) -> list[int]:
-        """Accounts declined for want of funds on a sum that may be too small."""
-        return [account for account in self.short if not accounts[account].fresh]
+    short: set[int] = field(default_factory=set)  # accounts declined for want of funds
 
 
 def decide(

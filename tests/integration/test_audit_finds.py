@@ -201,7 +201,7 @@ def test_i4_money_moved_without_a_transfer(copy: Copy) -> None:
 
 def test_i5_a_limit_below_what_is_used(copy: Copy) -> None:
     copy.spoil("UPDATE accounts SET credit_limit = 1 WHERE account = %s", PAYER)
-    assert f"account {PAYER}: available is -" in found(copy, "I5")
+    assert f"account {PAYER}: available is -" in found(copy, "I5", "I11")
 
 
 def test_i5_a_posted_transfer_of_another_currency(copy: Copy) -> None:
@@ -209,7 +209,9 @@ def test_i5_a_posted_transfer_of_another_currency(copy: Copy) -> None:
     copy.spoil(
         "UPDATE transfers SET currency = 'USD' WHERE transfer_id = %s", row.transfer_id
     )
-    assert f"transfer {row.transfer_id} is posted: 100 USD" in found(copy, "I3", "I5")
+    assert f"transfer {row.transfer_id} is posted: 100 USD" in found(
+        copy, "I3", "I5", "I11"
+    )
 
 
 def test_i5_a_posted_transfer_to_its_own_account(copy: Copy) -> None:
@@ -219,5 +221,5 @@ def test_i5_a_posted_transfer_to_its_own_account(copy: Copy) -> None:
         "UPDATE transfers SET credit_account = debit_account WHERE transfer_id = %s",
         row.transfer_id,
     )
-    said = found(copy, "I3", "I4", "I5")
+    said = found(copy, "I3", "I4", "I5", "I11")
     assert f"transfer {row.transfer_id} is posted: 100 EUR from 1 to 1" in said

@@ -1,7 +1,7 @@
 """Store and Bank as pods, under load: they roll, fail and die, and nothing is lost.
 
-Every test ends with the audit of all ten invariants, run in the cluster as a Job with
-the list of what was acknowledged.
+Every test ends with the audit of all eleven invariants, run in the cluster as a Job
+with the list of what was acknowledged.
 """
 
 from __future__ import annotations

@@ -167,10 +167,8 @@ def test_debits_and_credits_of_a_batch_are_the_same_money(
     assert sum(decision.debits.values()) == credits
 
 
-def test_a_decline_on_an_old_sum_asks_for_a_fresh_one() -> None:
+def test_who_is_declined_for_want_of_funds_is_named() -> None:
     accounts = {1: Account(b"EUR", "open", 5, 0), 2: Account(b"EUR", "open", 0, 0)}
-    accounts[1].fresh = False
-    line = Line(bytes(16), 1, 2, 9, b"EUR", "")
-    assert decide([columns(0, [line])], accounts, {}).stale(accounts) == [1]
-    accounts[1].fresh = True
-    assert decide([columns(0, [line])], accounts, {}).stale(accounts) == []
+    rich, poor = (Line(bytes(16), 1, 2, amount, b"EUR", "") for amount in (5, 9))
+    assert decide([columns(0, [rich])], dict(accounts), {}).short == set()
+    assert decide([columns(0, [poor])], accounts, {}).short == {1}

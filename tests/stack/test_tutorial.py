@@ -16,7 +16,7 @@ from tests.stack.pages import LEAVE_SECONDS, blocks, first_terminal, say
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
-INVARIANTS = 10
+INVARIANTS = 11
 ELSEWHERE = re.compile(r"^(.*?\S)\s+# second terminal$", re.MULTILINE)
 
 
@@ -44,7 +44,7 @@ def test_the_first_two_pages_do_what_they_say(tmp_path: Path) -> None:
         assert '"reason":"INSUFFICIENT_FUNDS"' in say(declined, environment)
         assert '"line":' in say(batch, environment)
         seen = say(look, environment)
-        assert "coffee" in seen and "I10" in seen
+        assert "coffee" in seen and "I11" in seen
         break_it(environment, tmp_path)
 
 

@@ -26,7 +26,7 @@ def main(
         "build/reports/audit.json"
     ),
 ) -> None:
-    """Check the ten invariants against the log and the ledger, at this moment.
+    """Check the eleven invariants against the log and the ledger, at this moment.
 
     It changes nothing, and may run beside everything. Settings are AUDIT_...
     (docs/operations.md); what the ten are: docs/invariants.md. Exit status 0: all hold,

@@ -1,4 +1,4 @@
-"""What the ledger's own rows must say together: I2, I4, I5, I7 and I9, in plain SQL.
+"""What the ledger's own rows must say together: I2, I4, I5, I7, I9, in plain SQL.
 
 Every query returns the rows that break the rule; none is good. They sort and fold the
 whole ledger inside Postgres, which spills to disk: memory stays bounded here.
@@ -13,6 +13,8 @@ import psycopg
 from consumers.bank.audit.report import Evidence
 
 SHOWN_MAX = 20
+# Tables whose rows are never changed.
+FOREVER = "ARRAY['transfers', 'batches', 'quarantine', 'account_changes', 'decisions']"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ RULES = (
     Rule(
         "I9",
         "table {0} has no enabled trigger against UPDATE, DELETE and TRUNCATE",
-        "SELECT name FROM unnest(ARRAY['transfers', 'batches', 'quarantine']) AS name"
+        f"SELECT name FROM unnest({FOREVER}) AS name"
         " WHERE NOT EXISTS (SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
         "  WHERE tgrelid = name::regclass AND tgname = 'immutable'"
         "  AND tgenabled IN ('O', 'A') AND tgqual IS NULL AND proname = 'refuse_change'"
@@ -121,7 +123,7 @@ RULES = (
         "I9",
         "role {0} may {1} {2}",
         "SELECT rolname, privilege, name FROM pg_roles,"
-        " unnest(ARRAY['transfers', 'batches', 'quarantine']) AS name,"
+        f" unnest({FOREVER}) AS name,"
         " unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS privilege"
         " WHERE NOT rolsuper AND rolname NOT LIKE 'pg\\_%'"
         " AND NOT pg_has_role(pg_roles.oid, (SELECT relowner FROM pg_class"
@@ -130,13 +132,34 @@ RULES = (
         "  OR (privilege = 'UPDATE'"
         "   AND has_any_column_privilege(pg_roles.oid, name::regclass, privilege)))",
     ),
+    Rule(
+        "I9",
+        "trigger {0} of table accounts is missing or switched off",
+        "SELECT name FROM unnest(ARRAY['accounts_opening', 'accounts_change',"
+        "  'accounts_removal', 'note_opened', 'note_change', 'note_removed',"
+        "  'no_truncation']) AS name"
+        " WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = name"
+        "  AND tgrelid = 'accounts'::regclass AND tgenabled IN ('O', 'A'))",
+    ),
+    Rule(
+        "I11",
+        "account {0} is now {1}, with limit {2}, in {3}; by its history it is {4},"
+        " with limit {5}, in {6}",
+        "SELECT account, a.status, a.credit_limit, a.currency, c.status,"
+        " c.credit_limit, c.currency FROM accounts AS a FULL JOIN ("
+        " SELECT DISTINCT ON (account) * FROM account_changes"
+        "  ORDER BY account, epoch DESC) AS c USING (account)"
+        " WHERE (a.currency, a.status, a.credit_limit)"
+        "  IS DISTINCT FROM (c.currency, c.status, c.credit_limit)"
+        " AND NOT (a.status IS NULL AND c.status = 'removed')",
+    ),
 )
 
 _COUNTS = {
     "I4": "SELECT count(*) FROM accounts",
     "I5": "SELECT count(*) FROM accounts",
     "I7": "SELECT count(*) FROM transfers WHERE verdict = 1",
-    "I9": "SELECT 3",
+    "I9": f"SELECT cardinality({FOREVER})",
 }
 
 

@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+
+
+class Rows(NamedTuple):
+    """Ledger rows of one partition, which came from the records followed, by column."""
+
+    offsets: Numbers
+    payers: Numbers
+    payees: Numbers
+    amounts: Numbers
+    currencies: npt.NDArray[np.bytes_]  # three letters each
+    verdicts: Numbers
+    debits_after: Numbers
 
 
 @dataclass(slots=True)
@@ -16,3 +34,4 @@ class Judged:
     emitters: list[tuple[bytes, int, int]]  # emitter, sequence, offset
     unjudged: list[int]  # offsets of records of which nobody knows whose they are
     own: int  # records that have a ledger row of their own
+    rows: Rows  # those rows

@@ -6,10 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import psycopg
 
+from consumers.bank.audit.decisions import Decision, Spans
+from consumers.bank.audit.judge import Events
+from consumers.bank.audit.judged import Numbers
+from consumers.bank.audit.terms import STATUSES, Terms
 from once.pgbinary import UuidArray, UuidArrayDumper
 from once.postgres import from_postgres
+
+ROWS_AT_ONCE = 50_000
+EVENTS_AT_ONCE = 500  # accounts, each with all that moved its money
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class Entries:
     currencies: list[bytes]
     memos: list[str]
     created_at_ms: list[int]
+    debits_after: list[int]
 
     def entry(self, row: int) -> Entry | None:
         """One of the rows, None where there is none."""
@@ -109,7 +119,8 @@ class Snapshot:
             " array_agg(coalesce(debit_account, 0)),"
             " array_agg(coalesce(credit_account, 0)), array_agg(coalesce(amount, 0)),"
             " array_agg(convert_to(coalesce(currency, ''), 'UTF8')),"
-            " array_agg(coalesce(memo, '')), array_agg(coalesce(created_at_ms, 0))"
+            " array_agg(coalesce(memo, '')), array_agg(coalesce(created_at_ms, 0)),"
+            " array_agg(coalesce(debits_after, 0))"
             " FROM (SELECT t.* FROM unnest(%b) WITH ORDINALITY AS u (id, row)"
             "  LEFT JOIN LATERAL"
             "   (SELECT * FROM transfers WHERE transfer_id = u.id LIMIT 1) AS t ON true"
@@ -128,6 +139,72 @@ class Snapshot:
             (UuidArray(transfer_ids),),
         )
         return {row[0].bytes for row in self._cursor.fetchall()}
+
+    def terms(self) -> Terms:
+        """The history of all accounts."""
+        *numbers, currencies = self._columns(
+            "SELECT account, epoch, array_position(%s::text[], status) - 1,"
+            " credit_limit, currency FROM account_changes ORDER BY account, epoch",
+            (list(STATUSES),),
+            width=5,
+        )
+        accounts, epochs, statuses, limits = map(_numbers, numbers)
+        return Terms(accounts, epochs, statuses, limits, _joined(currencies, "S3"))
+
+    def spans(self, topic: str) -> dict[int, Spans]:
+        """By partition, which decision each record was part of."""
+        columns = self._columns(
+            "SELECT partition, first_offset, next_offset, decision, epoch"
+            " FROM decisions, unnest(partitions, first_offsets, next_offsets)"
+            "  AS u (partition, first_offset, next_offset) WHERE topic = %s",
+            (topic,),
+            width=5,
+        )
+        partitions, *rest = map(_numbers, columns)
+        return {
+            int(each): Spans(*(column[partitions == each] for column in rest))
+            for each in np.unique(partitions)
+        }
+
+    def decisions(self, numbers: Sequence[int]) -> dict[int, Decision]:
+        """These decisions, with all that they saw."""
+        rows = self.connection.execute(
+            "SELECT decision, partitions, first_offsets, next_offsets, before, after"
+            " FROM decisions WHERE decision = ANY (%s)",
+            (list(numbers),),
+            binary=True,
+        )
+        return {number: Decision(*rest) for number, *rest in rows}
+
+    def events(self, accounts: Sequence[int]) -> Iterator[tuple[int, Events]]:
+        """What moved the money of each of these accounts, where anything did."""
+        with self.connection.cursor("events", binary=True) as cursor:
+            cursor.itersize = EVENTS_AT_ONCE
+            cursor.execute(
+                "SELECT account, array_agg(partition), array_agg(record_offset),"
+                " array_agg(amount) FROM ("
+                " SELECT credit_account AS account, partition, record_offset, amount"
+                "  FROM transfers WHERE verdict = 1 AND credit_account = ANY (%(all)s)"
+                " UNION ALL"
+                " SELECT debit_account, partition, record_offset, -amount"
+                "  FROM transfers WHERE verdict = 1 AND debit_account = ANY (%(all)s)"
+                ") AS moved GROUP BY account ORDER BY account",
+                {"all": list(accounts)},
+            )
+            for account, *columns in cursor:
+                yield account, Events(*(np.array(each, np.int64) for each in columns))
+
+    def _columns(
+        self, query: str, values: Sequence[Any], width: int
+    ) -> list[list[npt.NDArray[Any]]]:
+        """The rows of a query by the column, in pieces: no row lives for long."""
+        columns: list[list[npt.NDArray[Any]]] = [[] for _ in range(width)]
+        with self.connection.cursor("columns", binary=True) as cursor:
+            cursor.execute(query.encode(), values)
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                for column, piece in zip(columns, zip(*rows, strict=True), strict=True):
+                    column.append(np.array(piece))
+        return columns
 
     def quarantined(
         self, topic: str, partition: int, first: int, last: int
@@ -168,3 +245,13 @@ class Snapshot:
             " WHERE NOT partition = ANY (%s) LIMIT 20",
             (list(partitions),),
         ).fetchall()
+
+
+def _joined(pieces: list[npt.NDArray[Any]], kind: str) -> npt.NDArray[Any]:
+    return np.concatenate(
+        [np.zeros(0, kind), *(piece.astype(kind) for piece in pieces)]
+    )
+
+
+def _numbers(pieces: list[npt.NDArray[Any]]) -> Numbers:
+    return _joined(pieces, "i8")

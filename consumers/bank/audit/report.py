@@ -17,6 +17,7 @@ INVARIANTS = {
     "I8": "exactly one result per record, equal to the ledger's",
     "I9": "ledger rows cannot be changed",
     "I10": "no emitter has a gap",
+    "I11": "every verdict was right when it was given",
 }
 FINDINGS_MAX = 20  # per invariant; the count goes on
 
@@ -83,7 +84,7 @@ class AuditReport(BaseModel):
 
 
 def invariant_reports(evidence: Evidence) -> dict[str, InvariantReport]:
-    """The lines of the report, I1 to I10."""
+    """The lines of the report, I1 to I11."""
     return {
         name: InvariantReport(
             meaning=meaning,

@@ -11,6 +11,7 @@ import psycopg
 
 from consumers.bank.audit import acknowledged, results
 from consumers.bank.audit.beside import Beside
+from consumers.bank.audit.judge import Judge
 from consumers.bank.audit.ledger import Snapshot
 from consumers.bank.audit.report import AuditReport, Evidence, invariant_reports
 from consumers.bank.audit.results import Fold
@@ -55,8 +56,10 @@ def audit(
         snapshot = Snapshot(settings.conninfo.get_secret_value())
         resources.callback(snapshot.close)
         codec = TransferCodec(registry, f"{settings.topic}-value")
-        trace = Trace(topics, snapshot, codec, settings.topic, Evidence())
+        evidence, topic = Evidence(), settings.topic
         try:
+            judge = Judge(snapshot.terms(), snapshot.spans(topic), topic, evidence)
+            trace = Trace(topics, snapshot, codec, topic, evidence, judge)
             _check_all(settings, trace, due=due, ack_log=ack_log, shown=shown)
         except psycopg.Error as error:
             raise from_postgres(error, "auditing the ledger") from error
@@ -82,6 +85,10 @@ def _check_all(
                     partition,
                     zip(judged.offsets, judged.ids, judged.verdicts, strict=True),
                 )
+        shown("summing up what money decided")
+        trace.judge.close(trace.snapshot.events, trace.snapshot.decisions)
+        if trace.judge.unjudged:
+            trace.evidence.notes.append(_unjudged(trace.judge.unjudged))
         undue = {p for p, (_, number) in positions.items() if number} - due.keys()
         for partition in _unpublished(trace.topics, settings.topic, undue):
             trace.evidence.broken("I8", _unknown(settings, partition))
@@ -113,6 +120,13 @@ def _unpublished(topics: Topics, topic: str, partitions: set[int]) -> set[int]:
             break
         time.sleep(next(delays))  # Kafka tells nobody of a commit
     return partitions
+
+
+def _unjudged(count: int) -> str:
+    return (
+        f"{count} verdicts were given before it was kept what their decider saw, or "
+        "were taken from the results of an older ledger: I11 does not judge them"
+    )
 
 
 def _unknown(settings: AuditSettings, partition: int) -> str:

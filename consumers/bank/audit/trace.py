@@ -1,4 +1,4 @@
-"""Follows the log through the ledger, record by record (I1, I2, I3, I6, I10)."""
+"""Follows the log through the ledger, record by record (I1, I2, I3, I6, I10, I11)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from consumers.bank.audit.gaps import Gaps
-from consumers.bank.audit.judged import Judged
+from consumers.bank.audit.judge import Judge
+from consumers.bank.audit.judged import Judged, Rows
 from consumers.bank.audit.ledger import Entries, Entry, Snapshot
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
@@ -54,6 +55,7 @@ class Trace:
     codec: TransferCodec
     topic: str
     evidence: Evidence
+    judge: Judge
     verdicts: Counter[int] = field(default_factory=Counter)
 
     def partition(
@@ -66,6 +68,7 @@ class Trace:
         own = 0
         for judged in self.judged(partition, low, until, self.evidence):
             own += judged.own
+            self.judge.hear(partition, judged.rows)
             self.verdicts.update(judged.verdicts)
             chain.add(judged)
             gaps.add(judged)
@@ -148,6 +151,7 @@ class Trace:
             emitters=_emitters(columns, offsets, unread),
             unjudged=[offset for offset in offsets if aside.get(offset) in UNJUDGED],
             own=own,
+            rows=_rows(entries, is_own),
         )
 
     def _strays(self, partition: int, low: int, until: int, own: int) -> None:
@@ -188,6 +192,23 @@ def _where_own(entries: Entries, partition: int, offsets: list[int]) -> Mask:
     own: Mask = np.array(entries.partitions) == partition
     own &= np.array(entries.offsets) == np.array(offsets)
     return own
+
+
+def _rows(entries: Entries, own: Mask) -> Rows:
+    """The ledger's rows that come from the records followed."""
+    numbers = (
+        entries.offsets,
+        entries.debit_accounts,
+        entries.credit_accounts,
+        entries.amounts,
+        entries.verdicts,
+        entries.debits_after,
+    )
+    offsets, payers, payees, amounts, verdicts, after = (
+        np.array(column, np.int64)[own] for column in numbers
+    )
+    currencies = np.array(entries.currencies, "S3")[own]
+    return Rows(offsets, payers, payees, amounts, currencies, verdicts, after)
 
 
 def _where_same(entries: Entries, columns: Columns) -> Mask:

@@ -1,0 +1,48 @@
+"""What each account might do at each time: the history of its openings and changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from consumers.bank.audit.judged import Numbers
+
+STATUSES = ("open", "frozen", "closed", "removed")
+OPEN, FROZEN, CLOSED, REMOVED = range(len(STATUSES))
+UNKNOWN = -1
+
+
+class Terms:
+    """Looks up which change of an account held in an epoch.
+
+    `currencies`, `statuses` and `limits` are by the number of a change; that of
+    `UNKNOWN` is whatever, and means nothing.
+    """
+
+    def __init__(
+        self,
+        accounts: Numbers,
+        epochs: Numbers,
+        statuses: Numbers,
+        limits: Numbers,
+        currencies: npt.NDArray[np.bytes_],
+    ) -> None:
+        """All changes, in the order of account and epoch."""
+        self._count = len(accounts)
+        self._accounts, self._epochs = np.append(accounts, 0), np.append(epochs, 0)
+        self.statuses = np.append(statuses, REMOVED)
+        self.limits = np.append(limits, 0)
+        self.currencies = np.append(currencies, np.array([b""], "S3"))
+
+    def at(self, accounts: Numbers, epochs: Numbers) -> Numbers:
+        """The number of the change that held for each, UNKNOWN where there was none."""
+        known = self._accounts[: self._count]
+        found: Numbers = np.searchsorted(known, accounts, "right") - 1
+        while True:
+            there = (found >= 0) & (self._accounts[found] == accounts)
+            later = there & (self._epochs[found] > epochs)
+            if not later.any():
+                break
+            found = found - later
+        there &= self.statuses[found] != REMOVED
+        return np.where(there, found, UNKNOWN)
