@@ -359,6 +359,6 @@ reference: $(VENV)/.installed ## make the tables of docs/reference anew, from th
 	@$(PY) -m local reference
 
 .PHONY: loadtest
-loadtest: prerequisites $(VENV)/.local ## measure (SCENARIO=drain|stream|telemetry|http)
+loadtest: prerequisites $(VENV)/.local ## measure (SCENARIO=drain|stream|telemetry|http|audit)
 	@local/prerequisites load
 	@$(PY) -m loadtest $(SCENARIO) $(ARGS)

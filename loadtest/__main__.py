@@ -40,6 +40,13 @@ def drain(count: Count = 2_000_000, workers: Workers = 2) -> None:
 
 
 @app.command()
+def audit(count: Count = 2_000_000, workers: Workers = 2) -> None:
+    """How fast the audit reads a backlog that was applied just before."""
+    with _stack() as stack:
+        _write(scenarios.audit(stack, count, workers))
+
+
+@app.command()
 def stream(
     rate: Annotated[int, typer.Option(min=1, help="transfers a second")] = 30_000,
     seconds: Annotated[float, typer.Option(help="how long")] = 30.0,

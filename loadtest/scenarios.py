@@ -3,6 +3,7 @@
 drain      a backlog is applied as fast as it goes, results on
 stream     a Store emits at a steady rate while the Bank follows; latency end to end
 telemetry  drains with telemetry on and off in turn; what it costs
+audit      a drain, and audits of it
 """
 
 from __future__ import annotations
@@ -71,6 +72,26 @@ def _drain(
         },
         "bank_rss_mib_max": usage.rss_mib_max,
         "invariants_ok": platform.audit().invariants_ok,
+    }
+
+
+def audit(stack: Stack, count: int, workers: int, rounds: int = 3) -> dict[str, object]:
+    """Records a second of the audit, beside those of the drain that it audits."""
+    with new_platform(stack, "audit") as platform:
+        drained = _drain(platform, count, workers, {}, {})
+        reports = [platform.audit() for _ in range(rounds)]
+    per_second = count / statistics.median(report.seconds for report in reports)
+    drain_per_second = drained["transfers_per_second"]
+    assert isinstance(drain_per_second, int), "see _drain()"
+    return {
+        "scenario": "audit",
+        "transfers": count,
+        "workers": workers,
+        "drain_per_second": drain_per_second,
+        "audit_seconds": [report.seconds for report in reports],
+        "audit_per_second": round(per_second),
+        "audit_to_drain": round(per_second / drain_per_second, 2),
+        "invariants_ok": all(report.invariants_ok for report in reports),
     }
 
 

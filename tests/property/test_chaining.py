@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.bank import chaining
-from consumers.bank.audit.trace import _link
 from consumers.bank.batch import Numbered, Records, Slice
 from consumers.bank.position import Position
 from consumers.bank.rules import Transfers
 from once.chain import GENESIS
+from tests.property.test_chain import again
 
 polls = st.lists(st.integers(1, 400), min_size=1, max_size=40)
 
@@ -54,7 +54,7 @@ def test_rows_are_full_and_hold_every_record_once(
     digest, due = GENESIS, 0
     for number, row in enumerate(rows, start=1):
         mine = log[due : due + row.records]
-        digest = _link(digest, mine)
+        digest = again(digest, mine)
         due += row.records
         assert (row.batch_number, row.hash) == (number, digest)
         assert (row.first_offset, row.last_offset) == (mine[0][0], mine[-1][0])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local.processes.waiting import wait_until
 from tests.stack.conftest import ROOT
-from tests.stack.pages import say
+from tests.stack.pages import PAGE_SECONDS, say
 
 READY_SECONDS, LEAVE_SECONDS = 120.0, 60.0
 
@@ -34,9 +34,9 @@ class Desk:
         """A block of a page, for this stack and not for the one of the checkout."""
         return block.replace(".local/", f"{self.state}/")
 
-    def say(self, block: str) -> str:
-        """What it prints; it must succeed."""
-        return say(self.here(block), self.environment, self.folder)
+    def say(self, block: str, seconds_max: float = PAGE_SECONDS) -> str:
+        """What it prints; it must succeed, in this time."""
+        return say(self.here(block), self.environment, self.folder, seconds_max)
 
     @contextmanager
     def runs(self, command: str, until: str) -> Iterator[Path]:

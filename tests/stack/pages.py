@@ -57,7 +57,12 @@ def first_terminal(state: Path, log: Path, *sizes: str) -> Iterator[dict[str, st
             trial.kill()
 
 
-def say(block: str, environment: dict[str, str], folder: Path = ROOT) -> str:
+def say(
+    block: str,
+    environment: dict[str, str],
+    folder: Path = ROOT,
+    seconds_max: float = PAGE_SECONDS,
+) -> str:
     """What a block prints in a second terminal; it must succeed."""
     here = block.replace("localhost:8080", f"localhost:{environment['PORT']}")
     done = subprocess.run(
@@ -67,7 +72,7 @@ def say(block: str, environment: dict[str, str], folder: Path = ROOT) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=PAGE_SECONDS,
+        timeout=seconds_max,
     )
     assert done.returncode == 0, f"{here}\n{done.stdout}"
     return done.stdout

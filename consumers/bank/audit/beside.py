@@ -65,13 +65,14 @@ class Beside:
         results = Results(self._topics, self._settings.results_topic, self._registry)
         # Of partitions in which nothing was published when we asked: new ones, or none.
         undue: Counter[int] = Counter()
-        for partition, found in results.read(evidence):
+        for found in results.read(evidence):
             if self._stopped:
                 break
-            self._published.add(partition, found)
-            evidence.saw("I8", len(found))
-            if partition not in self._published.due:
-                undue[partition] += len(found)
+            self._published.add(*found)
+            count = len(found.offsets)
+            evidence.saw("I8", count)
+            if found.partition not in self._published.due:
+                undue[found.partition] += count
         for partition in undue.keys() - set(self._topics.partitions(topic)):
             evidence.broken(
                 "I8",

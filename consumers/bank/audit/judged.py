@@ -23,15 +23,23 @@ class Rows(NamedTuple):
     debits_after: Numbers
 
 
+class Emitters(NamedTuple):
+    """Records that have an emitter: which one, and under which number, by column."""
+
+    emitters: list[bytes]
+    sequences: Numbers
+    offsets: Numbers
+
+
 @dataclass(slots=True)
 class Judged:
     """Records of one partition in offset order, with the verdict that each has."""
 
-    offsets: list[int]
+    offsets: Numbers
     values: list[bytes | None]
     ids: list[bytes]
     verdicts: list[int]
-    emitters: list[tuple[bytes, int, int]]  # emitter, sequence, offset
+    emitters: Emitters
     unjudged: list[int]  # offsets of records of which nobody knows whose they are
     own: int  # records that have a ledger row of their own
     rows: Rows  # those rows

@@ -7,28 +7,25 @@ memory is bounded by the windows, and a window that differs is read again, by na
 
 from __future__ import annotations
 
-import io
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 from uuid import UUID
 
-import fastavro
 import numpy as np
 import numpy.typing as npt
 
+from consumers.bank.audit.published import ID_BYTES, Published, Reader
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
 from consumers.bank.audit.trace import Trace
 from once.errors import OnceError
-from once.registry import FRAME_BYTES, Registry, schema_id_of
+from once.registry import Registry
 
 WINDOW = 65_536
 WINDOWS_NAMED_MAX = 4
 _MASK = 2**64 - 1
 _KEYS = [np.uint64(secrets.randbits(64) | 1) for _ in range(4)]
 
-Result = tuple[int, bytes, int]  # offset, transfer_id, verdict
 Window = tuple[int, int]  # partition, offset // WINDOW
 
 
@@ -38,15 +35,14 @@ class Results:
     def __init__(self, topics: Topics, topic: str, registry: Registry) -> None:
         self._topics = topics
         self._topic = topic
-        self._registry = registry
-        self._schemas: dict[int, Any] = {}
+        self._reader = Reader(registry)
         self._ends = {
             partition: topics.decided_ends(topic, partition)
             for partition in topics.partitions(topic)
         }
 
-    def read(self, evidence: Evidence) -> Iterator[tuple[int, list[Result]]]:
-        """(input partition, results) of every committed results record.
+    def read(self, evidence: Evidence) -> Iterator[Published]:
+        """What every committed results record says.
 
         What is none, whoever wrote it there, is named and passed over.
         """
@@ -54,7 +50,7 @@ class Results:
             for messages in self._topics.read(self._topic, partition, low, end):
                 for message in messages:
                     try:
-                        yield self._decode(message.value())
+                        yield self._reader.read(message.value())
                     except OnceError:
                         raise  # the registry is away
                     except Exception as error:  # whatever the bytes provoke
@@ -63,31 +59,6 @@ class Results:
                             f"{self._topic}[{partition}]@{message.offset()} is no "
                             f"results record: {error!r:.200}",
                         )
-
-    def _decode(self, value: bytes | None) -> tuple[int, list[Result]]:
-        schema_id = schema_id_of(value or b"")
-        if value is None or schema_id is None:
-            raise ValueError("a value without a schema id")
-        if schema_id not in self._schemas:
-            schema = fastavro.parse_schema(self._registry.usable_schema(schema_id))
-            numbers = {s: n for n, s in enumerate(_symbols(schema))}
-            self._schemas[schema_id] = (schema, numbers)
-        schema, numbers = self._schemas[schema_id]
-        body = io.BytesIO(value[FRAME_BYTES:])
-        record: Any = fastavro.schemaless_reader(body, schema, None)
-        return record["partition"], [
-            (result["offset"], result["transfer_id"], numbers[result["verdict"]])
-            for result in record["results"]
-        ]
-
-
-def _symbols(schema: Any) -> list[str]:
-    (results,) = (f for f in schema["fields"] if f["name"] == "results")
-    (verdict,) = (
-        f for f in results["type"]["items"]["fields"] if f["name"] == "verdict"
-    )
-    symbols: list[str] = verdict["type"]["symbols"]
-    return symbols
 
 
 class Fold:
@@ -100,14 +71,16 @@ class Fold:
         self.due = due
         self.windows: dict[Window, tuple[int, int]] = {}
 
-    def add(self, partition: int, results: Iterable[Result]) -> None:
-        """These records have these results."""
+    def add(
+        self,
+        partition: int,
+        offsets: npt.NDArray[np.int64],
+        ids: bytes,
+        verdicts: npt.NDArray[np.int64],
+    ) -> None:
+        """These records have these results; `ids` has 16 bytes of each."""
         begin, due = self._range(partition)
-        columns = tuple(zip(*results, strict=True))
-        if not columns:
-            return
-        offsets = np.array(columns[0], np.int64)
-        hashes = _hashes(offsets, columns[1], columns[2])
+        hashes = _hashes(offsets, ids, verdicts)
         covered = (begin <= offsets) & (offsets < due)
         indexes = offsets // WINDOW
         for index in np.unique(indexes[covered]).tolist():
@@ -132,19 +105,19 @@ def differing(one: Fold, other: Fold) -> list[Window]:
 
 
 def _hashes(
-    offsets: npt.NDArray[np.int64], ids: Sequence[bytes], verdicts: Sequence[int]
+    offsets: npt.NDArray[np.int64], ids: bytes, verdicts: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint64]:
     """64 bits of each record, by a function that nobody knew before this audit.
 
     Multiplied and folded between the parts (as splitmix64 does), so that two records
     that swap a part do not sum to the same.
     """
-    halves = np.frombuffer(b"".join(ids), ">u8").reshape(-1, 2).astype(np.uint64)
+    halves = np.frombuffer(ids, ">u8").reshape(-1, 2).astype(np.uint64)
     parts = (
         offsets.astype(np.uint64),
         halves[:, 0],
         halves[:, 1],
-        np.array(verdicts, np.uint64),
+        verdicts.astype(np.uint64),
     )
     mixed = np.zeros(len(offsets), np.uint64)
     for part, key in zip(parts, _KEYS, strict=True):
@@ -170,16 +143,21 @@ def _name(
 ) -> None:
     """Read the differing windows again and say what is wrong record by record."""
     found: dict[Window, dict[int, list[tuple[bytes, int]]]] = {w: {} for w in windows}
-    for partition, mine in results.read(Evidence()):
-        for offset, transfer_id, verdict in mine:
+    for partition, offsets, ids, verdicts in results.read(Evidence()):
+        for row, (offset, verdict) in enumerate(
+            zip(offsets.tolist(), verdicts.tolist(), strict=True)
+        ):
             window = found.get((partition, offset // WINDOW))
             if window is not None and expected.covers(partition, offset):
-                window.setdefault(offset, []).append((transfer_id, verdict))
+                mine = ids[row * ID_BYTES : (row + 1) * ID_BYTES]
+                window.setdefault(offset, []).append((mine, verdict))
     for (partition, index), seen in found.items():
         end = min((index + 1) * WINDOW, expected.due[partition])
         start = max(index * WINDOW, expected.begins.get(partition, 0))
         for judged in trace.judged(partition, start, end, Evidence()):
-            rows = zip(judged.offsets, judged.ids, judged.verdicts, strict=True)
+            rows = zip(
+                judged.offsets.tolist(), judged.ids, judged.verdicts, strict=True
+            )
             for offset, transfer_id, verdict in rows:
                 there = seen.pop(offset, [])
                 if there != [(transfer_id, verdict)]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import psycopg
 
 from consumers.bank.audit import acknowledged, results
@@ -81,10 +82,8 @@ def _check_all(
         for partition, (until, number) in positions.items():
             shown(f"following {settings.topic}[{partition}] to offset {until}")
             for judged in trace.partition(partition, begins[partition], until, number):
-                expected.add(
-                    partition,
-                    zip(judged.offsets, judged.ids, judged.verdicts, strict=True),
-                )
+                ids, verdicts = b"".join(judged.ids), np.array(judged.verdicts)
+                expected.add(partition, judged.offsets, ids, verdicts)
         shown("summing up what money decided")
         trace.judge.close(trace.snapshot.events, trace.snapshot.decisions)
         if trace.judge.unjudged:

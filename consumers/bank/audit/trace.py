@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,14 +12,14 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from consumers.bank.audit.chain import Chain
 from consumers.bank.audit.gaps import Gaps
 from consumers.bank.audit.judge import Judge
-from consumers.bank.audit.judged import Judged, Rows
+from consumers.bank.audit.judged import Emitters, Judged, Rows
 from consumers.bank.audit.ledger import Entries, Entry, Snapshot
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
 from consumers.bank.codec import UNJUDGED, Columns, Fault, Reason, TransferCodec
-from once.chain import GENESIS
 
 Mask = npt.NDArray[np.bool_]
 
@@ -144,7 +142,7 @@ class Trace:
         if unread:
             ids = [UNREAD if row in unread else id_ for row, id_ in enumerate(ids)]
         return Judged(
-            offsets=offsets,
+            offsets=np.array(offsets, np.int64),
             values=values,
             ids=ids,
             verdicts=verdicts,
@@ -167,7 +165,7 @@ class Trace:
         committed = (
             record
             for judged in self.judged(partition, low, until, Evidence())
-            for record in zip(judged.offsets, judged.ids, strict=True)
+            for record in zip(judged.offsets.tolist(), judged.ids, strict=True)
         )
         there = next(committed, None)
         for offset, transfer_id in self.snapshot.offsets(partition, low):
@@ -260,100 +258,17 @@ def _check_aside(
         evidence.broken("I1", f"{where} is a transfer, but was set aside: {reason}")
 
 
-def _emitters(
-    columns: Columns, offsets: list[int], unread: set[int]
-) -> list[tuple[bytes, int, int]]:
-    numbered = zip(
-        columns["emitter"], columns["emitter_sequence"], offsets, strict=True
+def _emitters(columns: Columns, offsets: list[int], unread: set[int]) -> Emitters:
+    emitters, sequences = columns["emitter"], columns["emitter_sequence"]
+    if unread or None in emitters:
+        rows = [
+            row
+            for row, emitter in enumerate(emitters)
+            if emitter is not None and row not in unread
+        ]
+        emitters = [emitters[row] for row in rows]
+        sequences = [sequences[row] for row in rows]
+        offsets = [offsets[row] for row in rows]
+    return Emitters(
+        emitters, np.array(sequences, np.int64), np.array(offsets, np.int64)
     )
-    return [
-        (emitter, sequence, offset)
-        for row, (emitter, sequence, offset) in enumerate(numbered)
-        if emitter is not None and row not in unread
-    ]
-
-
-class Chain:
-    """Recomputes the hash chain of one partition from the log (I6)."""
-
-    def __init__(
-        self,
-        evidence: Evidence,
-        snapshot: Snapshot,
-        topic: str,
-        partition: int,
-        low: int,
-    ) -> None:
-        """`low` is where the log of the partition begins."""
-        self._evidence = evidence
-        self._where = f"{topic}[{partition}]"
-        self._low = low
-        self._batches = snapshot.batches(topic, partition)
-        self._batch = next(self._batches, None)
-        self._previous: tuple[int, int, bytes] = (0, -1, GENESIS)
-        self._records: list[tuple[int, bytes | None, int]] = []
-
-    def add(self, judged: Judged) -> None:
-        """More records; every batch that they complete is compared."""
-        self._records += zip(
-            judged.offsets, judged.values, judged.verdicts, strict=True
-        )
-        while self._batch and self._records and self._records[-1][0] >= self._batch[2]:
-            self._compare()
-
-    def end(self, until: int, batch_number: int) -> None:
-        """All records are there: what is left over is wrong."""
-        while self._batch is not None:
-            self._compare()
-        number, last, _ = self._previous
-        if (number, last + 1) != (batch_number, until) and batch_number:
-            self._broken(
-                f"position says batch {batch_number} and offset {until}, the last "
-                f"batch is {number} and ends at {last}"
-            )
-        if self._records:
-            self._broken(f"offset {self._records[0][0]} is in no batch")
-
-    def _compare(self) -> None:
-        assert self._batch is not None, "there is a batch to compare"
-        number, first, last, count, digest = self._batch
-        self._batch = next(self._batches, None)
-        before, before_last, before_hash = self._previous
-        self._previous = (number, last, digest)
-        self._evidence.saw("I6")
-        if number != before + 1 or first <= before_last:
-            self._broken(
-                f"batch {number} from {first} follows {before} to {before_last}"
-            )
-        split = next(
-            (i for i, r in enumerate(self._records) if r[0] > last), len(self._records)
-        )
-        mine, self._records = self._records[:split], self._records[split:]
-        if first < self._low:
-            return  # retention has taken some; the next batch builds on its hash
-        offsets = [offset for offset, _, _ in mine]
-        if not mine or (offsets[0], offsets[-1], len(mine)) != (first, last, count):
-            self._broken(
-                f"batch {number} says {count} records {first}..{last}, the log "
-                f"has {len(mine)}: {offsets[:1]}..{offsets[-1:]}"
-            )
-        elif _link(before_hash, mine) != digest:
-            self._broken(f"batch {number} ({first}..{last}) hashes differently")
-
-    def _broken(self, finding: str) -> None:
-        self._evidence.broken("I6", f"{self._where}: {finding}")
-
-
-def _link(before: bytes, records: list[tuple[int, bytes | None, int]]) -> bytes:
-    """The next hash, by the definition in docs/invariants.md."""
-    count = len(records)
-    lengths = [-1 if value is None else len(value) for _, value, _ in records]
-    parts = [
-        before,
-        struct.pack(">q", count),
-        struct.pack(f">{count}q", *(offset for offset, _, _ in records)),
-        struct.pack(f">{count}q", *lengths),
-        *(value for _, value, _ in records if value is not None),
-        bytes(verdict for _, _, verdict in records),
-    ]
-    return hashlib.sha256(b"".join(parts)).digest()
