@@ -29,7 +29,7 @@ def main(
     """Check the eleven invariants against the log and the ledger, at this moment.
 
     It changes nothing, and may run beside everything. Settings are AUDIT_...
-    (docs/operations.md); what the ten are: docs/invariants.md. Exit status 0: all hold,
+    (docs/operations.md); what they are: docs/invariants.md. Exit status 0: all hold,
     1: one is broken, and its records are named, 70: something could not be read.
     """
     settings = load(AuditSettings)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from consumers.bank.audit.behind import Applied
 from consumers.bank.audit.decisions import Decision, Spans
 from consumers.bank.audit.judge import Events
 from consumers.bank.audit.judged import Numbers
@@ -99,6 +100,15 @@ class Snapshot:
             (topic,),
         )
         return {partition: (due, number) for partition, due, number in rows}
+
+    def applied(self, topic: str) -> dict[int, Applied]:
+        """How far each partition is applied."""
+        rows = self.connection.execute(
+            "SELECT partition, next_offset, greatest(next_offset, seen_until)"
+            " FROM positions WHERE topic = %s",
+            (topic,),
+        )
+        return {partition: Applied(*rest) for partition, *rest in rows}
 
     def batches(self, topic: str, partition: int) -> Iterator[tuple[Any, ...]]:
         """(number, first offset, last offset, records, hash) in order."""

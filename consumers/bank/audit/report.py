@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
+from consumers.bank.audit.behind import Behind
+
 INVARIANTS = {
     "I1": "every acknowledged transfer is in the ledger or in quarantine",
     "I2": "each transfer_id has one effect",
@@ -79,6 +81,7 @@ class AuditReport(BaseModel):
     quarantined: int
     lost: int
     duplicated: int
+    behind: Behind  # what was not looked at
     invariants: dict[str, InvariantReport]
     notes: list[str]
 

@@ -11,6 +11,7 @@ import numpy as np
 import psycopg
 
 from consumers.bank.audit import acknowledged, results
+from consumers.bank.audit.behind import Behind, behind
 from consumers.bank.audit.beside import Beside
 from consumers.bank.audit.judge import Judge
 from consumers.bank.audit.ledger import Snapshot
@@ -61,10 +62,11 @@ def audit(
         try:
             judge = Judge(snapshot.terms(), snapshot.spans(topic), topic, evidence)
             trace = Trace(topics, snapshot, codec, topic, evidence, judge)
+            left_out = behind(topics, topic, snapshot.applied(topic), due)
             _check_all(settings, trace, due=due, ack_log=ack_log, shown=shown)
         except psycopg.Error as error:
             raise from_postgres(error, "auditing the ledger") from error
-        return _report(trace, time.monotonic() - began)
+        return _report(trace, left_out, time.monotonic() - began)
 
 
 def _check_all(
@@ -142,7 +144,7 @@ def _ahead(settings: AuditSettings, partition: int, offset: int) -> str:
     )
 
 
-def _report(trace: Trace, seconds: float) -> AuditReport:
+def _report(trace: Trace, left_out: Behind, seconds: float) -> AuditReport:
     verdicts, evidence = trace.verdicts, trace.evidence
     return AuditReport(
         invariants_ok=not any(evidence.violations.values()),
@@ -154,6 +156,7 @@ def _report(trace: Trace, seconds: float) -> AuditReport:
         quarantined=verdicts[QUARANTINED],
         lost=evidence.violations["I1"],
         duplicated=evidence.violations["I2"],
+        behind=left_out,
         invariants=invariant_reports(evidence),
         notes=evidence.notes,
     )

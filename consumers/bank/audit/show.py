@@ -23,5 +23,5 @@ def show(result: AuditReport, console: Console) -> None:
     for name, line in result.invariants.items():
         for finding in line.findings:
             console.print(f"{name}: {finding}", markup=False, highlight=False)
-    for note in result.notes:
+    for note in filter(None, [*result.notes, str(result.behind)]):
         console.print(note, markup=False, highlight=False)
