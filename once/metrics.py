@@ -36,10 +36,15 @@ LATENCIES_PER_BATCH_MAX = 16
 
 @dataclass(frozen=True)
 class Lag:
-    """How far one partition is behind: records in the log, age of the next one."""
+    """How far one partition is behind.
+
+    `records` in the log, markers counted; `seconds`: the age of the next one; `held`:
+    for how long readers have waited behind an open transaction.
+    """
 
     records: int
     seconds: float
+    held: float = 0.0
 
 
 LagReader = Callable[[], Mapping[int, Lag]]
@@ -157,6 +162,9 @@ class ApplyMetrics:
         for system in (names.KAFKA, names.POSTGRESQL):
             self._indeterminate.add(system, 0)
         self._meter = meter
+        self._watch_lag(meter)
+
+    def _watch_lag(self, meter: Meter) -> None:
         meter.create_observable_gauge(
             names.LAG_RECORDS,
             [self._observe_lag_records],
@@ -168,6 +176,12 @@ class ApplyMetrics:
             [self._observe_lag_seconds],
             "s",
             "age of the next record to apply, 0 when there is none",
+        )
+        meter.create_observable_gauge(
+            names.HELD_BACK_TIME,
+            [self._observe_held_back_seconds],
+            "s",
+            "how long readers have waited behind an open transaction",
         )
 
     def batch(
@@ -241,6 +255,12 @@ class ApplyMetrics:
     def _observe_lag_seconds(self, _: CallbackOptions) -> list[Observation]:
         return [
             Observation(lag.seconds, self._partition(partition))
+            for partition, lag in self._lag().items()
+        ]
+
+    def _observe_held_back_seconds(self, _: CallbackOptions) -> list[Observation]:
+        return [
+            Observation(lag.held, self._partition(partition))
             for partition, lag in self._lag().items()
         ]
 

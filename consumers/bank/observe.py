@@ -14,6 +14,7 @@ from opentelemetry.trace import Span
 from consumers.bank.batch import Slice
 from consumers.bank.care import Care
 from consumers.bank.codec import Reason
+from consumers.bank.lag import Lags
 from consumers.bank.posted import Posting
 from consumers.bank.refusals import Refusals
 from consumers.bank.settings import BankSettings
@@ -21,7 +22,7 @@ from consumers.bank.verdicts import Verdict
 from once import logs, names
 from once.health import Progress
 from once.kafka import Trouble
-from once.metrics import LATENCIES_PER_BATCH_MAX, ApplyMetrics, Lag, Laps
+from once.metrics import LATENCIES_PER_BATCH_MAX, ApplyMetrics, Laps
 from once.telemetry import Telemetry
 from once.tracing import end_all, extract, process_span, result_span
 from once.watchdog import Within, unwatched
@@ -29,11 +30,6 @@ from once.watchdog import Within, unwatched
 log = logs.get(__name__)
 
 NAMES = {int(verdict): verdict.name for verdict in Verdict}
-# Every transaction ends with a marker that takes an offset and is never delivered, so
-# the end of the log is never reached; so few records, after a poll that was not full,
-# are markers.
-MARKERS_MAX = 100
-
 SPANS_PER_BATCH_MAX = 50  # foreign producers may mark every record as sampled
 
 
@@ -67,16 +63,15 @@ class Observer:
         self.trouble = Trouble()
         self.care = Care(settings.batch_records_max)
         self.refusals = Refusals()
-        self._lag: dict[int, Lag] = {}
+        self._lags = Lags()
         self._owned: tuple[int, ...] = ()
         self._away: str | None = "the worker has not started yet"
-        self._stepped_at = time.monotonic()
         self._warned: set[str] = set()
         self.stopping = False
         self.worked = False  # a session has come up since the process started
         self.progress = progress or Progress(settings.stall_seconds_max)
         self.metrics = ApplyMetrics(
-            telemetry.meter, settings.topic, settings.group, lambda: self._lag
+            telemetry.meter, settings.topic, settings.group, lambda: self._lags.now
         )
         self.metrics.watch_refused(self.refusals.partitions)
         self.metrics.expect_reasons(Reason)
@@ -97,7 +92,7 @@ class Observer:
     def owned(self, partitions: Collection[int]) -> None:
         """These partitions are ours now."""
         self._owned = tuple(sorted(partitions))
-        self._lag = {p: lag for p, lag in self._lag.items() if p in partitions}
+        self._lags.keep(partitions)
 
     def away(self, reason: str | None) -> None:
         """Something that the work depends on is away; None: all is there."""
@@ -121,38 +116,34 @@ class Observer:
         }
 
     def stepped(
-        self, consumer: Consumer, due: Mapping[int, int], messages: Sequence[Any]
+        self,
+        consumer: Consumer,
+        due: Mapping[int, int],
+        stable: Mapping[int, int],
+        messages: Sequence[Any],
     ) -> None:
-        """A step is done: the worker is alive, nothing is away, lag is known anew."""
+        """A step is done: the worker is alive, nothing is away, lag is known anew.
+
+        By partition, `due` is the next offset to read, and `stable` the last stable
+        offset where the reader came to it.
+        """
         self.progress.beat()
         self._away = None
-        self._stepped_at = time.monotonic()
-        full = len(messages) >= self._settings.batch_records_max
-        newest = messages[-1].timestamp()[1] / 1000 if messages else 0.0
-        age = max(0.0, time.time() - newest)
-        lag = {}
-        for partition, offset in due.items():
-            _, high = consumer.get_watermark_offsets(
-                TopicPartition(self._settings.topic, partition), cached=True
-            )
-            behind = max(0, high - offset)
-            if behind <= MARKERS_MAX and not full:
-                lag[partition] = Lag(0, 0.0)
-            elif messages:
-                lag[partition] = Lag(behind, age)
-            else:  # records are there, but behind an open transaction
-                before = self._lag.get(partition, Lag(0, 0.0)).seconds
-                lag[partition] = Lag(behind, before)
-        self._lag = lag
+        topic, age = self._settings.topic, None
+        if messages:
+            age = max(0.0, time.time() - messages[-1].timestamp()[1] / 1000)
+        logs_end = {
+            partition: consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), cached=True
+            )[1]
+            for partition in due
+        }
+        self._lags.step(due, stable, logs_end, age)
 
     def waiting(self, why: str) -> None:
         """Something is away: lag grows by the clock until the next step."""
         self._away = why
-        seconds = time.monotonic() - self._stepped_at
-        self._lag = {
-            partition: Lag(max(1, lag.records), max(lag.seconds, seconds))
-            for partition, lag in self._lag.items()
-        }
+        self._lags.wait()
 
     def posted(self, posting: Posting, laps: Laps) -> list[Span]:
         """A batch is committed; the spans of its sampled records, still open."""

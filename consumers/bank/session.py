@@ -102,7 +102,8 @@ class Session:
             self._applier.begin(slices, laps)
         self._idle(not messages and not slices)
         self._ownership.look_at_refused()
-        self._observer.stepped(self._reading.consumer, self._reading.next, messages)
+        reading = self._reading
+        self._observer.stepped(reading.consumer, reading.next, reading.ends, messages)
 
     def close(self) -> None:
         """Leave cleanly: finish what is in flight, publish, hand partitions over."""

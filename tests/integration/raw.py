@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID, uuid4
@@ -108,6 +109,26 @@ class Foreign(Encoder):
 
         The offsets; each record goes to `partition` or to the one of its key.
         """
+        with self._transaction(records, partition, topic or self._topic) as sent:
+            pass
+        if commit:
+            self._producer.commit_transaction(SECONDS)
+        else:
+            self._producer.abort_transaction(SECONDS)
+        return _offsets(records, sent)
+
+    @contextmanager
+    def holding(self, *records: Raw, partition: int) -> Iterator[None]:
+        """While the block runs, their transaction is open; then it is aborted."""
+        with self._transaction(records, partition, self._topic):
+            yield
+        self._producer.abort_transaction(SECONDS)
+
+    @contextmanager
+    def _transaction(
+        self, records: Sequence[Raw], partition: int | None, topic: str
+    ) -> Iterator[list[Message]]:
+        """A transaction that is open, and has these records, once they are sent."""
         sent: list[Message] = []
         self._producer.begin_transaction()
         for raw in records:
@@ -116,18 +137,14 @@ class Foreign(Encoder):
                 assert raw.key is not None, "without a key, name the partition"
                 place = partition_for(raw.key, PARTITIONS)
             self._producer.produce(
-                topic or self._topic,
+                topic,
                 raw.value,
                 raw.key,
                 place,
                 on_delivery=lambda error, message: sent.append(message),
             )
         assert self._producer.flush(SECONDS) == 0, "records are still in the queue"
-        if commit:
-            self._producer.commit_transaction(SECONDS)
-        else:
-            self._producer.abort_transaction(SECONDS)
-        return _offsets(records, sent)
+        yield sent
 
 
 def _offsets(records: Sequence[Raw], sent: Sequence[Message]) -> list[int]:

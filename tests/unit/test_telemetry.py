@@ -88,15 +88,15 @@ def test_each_alarm_counts_its_own_event(telemetry: Telemetry) -> None:
 def test_lag_is_read_at_each_scrape_and_forgets_partitions_that_left(
     telemetry: Telemetry,
 ) -> None:
-    lag = {0: Lag(records=7, seconds=0.5), 1: Lag(records=0, seconds=0.0)}
+    lag = {0: Lag(records=7, seconds=0.5, held=0.25), 1: Lag(records=0, seconds=0.0)}
     apply_metrics(telemetry, lag)
     page = lines(telemetry)
     first = [line for line in page if 'partition_id="0"' in line]
-    assert [line.rpartition(" ")[2] for line in first] == ["7.0", "0.5"]
+    assert [line.rpartition(" ")[2] for line in first] == ["7.0", "0.5", "0.25"]
     del lag[0]
     page = lines(telemetry)
     assert not [line for line in page if 'partition_id="0"' in line]
-    assert len([line for line in page if 'partition_id="1"' in line]) == 2
+    assert len([line for line in page if 'partition_id="1"' in line]) == 3
 
 
 def test_an_emitter_counts_acknowledged_records_only_when_committed(
