@@ -63,6 +63,7 @@ class Held(NamedTuple):
     """How accounts stand while they are held."""
 
     epoch: int
+    changed: int  # the last epoch in which one was changed, and not only opened
     applied: Sequence[int]  # up to which offset, by partition from 0 on
 
 
@@ -177,7 +178,7 @@ class Ledger:
             "SELECT pg_advisory_xact_lock_shared(%b)", (ACCOUNTS_LOCK,)
         )
         self._cursor.execute(
-            "SELECT epoch, applied(%b) FROM accounts_epoch", (self.topic,)
+            "SELECT epoch, changed, applied(%b) FROM accounts_epoch", (self.topic,)
         )
         row = self._cursor.fetchone()
         assert row is not None, "the migration put the one row there"
@@ -215,7 +216,10 @@ class Ledger:
     def insert_decision(
         self, slices: Sequence[Slice], positions: Mapping[int, Position], held: Held
     ) -> None:
-        """Keep what a batch saw; `positions` are those before it."""
+        """Keep what a batch saw; `positions` are those before it.
+
+        Epoch 0 says that its verdicts were told, and not decided.
+        """
         self._cursor.execute(
             "INSERT INTO decisions (topic, epoch, partitions, first_offsets,"
             " next_offsets, before, after)"

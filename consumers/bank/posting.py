@@ -57,6 +57,8 @@ ACCOUNTS_REMEMBERED_MAX = 250_000  # about 60 MB
 # for so many batches: repeats come in swarms (docs/adr/0009-optimistic-ids.md).
 BATCHES_LOOKED_UP = 50
 
+TOLD = 0  # in the place of an epoch: nothing was decided
+
 # The one unique index that a redo heals: it looks the ids up. The others are met only
 # by a batch that does not begin where the ledger ends.
 HEALED_BY_REDO = "transfers_pkey"
@@ -86,7 +88,7 @@ class Poster:
         self._accounts: dict[int, Account] = {}
         # Those that the last two batches named.
         self._named: tuple[set[int], set[int]] = (set(), set())
-        self._epoch = 0
+        self._changed = 0  # the last change of an account that we know of
         self._chains = Chains(connection, topic)
         self._marks = Marks(self.ledger)
         self._warnings: list[str] = []
@@ -218,9 +220,10 @@ class Poster:
         laps.lap(names.LOAD)
         if told is None:
             decision = self._decide(slices, known, looked_at)
-            ledger.insert_decision(slices, self.positions, held)
         else:
             decision = replayed(slices, self._accounts, told)
+            held = held._replace(epoch=TOLD)
+        ledger.insert_decision(slices, self.positions, held)
         laps.lap(names.DECIDE)
         must_hold.after_deciding(slices, decision)
         verdicts = [
@@ -251,11 +254,11 @@ class Poster:
 
     def _hold_accounts(self) -> Held:
         held = self.ledger.hold_accounts()
-        if held.epoch != self._epoch:
+        if held.changed != self._changed:
             self._accounts.clear()
         elif len(self._accounts) > ACCOUNTS_REMEMBERED_MAX:
             self._drop_cold()
-        self._epoch = held.epoch
+        self._changed = held.changed
         return held
 
     def _drop_cold(self) -> None:

@@ -1,6 +1,10 @@
 -- What the Bank saw when it decided, so that every verdict can be judged afterwards
 -- (I11, docs/adr/0023-what-the-decider-saw.md).
 
+-- No account is opened or changed while what there is is copied, nor debited: batches
+-- wait for as long as that takes, about a second for each million.
+LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE;
+
 -- Every opening and every change of what an account may do, by whom and when. `epoch` is
 -- that of accounts_epoch from the change on: a batch holds it while it decides.
 CREATE TABLE account_changes (
@@ -50,6 +54,20 @@ BEGIN
 END $$;
 
 -- An opening raises the epoch, too: in each epoch it is certain which accounts there are.
+-- It makes nobody forget an account that is remembered; a change does (`changed`).
+ALTER TABLE accounts_epoch ADD COLUMN changed bigint NOT NULL DEFAULT 1;
+COMMENT ON COLUMN accounts_epoch.changed IS
+    'the last epoch in which an account was changed or removed, and not only opened';
+CREATE OR REPLACE FUNCTION raise_accounts_epoch() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    -- Waits for the batches in flight (they hold the lock shared); new ones wait for us.
+    PERFORM pg_advisory_xact_lock(6071020);
+    UPDATE accounts_epoch SET
+        epoch = epoch + 1,
+        changed = CASE WHEN TG_OP = 'INSERT' THEN changed ELSE epoch + 1 END;
+    RETURN NULL;
+END $$;
 CREATE TRIGGER accounts_opening BEFORE INSERT
     ON accounts FOR EACH STATEMENT EXECUTE FUNCTION raise_accounts_epoch();
 CREATE TRIGGER note_opened AFTER INSERT ON accounts
@@ -79,7 +97,8 @@ CREATE TABLE decisions (
 );
 COMMENT ON TABLE decisions IS
     'what each transaction of the Bank saw when it decided, never changed';
-COMMENT ON COLUMN decisions.epoch IS 'of accounts_epoch: which limits and statuses held';
+COMMENT ON COLUMN decisions.epoch IS
+    'of accounts_epoch: which limits and statuses held; 0: taken from the results, not decided';
 COMMENT ON COLUMN decisions.partitions IS 'of the batch, in the order of deciding';
 COMMENT ON COLUMN decisions.first_offsets IS 'where each of them stood before';
 COMMENT ON COLUMN decisions.next_offsets IS 'and stood afterwards';

@@ -88,7 +88,7 @@ def test_verdicts_of_which_nothing_was_kept_are_counted(copy: Copy) -> None:
     report = copy.audit()
     assert report.invariants_ok and report.invariants["I11"].checked == 0
     (note,) = [note for note in report.notes if "I11" in note]
-    assert note.startswith(f"{report.posted + report.declined} verdicts were given")
+    assert note.startswith(f"of {report.posted + report.declined} verdicts it was not")
 
 
 def test_a_worker_that_would_decline_by_what_it_remembers_is_found_out(

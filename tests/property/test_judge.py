@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.bank.audit import sums
 from consumers.bank.audit.decisions import Decision, Spans
-from consumers.bank.audit.judge import Events, Judge
-from consumers.bank.audit.judged import Rows
+from consumers.bank.audit.judge import Judge
+from consumers.bank.audit.judged import Numbers, Rows
 from consumers.bank.audit.report import Evidence
+from consumers.bank.audit.sums import Events
 from consumers.bank.audit.terms import STATUSES, Terms
 
 PARTITIONS = 3
@@ -97,10 +100,11 @@ class World:
     def judged(self) -> Evidence:
         """What the audit says of it."""
         evidence = Evidence()
-        judge = Judge(self._terms(), self._spans(), "log", evidence)
+        judge = Judge(self._terms(), self._spans, "log", evidence)
         for partition, lines in self.lines.items():
             judge.hear(partition, rows_of(lines))
-        judge.close(self._events, lambda numbers: self._known(numbers))
+        with patch.object(sums, "ROWS_AT_ONCE", 3):  # more than once
+            judge.close(self._events, self._known)
         assert judge.unjudged == 0
         assert evidence.checked["I11"] == sum(map(len, self.lines.values()))
         return evidence
@@ -116,23 +120,22 @@ class World:
             np.array([each.currency for each in changes], "S3"),
         )
 
-    def _spans(self) -> dict[int, Spans]:
-        spans: dict[int, list[tuple[int, int, int, int]]] = {}
-        for number, (epoch, each) in enumerate(self.decisions):
-            for partition, first, due in zip(
+    def _spans(self, partition: int) -> Spans:
+        mine = [
+            (first, due, number, epoch)
+            for number, (epoch, each) in enumerate(self.decisions)
+            for one, first, due in zip(
                 each.partitions, each.first_offsets, each.next_offsets, strict=True
-            ):
-                spans.setdefault(partition, []).append((first, due, number, epoch))
-        return {
-            partition: Spans(*map(integers, zip(*mine, strict=True)))
-            for partition, mine in spans.items()
-        }
+            )
+            if one == partition
+        ]
+        return Spans(*(integers(row[at] for row in mine) for at in range(4)))
 
     def _known(self, numbers: Sequence[int]) -> dict[int, Decision]:
         return {number: self.decisions[number][1] for number in numbers}
 
-    def _events(self, accounts: Sequence[int]) -> Iterator[tuple[int, Events]]:
-        for account in accounts:
+    def _events(self, accounts: Numbers) -> Iterator[tuple[int, Events]]:
+        for account in accounts.tolist():
             moved = [
                 (partition, line.offset, line.amount * (1 if credit else -1))
                 for partition, lines in self.lines.items()
@@ -245,9 +248,10 @@ def test_one_wrong_verdict_is_named_and_no_other(
 
 
 def test_what_nobody_wrote_down_is_not_judged() -> None:
-    judge = Judge(World()._terms(), {}, "log", evidence := Evidence())
+    world, evidence = World(), Evidence()
+    judge = Judge(world._terms(), world._spans, "log", evidence)
     judge.hear(0, rows_of([Line(3, 1, 2, 5, "EUR", POSTED, 5)]))
-    judge.close(World()._events, World()._known)
+    judge.close(world._events, world._known)
     assert judge.unjudged == 1 and evidence.findings["I11"] == []
 
 
@@ -269,3 +273,25 @@ def test_a_sum_beyond_what_an_account_can_bear_is_a_reason() -> None:
         Line(3, 1, 2, 5, "EUR", 8, much + 1),  # the payer has paid too much
     ]
     assert [each[:12] for each in world.judged().findings["I11"]] == ["log[1]@1 is "]
+
+
+def test_a_payer_who_pays_elsewhere_between_the_beginning_and_the_look() -> None:
+    """As after partitions were added: the decline is right all the same."""
+    world = World(
+        changes=[Change(1, 1, "EUR", "open", 100), Change(2, 1, "EUR", "open", 0)],
+        decisions=[
+            (1, Decision([1], [0], [1], [0, 0, 0], [0, 0, 0])),
+            (1, Decision([0], [0], [1], [0, 0, 0], [0, 1, 0])),
+        ],
+    )
+    world.lines[1] = [Line(0, 1, 2, 100, "EUR", POSTED, 100)]
+    world.lines[0] = [Line(0, 1, 2, 100, "EUR", NO_FUNDS, 100)]
+    assert world.judged().findings["I11"] == []
+
+
+def test_what_was_told_is_counted_and_not_judged() -> None:
+    world = World(decisions=[(0, Decision([1], [0], [9], [0, 0], [0, 0]))])
+    judge = Judge(world._terms(), world._spans, "log", evidence := Evidence())
+    judge.hear(1, rows_of([Line(3, 1, 2, 5, "EUR", POSTED, 5)]))
+    assert (judge.told, judge.unjudged) == (1, 0)
+    assert evidence.checked["I11"] == 0

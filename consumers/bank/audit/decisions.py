@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from consumers.bank.audit.judged import Numbers
 
 NONE = -1
+TOLD = 0  # in the place of an epoch: taken from the results, not decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +62,26 @@ class Spans:
         )
 
 
-_NOTHING = np.zeros(0, np.int64)
-NO_SPANS = Spans(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
+def views(
+    decisions: Mapping[int, Decision], numbers: Numbers, partitions: Numbers
+) -> tuple[list[int], Numbers, Numbers]:
+    """How far each other partition counted for some records, at least and at most.
+
+    The partitions that count at all; then two tables, by record and by those.
+    """
+    pairs, index = np.unique(
+        np.stack((numbers, partitions)), axis=1, return_inverse=True
+    )
+    least, most = [], []
+    for number, partition in pairs.T.tolist():
+        decision = decisions[number]
+        least.append(decision.view(partition, decision.before))
+        most.append(decision.view(partition, decision.after))
+    columns = sorted(
+        {other for view in most for other in view} | set(partitions.tolist())
+    )
+    at_least, at_most = (
+        np.array([[view.get(other, 0) for other in columns] for view in all_], np.int64)
+        for all_ in (least, most)
+    )
+    return columns, at_least[index.ravel()], at_most[index.ravel()]

@@ -12,14 +12,13 @@ import psycopg
 
 from consumers.bank.audit.behind import Applied
 from consumers.bank.audit.decisions import Decision, Spans
-from consumers.bank.audit.judge import Events
 from consumers.bank.audit.judged import Numbers
+from consumers.bank.audit.sums import Events
 from consumers.bank.audit.terms import STATUSES, Terms
-from once.pgbinary import UuidArray, UuidArrayDumper
+from once.pgbinary import Int8Array, Int8ArrayDumper, UuidArray, UuidArrayDumper
 from once.postgres import from_postgres
 
 ROWS_AT_ONCE = 50_000
-EVENTS_AT_ONCE = 500  # accounts, each with all that moved its money
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,7 @@ class Snapshot:
             self.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             self.connection.read_only = True
             self.connection.adapters.register_dumper(UuidArray, UuidArrayDumper)
+            self.connection.adapters.register_dumper(Int8Array, Int8ArrayDumper)
             if of is not None:
                 self.connection.execute(f"SET TRANSACTION SNAPSHOT '{of}'".encode())
             row = self.connection.execute("SELECT pg_export_snapshot()").fetchone()
@@ -161,20 +161,17 @@ class Snapshot:
         accounts, epochs, statuses, limits = map(_numbers, numbers)
         return Terms(accounts, epochs, statuses, limits, _joined(currencies, "S3"))
 
-    def spans(self, topic: str) -> dict[int, Spans]:
-        """By partition, which decision each record was part of."""
+    def spans(self, topic: str, partition: int) -> Spans:
+        """The decisions of a partition."""
         columns = self._columns(
-            "SELECT partition, first_offset, next_offset, decision, epoch"
+            "SELECT first_offset, next_offset, decision, epoch"
             " FROM decisions, unnest(partitions, first_offsets, next_offsets)"
-            "  AS u (partition, first_offset, next_offset) WHERE topic = %s",
-            (topic,),
-            width=5,
+            "  AS u (partition, first_offset, next_offset)"
+            " WHERE topic = %s AND partition = %s",
+            (topic, partition),
+            width=4,
         )
-        partitions, *rest = map(_numbers, columns)
-        return {
-            int(each): Spans(*(column[partitions == each] for column in rest))
-            for each in np.unique(partitions)
-        }
+        return Spans(*map(_numbers, columns))
 
     def decisions(self, numbers: Sequence[int]) -> dict[int, Decision]:
         """These decisions, with all that they saw."""
@@ -186,23 +183,27 @@ class Snapshot:
         )
         return {number: Decision(*rest) for number, *rest in rows}
 
-    def events(self, accounts: Sequence[int]) -> Iterator[tuple[int, Events]]:
+    def events(self, accounts: Numbers) -> Iterator[tuple[int, Events]]:
         """What moved the money of each of these accounts, where anything did."""
         with self.connection.cursor("events", binary=True) as cursor:
-            cursor.itersize = EVENTS_AT_ONCE
             cursor.execute(
-                "SELECT account, array_agg(partition), array_agg(record_offset),"
-                " array_agg(amount) FROM ("
+                "SELECT * FROM ("
                 " SELECT credit_account AS account, partition, record_offset, amount"
-                "  FROM transfers WHERE verdict = 1 AND credit_account = ANY (%(all)s)"
+                "  FROM transfers WHERE verdict = 1 AND credit_account = ANY (%(all)b)"
                 " UNION ALL"
                 " SELECT debit_account, partition, record_offset, -amount"
-                "  FROM transfers WHERE verdict = 1 AND debit_account = ANY (%(all)s)"
-                ") AS moved GROUP BY account ORDER BY account",
-                {"all": list(accounts)},
+                "  FROM transfers WHERE verdict = 1 AND debit_account = ANY (%(all)b)"
+                ") AS moved ORDER BY account",
+                {"all": Int8Array(accounts.tolist())},
             )
-            for account, *columns in cursor:
-                yield account, Events(*(np.array(each, np.int64) for each in columns))
+            rest = np.zeros((0, 4), np.int64)
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                table = np.concatenate((rest, np.array(rows, np.int64)))
+                starts = np.flatnonzero(np.diff(table[:, 0])) + 1
+                *whole, rest = np.split(table, starts)
+                yield from map(_events, whole)
+            if len(rest):
+                yield _events(rest)
 
     def _columns(
         self, query: str, values: Sequence[Any], width: int
@@ -265,3 +266,8 @@ def _joined(pieces: list[npt.NDArray[Any]], kind: str) -> npt.NDArray[Any]:
 
 def _numbers(pieces: list[npt.NDArray[Any]]) -> Numbers:
     return _joined(pieces, "i8")
+
+
+def _events(rows: Numbers) -> tuple[int, Events]:
+    """Those of one account, of (account, partition, offset, amount) each."""
+    return int(rows[0, 0]), Events(rows[:, 1], rows[:, 2], rows[:, 3])

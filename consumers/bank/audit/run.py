@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ def audit(
         codec = TransferCodec(registry, f"{settings.topic}-value")
         evidence, topic = Evidence(), settings.topic
         try:
-            judge = Judge(snapshot.terms(), snapshot.spans(topic), topic, evidence)
+            spans = partial(snapshot.spans, topic)
+            judge = Judge(snapshot.terms(), spans, topic, evidence)
             trace = Trace(topics, snapshot, codec, topic, evidence, judge)
             left_out = behind(topics, topic, snapshot.applied(topic), due)
             _check_all(settings, trace, due=due, ack_log=ack_log, shown=shown)
@@ -88,8 +90,7 @@ def _check_all(
                 expected.add(partition, judged.offsets, ids, verdicts)
         shown("summing up what money decided")
         trace.judge.close(trace.snapshot.events, trace.snapshot.decisions)
-        if trace.judge.unjudged:
-            trace.evidence.notes.append(_unjudged(trace.judge.unjudged))
+        trace.evidence.notes += _not_judged(trace.judge)
         undue = {p for p, (_, number) in positions.items() if number} - due.keys()
         for partition in _unpublished(trace.topics, settings.topic, undue):
             trace.evidence.broken("I8", _unknown(settings, partition))
@@ -123,11 +124,17 @@ def _unpublished(topics: Topics, topic: str, partitions: set[int]) -> set[int]:
     return partitions
 
 
-def _unjudged(count: int) -> str:
-    return (
-        f"{count} verdicts were given before it was kept what their decider saw, or "
-        "were taken from the results of an older ledger: I11 does not judge them"
-    )
+def _not_judged(judge: Judge) -> Iterator[str]:
+    if judge.unjudged:
+        yield (
+            f"of {judge.unjudged} verdicts it was not kept what their decider saw, so "
+            "I11 does not judge them: an older Bank gave them (did the number grow?)"
+        )
+    if judge.told:
+        yield (
+            f"{judge.told} verdicts were taken from the results of an older ledger: "
+            "I11 does not judge them"
+        )
 
 
 def _unknown(settings: AuditSettings, partition: int) -> str:

@@ -38,11 +38,12 @@ class Terms:
         """The number of the change that held for each, UNKNOWN where there was none."""
         known = self._accounts[: self._count]
         found: Numbers = np.searchsorted(known, accounts, "right") - 1
-        while True:
-            there = (found >= 0) & (self._accounts[found] == accounts)
-            later = there & (self._epochs[found] > epochs)
-            if not later.any():
-                break
-            found = found - later
+        later = np.flatnonzero((found >= 0) & (self._epochs[found] > epochs))
+        while len(later):  # back to the change that held then: few rows, few steps
+            found[later] -= 1
+            there = (found[later] >= 0) & (self._epochs[found[later]] > epochs[later])
+            there &= self._accounts[found[later]] == accounts[later]
+            later = later[there]
+        there = (found >= 0) & (self._accounts[found] == accounts)
         there &= self.statuses[found] != REMOVED
         return np.where(there, found, UNKNOWN)
