@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from consumers.bank.audit import sums
 from consumers.bank.audit.decisions import Decision, Spans
-from consumers.bank.audit.judge import Judge
+from consumers.bank.audit.judge import Judge, Kept
 from consumers.bank.audit.judged import Numbers, Rows
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.sums import Events
@@ -100,14 +100,18 @@ class World:
     def judged(self) -> Evidence:
         """What the audit says of it."""
         evidence = Evidence()
-        judge = Judge(self._terms(), self._spans, "log", evidence)
+        judge = self.judge(evidence)
         for partition, lines in self.lines.items():
             judge.hear(partition, rows_of(lines))
         with patch.object(sums, "ROWS_AT_ONCE", 3):  # more than once
-            judge.close(self._events, self._known)
+            judge.sum_up()
         assert judge.unjudged == 0
         assert evidence.checked["I11"] == sum(map(len, self.lines.values()))
         return evidence
+
+    def judge(self, evidence: Evidence) -> Judge:
+        kept = Kept(self._terms(), self._spans, self._events, self._known)
+        return Judge(kept, "log", evidence)
 
     def _terms(self) -> Terms:
         changes = sorted(self.changes, key=lambda each: (each.account, each.epoch))
@@ -249,9 +253,9 @@ def test_one_wrong_verdict_is_named_and_no_other(
 
 def test_what_nobody_wrote_down_is_not_judged() -> None:
     world, evidence = World(), Evidence()
-    judge = Judge(world._terms(), world._spans, "log", evidence)
+    judge = world.judge(evidence)
     judge.hear(0, rows_of([Line(3, 1, 2, 5, "EUR", POSTED, 5)]))
-    judge.close(world._events, world._known)
+    judge.sum_up()
     assert judge.unjudged == 1 and evidence.findings["I11"] == []
 
 
@@ -291,7 +295,7 @@ def test_a_payer_who_pays_elsewhere_between_the_beginning_and_the_look() -> None
 
 def test_what_was_told_is_counted_and_not_judged() -> None:
     world = World(decisions=[(0, Decision([1], [0], [9], [0, 0], [0, 0]))])
-    judge = Judge(world._terms(), world._spans, "log", evidence := Evidence())
+    judge = world.judge(evidence := Evidence())
     judge.hear(1, rows_of([Line(3, 1, 2, 5, "EUR", POSTED, 5)]))
     assert (judge.told, judge.unjudged) == (1, 0)
     assert evidence.checked["I11"] == 0

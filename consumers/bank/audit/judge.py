@@ -41,6 +41,18 @@ NAMES = {
 }
 
 
+OPEN_ROWS_MAX = 500_000  # about 100 MB while they are summed up
+
+
+class Kept(NamedTuple):
+    """What the ledger has kept to judge verdicts by."""
+
+    terms: Terms
+    spans: Callable[[int], Spans]  # the decisions of a partition, asked once for each
+    events: FindEvents
+    decisions: FindDecisions
+
+
 class _Heard(NamedTuple):
     """Rows of one partition, with what held when they were decided."""
 
@@ -52,18 +64,11 @@ class _Heard(NamedTuple):
 
 
 class Judge:
-    """Hears rows partition by partition, and sums accounts up at the end."""
+    """Hears rows partition by partition; `sum_up` when all are heard."""
 
-    def __init__(
-        self,
-        terms: Terms,
-        spans: Callable[[int], Spans],
-        topic: str,
-        evidence: Evidence,
-    ) -> None:
-        """`spans(partition)` has the decisions of a partition; asked once for each."""
-        self._terms = terms
-        self._find_spans = spans
+    def __init__(self, kept: Kept, topic: str, evidence: Evidence) -> None:
+        self._kept = kept
+        self._terms = kept.terms
         self._spans: tuple[int, Spans] | None = None
         self._topic = topic
         self._evidence = evidence
@@ -72,9 +77,9 @@ class Judge:
         self.told = 0  # rows that nobody decided: the results of an older ledger did
 
     def hear(self, partition: int, rows: Rows) -> None:
-        """Judge rows of one partition; those that need a sum are kept until `close`."""
+        """Judge rows of one partition; those that need a sum are kept for a while."""
         if self._spans is None or self._spans[0] != partition:
-            self._spans = partition, self._find_spans(partition)
+            self._spans = partition, self._kept.spans(partition)
         numbers, epochs = self._spans[1].find(rows.offsets)
         self.unjudged += int((numbers == NONE).sum())
         self.told += int((epochs == TOLD).sum())
@@ -102,15 +107,18 @@ class Judge:
                 f"{NAMES[int(wanted[row])]} was right",
             )
         self._keep(heard, money & ~wrong)
+        if sum(len(rows.accounts) for rows in self._open) > OPEN_ROWS_MAX:
+            self.sum_up()
 
-    def close(self, events: FindEvents, decisions: FindDecisions) -> None:
-        """Sum up what is open, and judge it."""
+    def sum_up(self) -> None:
+        """Judge what is open, by all that moved the money of its accounts."""
         if not self._open:
             return
         columns = zip(*self._open, strict=True)
         left = Open(*(np.concatenate(column) for column in columns))
         self._open.clear()
-        for rows, least, most in available(left, events, decisions):
+        kept = self._kept
+        for rows, least, most in available(left, kept.events, kept.decisions):
             # A sum that was remembered is older, so smaller than at the end: an
             # approval by it is right. Funds are missed by one that was read since the
             # beginning, so by the least that it can have been.

@@ -14,7 +14,7 @@ import psycopg
 from consumers.bank.audit import acknowledged, results
 from consumers.bank.audit.behind import Behind, behind
 from consumers.bank.audit.beside import Beside
-from consumers.bank.audit.judge import Judge
+from consumers.bank.audit.judge import Judge, Kept
 from consumers.bank.audit.ledger import Snapshot
 from consumers.bank.audit.report import AuditReport, Evidence, invariant_reports
 from consumers.bank.audit.results import Fold
@@ -62,7 +62,8 @@ def audit(
         evidence, topic = Evidence(), settings.topic
         try:
             spans = partial(snapshot.spans, topic)
-            judge = Judge(snapshot.terms(), spans, topic, evidence)
+            kept = Kept(snapshot.terms(), spans, snapshot.events, snapshot.decisions)
+            judge = Judge(kept, topic, evidence)
             trace = Trace(topics, snapshot, codec, topic, evidence, judge)
             left_out = behind(topics, topic, snapshot.applied(topic), due)
             _check_all(settings, trace, due=due, ack_log=ack_log, shown=shown)
@@ -89,7 +90,7 @@ def _check_all(
                 ids, verdicts = b"".join(judged.ids), np.array(judged.verdicts)
                 expected.add(partition, judged.offsets, ids, verdicts)
         shown("summing up what money decided")
-        trace.judge.close(trace.snapshot.events, trace.snapshot.decisions)
+        trace.judge.sum_up()
         trace.evidence.notes += _not_judged(trace.judge)
         undue = {p for p, (_, number) in positions.items() if number} - due.keys()
         for partition in _unpublished(trace.topics, settings.topic, undue):
