@@ -18,6 +18,7 @@ from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.results import Fold, Results
 from consumers.bank.audit.settings import AuditSettings
 from consumers.bank.audit.topics import Topics
+from consumers.bank.audit.waivers import NONE, Waivers
 from once.registry import Registry
 
 
@@ -30,9 +31,12 @@ class Beside:
         snapshot: Snapshot,
         published: Fold,
         ack_log: Path | None,
+        *,
+        waivers: Waivers = NONE,
     ) -> None:
         """`published` becomes what the results topic has."""
         self._settings = settings
+        self._waivers = waivers
         self._published = published
         self._ack_log = ack_log
         self._stopped = False
@@ -61,7 +65,7 @@ class Beside:
 
     def _read_results(self) -> tuple[Evidence, Results]:
         """What is wrong by itself; and what can read it again, record by record."""
-        evidence, topic = Evidence(), self._settings.topic
+        evidence, topic = Evidence(waivers=self._waivers), self._settings.topic
         results = Results(self._topics, self._settings.results_topic, self._registry)
         # Of partitions in which nothing was published when we asked: new ones, or none.
         undue: Counter[int] = Counter()
@@ -83,7 +87,7 @@ class Beside:
 
     def _check_rules(self) -> tuple[Evidence, set[bytes]]:
         """What breaks the rules, and ids that were acknowledged and have no row."""
-        evidence = Evidence()
+        evidence = Evidence(waivers=self._waivers)
         balances.check(self._snapshot.connection, evidence)
         if self._ack_log is None:
             return evidence, set()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
 from consumers.bank.audit.behind import Behind
+from consumers.bank.audit.waivers import NONE, Waivers
 
 INVARIANTS = {
     "I1": "every acknowledged transfer is in the ledger or in quarantine",
@@ -38,13 +40,22 @@ class Evidence:
         default_factory=lambda: {name: [] for name in INVARIANTS}
     )
     notes: list[str] = field(default_factory=list)
+    waivers: Waivers = NONE
+    accepted: Counter[str] = field(default_factory=Counter)  # known, by invariant
 
     def saw(self, invariant: str, count: int = 1) -> None:
         """So many things were checked."""
         self.checked[invariant] += count
 
     def broken(self, invariant: str, finding: str, count: int = 1) -> None:
-        """This breaks the invariant; `finding` names the exact records."""
+        """This breaks the invariant; `finding` names the exact records.
+
+        Unless it is known, and somebody answers for it.
+        """
+        if waiver := self.waivers.accepts(invariant, finding):
+            self.accepted[invariant] += count
+            self.notes.append(str(waiver))
+            return
         self.violations[invariant] += count
         if len(self.findings[invariant]) < FINDINGS_MAX:
             self.findings[invariant].append(finding)
@@ -56,6 +67,7 @@ class Evidence:
             self.violations[name] += other.violations[name]
             found = self.findings[name] + other.findings[name]
             self.findings[name] = found[:FINDINGS_MAX]
+        self.accepted += other.accepted
         self.notes += other.notes
 
 
@@ -66,6 +78,7 @@ class InvariantReport(BaseModel):
     holds: bool
     checked: int
     violations: int
+    accepted: int  # known findings, which are in the notes
     findings: list[str]
 
 
@@ -94,6 +107,7 @@ def invariant_reports(evidence: Evidence) -> dict[str, InvariantReport]:
             holds=evidence.violations[name] == 0,
             checked=evidence.checked[name],
             violations=evidence.violations[name],
+            accepted=evidence.accepted[name],
             findings=evidence.findings[name],
         )
         for name, meaning in INVARIANTS.items()

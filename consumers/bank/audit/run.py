@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import psycopg
 
-from consumers.bank.audit import acknowledged, results
+from consumers.bank.audit import acknowledged, results, waivers
 from consumers.bank.audit.behind import Behind, behind
 from consumers.bank.audit.beside import Beside
 from consumers.bank.audit.judge import Judge, Kept
@@ -48,6 +48,11 @@ def audit(
     Raises Retriable while something cannot be read, Defect for a wrong deployment.
     """
     began = time.monotonic()
+    known_findings = (
+        waivers.read(settings.waivers, settings.waiver_key)
+        if settings.waivers
+        else waivers.NONE
+    )
     with ExitStack() as resources:
         registry = Registry(settings.registry_url, settings.registry_ca)
         resources.callback(registry.close)
@@ -59,7 +64,8 @@ def audit(
         snapshot = Snapshot(settings.conninfo.get_secret_value())
         resources.callback(snapshot.close)
         codec = TransferCodec(registry, f"{settings.topic}-value")
-        evidence, topic = Evidence(), settings.topic
+        topic, evidence = settings.topic, Evidence(waivers=known_findings)
+        evidence.notes += known_findings.notes
         try:
             spans = partial(snapshot.spans, topic)
             kept = Kept(snapshot.terms(), spans, snapshot.events, snapshot.decisions)
@@ -83,7 +89,13 @@ def _check_all(
     positions = trace.snapshot.positions(settings.topic)
     begins = {p: trace.topics.ends(settings.topic, p)[0] for p in positions}
     expected, published = Fold(begins, due), Fold(begins, due)
-    with Beside(settings, trace.snapshot, published, ack_log) as beside:
+    with Beside(
+        settings,
+        trace.snapshot,
+        published,
+        ack_log,
+        waivers=trace.evidence.waivers,
+    ) as beside:
         for partition, (until, number) in positions.items():
             shown(f"following {settings.topic}[{partition}] to offset {until}")
             for judged in trace.partition(partition, begins[partition], until, number):

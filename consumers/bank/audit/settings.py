@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -20,4 +22,10 @@ class AuditSettings(KafkaAndRegistrySettings):
     results_topic: str = Field("transfer-results", description="of the Bank")
     group: str = Field(
         "bank", description="whose offsets say what is published; it joins no group"
+    )
+    waivers: Path | None = Field(
+        None, description="a file of signed waivers: known findings that are accepted"
+    )
+    waiver_key: Path | None = Field(
+        None, description="whose signatures count: an Ed25519 public key, PEM"
     )

@@ -17,6 +17,8 @@ def show(result: AuditReport, console: Console) -> None:
     table.add_column("broken", justify="right")
     for name, line in result.invariants.items():
         mark = "[green]ok[/]" if line.holds else "[red]broken[/]"
+        if line.accepted:
+            mark += f" ({line.accepted} accepted)"
         broken = str(line.violations) if line.violations else ""
         table.add_row(name, line.meaning, f"{line.checked:,}", broken or mark)
     console.print(table)
