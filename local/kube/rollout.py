@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from local.kube import argo
@@ -10,6 +11,11 @@ from local.processes.errors import StackError
 from local.processes.waiting import wait_until
 
 ROOT = "once"
+DEGRADED_SECONDS = 60.0  # so long, and nobody comes and mends it by waiting
+
+
+class _GivenUp(Exception):
+    """An Application stays degraded."""
 
 
 def follow(
@@ -17,9 +23,11 @@ def follow(
 ) -> None:
     """Wait until every Application of that commit is Synced and Healthy.
 
-    Raises StackError that names those which are not, and why.
+    Raises StackError that names those which are not, and why: when the time is over, or
+    when one of that commit stays degraded, as a Store does that was given up.
     """
     shown: dict[str, str] = {}
+    degraded: dict[str, float] = {}  # since when
 
     def settled() -> bool:
         try:
@@ -31,6 +39,12 @@ def follow(
             if shown.get(app.name) != state:
                 shown[app.name] = state
                 say(f"{app.name:10} {state}")
+            if app.health != "Degraded" or app.revision != revision:
+                degraded.pop(app.name, None)
+            elif time.monotonic() - degraded.setdefault(app.name, time.monotonic()) > (
+                DEGRADED_SECONDS
+            ):
+                raise _GivenUp
         return bool(apps) and not _late(apps, revision)
 
     try:
@@ -40,7 +54,7 @@ def follow(
             timeout_seconds=timeout_seconds,
             interval_seconds=1.0,
         )
-    except StackError:
+    except (StackError, _GivenUp):
         said = _late(argo.applications(api), revision)
         raise StackError(f"not all is Synced and Healthy: {'; '.join(said)}") from None
 
