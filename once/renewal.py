@@ -43,12 +43,14 @@ class Renewal:
         )
         self._clock = clock
         self._unusable: bytes | None = None
-        self.taken()
+        self._used = self._seen = self._told = self._content()
+        self._look_at = self._clock() + LOOK_SECONDS
 
     def taken(self) -> None:
-        """A client is being made of them just now."""
+        """A client is being made of them just now, for whatever reason."""
         self._used = self._seen = self._content()
         self._look_at = self._clock() + LOOK_SECONDS
+        self._tell()
 
     def due(self) -> bool:
         """Whether a client that is made now would read others.
@@ -70,11 +72,18 @@ class Renewal:
                 error=trouble,
             )
             return False
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        """Once for each pair: also of one that is read for another reason."""
+        if self._seen in (None, self._told):
+            return
+        self._told = self._seen
         log.info(
             "a key or certificate was replaced, the next client reads it",
             files=[str(path) for path in self._files],
         )
-        return True
 
     def _content(self) -> bytes | None:
         """A digest of them all; None while one cannot be read."""

@@ -81,13 +81,13 @@ def run(settings: BankSettings, pulse_fd: int | None = None) -> None:
 
 
 def _sessions(settings: BankSettings, observer: Observer) -> None:
-    delays = pauses()
+    delays, renewal = pauses(), Renewal(settings.client)
     rivals = Rivals(settings.instance)
     while not observer.stopping:
         began = time.monotonic()
         try:
             try:
-                _session(settings, observer)
+                _session(settings, observer, renewal)
             finally:
                 gc.collect()  # a session is a cycle, with clients and their threads
         except Stopping:
@@ -148,8 +148,8 @@ class Rivals:
             )
 
 
-def _session(settings: BankSettings, observer: Observer) -> None:
-    renewal = Renewal(settings.client)
+def _session(settings: BankSettings, observer: Observer, renewal: Renewal) -> None:
+    renewal.taken()
     session = Session(settings, observer)
     try:
         observer.away(None)

@@ -119,9 +119,9 @@ class Follower:
         self._failed(error)
 
     def _keep_following(self) -> None:
-        delays = pauses()
+        delays, renewal = pauses(), Renewal(self._followed.kafka)
         while not self._stop.is_set():
-            renewal = Renewal(self._followed.kafka)
+            renewal.taken()
             consumer = self._followed.consumer(self._note_brokers)
             try:
                 self._follow(consumer, renewal)

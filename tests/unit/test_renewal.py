@@ -78,6 +78,20 @@ def test_a_pair_that_was_replaced_is_seen_at_the_second_look(
     assert looks(found, clock, 2) == [False, False]
 
 
+def test_a_pair_that_is_read_for_another_reason_is_told_as_well(
+    files: Files, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A session that ended just then takes the new ones along."""
+    found = renewal(files, clock)
+    found.taken()
+    files.renew()
+    for _ in range(3):
+        found.taken()
+    assert looks(found, clock, 2) == [False, False]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("was replaced, the next client reads it") == 1
+
+
 def test_another_authority_is_a_reason_too(files: Files, clock: Clock) -> None:
     found = renewal(files, clock)
     files.authority = trustme.CA()
