@@ -111,7 +111,7 @@ KAFKA = [
             (
                 "store",
                 right("Write", "transactionalId", "b", "prefix"),
-                ["do not allow Write transactionalId bank-1"],
+                ["do not allow Write transactionalId bank-1.0"],
             ),
             (
                 "store",
