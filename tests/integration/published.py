@@ -28,6 +28,7 @@ class Result:
     offset: int
     transfer_id: UUID
     verdict: str
+    emitter: bytes | None = None
 
 
 def values(platform: Platform, topic: str) -> list[tuple[bytes | None, bytes]]:
@@ -137,6 +138,7 @@ def decode(registry_url: str, value: bytes) -> Iterator[Result]:
             result["offset"],
             UUID(bytes=result["transfer_id"]),
             result["verdict"],
+            record["emitter"],
         )
 
 

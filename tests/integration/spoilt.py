@@ -117,12 +117,18 @@ class Copy(Platform):
         return f"{self.topic}[{row.partition}]@{row.record_offset}"
 
     @contextmanager
-    def with_results(self, found: Sequence[Result]) -> Iterator[Self]:
-        """The same, with these results instead of those that were published."""
+    def with_results(
+        self, found: Sequence[Result], wrong_key: Result | None = None
+    ) -> Iterator[Self]:
+        """The same, with these results instead of those that were published.
+
+        Each has its emitter as its key, but that of `wrong_key`.
+        """
         topic = f"results-{uuid4()}"
         create_topic(self, topic, 1)
         with Foreign(self) as foreign:
-            records = map(_Encoder(self).record, found)
+            encoder = _Encoder(self)
+            records = [encoder.record(each, each == wrong_key) for each in found]
             foreign.send(*records, partition=0, topic=topic)
         yield replace(self, own_results=topic)
         delete_topics(self, topic)
@@ -195,13 +201,15 @@ class _Encoder:
         (_, example), *_ = values(platform, platform.results_topic)
         self._frame = example[:5]
 
-    def record(self, result: Result) -> Raw:
+    def record(self, result: Result, wrong_key: bool) -> Raw:
         item = {
             "offset": result.offset,
             "transfer_id": result.transfer_id.bytes,
             "verdict": result.verdict,
         }
-        record = {"emitter": None, "partition": result.partition, "results": [item]}
+        emitter, partition = result.emitter, result.partition
+        record = {"emitter": emitter, "partition": partition, "results": [item]}
         body = io.BytesIO()
         fastavro.schemaless_writer(body, self._schema, record)
-        return Raw(None, self._frame + body.getvalue())
+        key = b"somebody else's" if wrong_key else emitter
+        return Raw(key, self._frame + body.getvalue())

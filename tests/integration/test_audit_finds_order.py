@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -129,6 +129,29 @@ def test_i8_a_result_of_another_transfer(copy: Copy) -> None:
     wrong = replace(right, transfer_id=uuid4())
     with copy.with_results([wrong if r == right else r for r in said]) as spoilt:
         assert f"{copy.where(row)}, transfer" in found(spoilt, "I8")
+
+
+def test_i8_a_result_that_is_told_to_another_store(copy: Copy) -> None:
+    said, row = results(copy), posted(copy)[1]
+    right = of(said, row)
+    assert right.emitter is not None
+    for other, named in ((bytes(range(16)), UUID(bytes=bytes(range(16)))), (None, "")):
+        wrong = replace(right, emitter=other)
+        with copy.with_results([wrong if r == right else r for r in said]) as spoilt:
+            finding = found(spoilt, "I8")
+        told = f"tells it to {named or 'nobody'}, not to {UUID(bytes=right.emitter)}"
+        assert f"{copy.where(row)}, transfer {row.transfer_id}" in finding
+        assert told in finding
+
+
+def test_i8_a_result_under_another_key_which_its_store_would_pass_over(
+    copy: Copy,
+) -> None:
+    said, row = results(copy), posted(copy)[1]
+    with copy.with_results(said, wrong_key=of(said, row)) as spoilt:
+        finding = found(spoilt, "I8")
+    assert "is no results record: ValueError('another key than its emitter')" in finding
+    assert f"{copy.where(row)}, transfer {row.transfer_id}, verdict 1" in finding
 
 
 def test_i8_a_result_of_no_record(copy: Copy) -> None:

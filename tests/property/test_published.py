@@ -49,9 +49,9 @@ def encoded(record: dict[str, Any]) -> bytes:
     return body.getvalue()
 
 
-def plain(found: Published) -> tuple[int, list[int], bytes, list[int]]:
-    partition, offsets, ids, verdicts = found
-    return partition, offsets.tolist(), ids, verdicts.tolist()
+def plain(found: Published) -> tuple[object, ...]:
+    partition, offsets, ids, verdicts, emitter = found
+    return partition, offsets.tolist(), ids, verdicts.tolist(), emitter
 
 
 @given(records)

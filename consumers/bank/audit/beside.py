@@ -72,11 +72,12 @@ class Beside:
         for found in results.read(evidence):
             if self._stopped:
                 break
-            self._published.add(*found)
-            count = len(found.offsets)
+            partition, offsets, ids, verdicts, emitter = found
+            count = len(offsets)
+            self._published.add(partition, offsets, ids, verdicts, [emitter] * count)
             evidence.saw("I8", count)
-            if found.partition not in self._published.due:
-                undue[found.partition] += count
+            if partition not in self._published.due:
+                undue[partition] += count
         for partition in undue.keys() - set(self._topics.partitions(topic)):
             evidence.broken(
                 "I8",

@@ -38,6 +38,7 @@ class Judged:
     offsets: Numbers
     values: list[bytes | None]
     ids: list[bytes]
+    senders: list[bytes | None]  # emitters, where they were read
     verdicts: list[int]
     emitters: Emitters
     unjudged: list[int]  # offsets of records of which nobody knows whose they are

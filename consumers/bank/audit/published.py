@@ -32,6 +32,7 @@ class Published(NamedTuple):
     offsets: Numbers
     ids: bytes  # 16 of each
     verdicts: Numbers
+    emitter: bytes | None
 
 
 class Uneven(Exception):
@@ -86,8 +87,9 @@ def read_even(body: bytes, symbols: int) -> Published:
 
 def _read_even(body: bytes, symbols: int) -> Published:
     at = {0: 1, 2: 1 + ID_BYTES}.get(body[0])  # the emitter: null, or an id
-    if at is None:
+    if at is None or len(body) < at:
         raise Uneven
+    emitter = body[1:at] or None
     partition, at = _varint(body, at)
     columns: list[tuple[Numbers, bytes, Numbers]] = []
     count, at = _varint(body, at)
@@ -111,6 +113,7 @@ def _read_even(body: bytes, symbols: int) -> Published:
         np.concatenate((none, *offsets)),
         b"".join(ids),
         np.concatenate((none, *verdicts)),
+        emitter,
     )
 
 
@@ -151,6 +154,7 @@ def _by_fastavro(body: bytes, schema: Any, numbers: dict[str, int]) -> Published
         np.array([result["offset"] for result in results], np.int64),
         b"".join(result["transfer_id"] for result in results),
         np.array([numbers[result["verdict"]] for result in results], np.int64),
+        record["emitter"],
     )
 
 

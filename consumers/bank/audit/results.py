@@ -8,7 +8,7 @@ memory is bounded by the windows, and a window that differs is read again, by na
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 import numpy as np
@@ -24,9 +24,11 @@ from once.registry import Registry
 WINDOW = 65_536
 WINDOWS_NAMED_MAX = 4
 _MASK = 2**64 - 1
-_KEYS = [np.uint64(secrets.randbits(64) | 1) for _ in range(4)]
+_KEYS = [np.uint64(secrets.randbits(64) | 1) for _ in range(6)]
+NO_EMITTER = bytes(ID_BYTES)
 
 Window = tuple[int, int]  # partition, offset // WINDOW
+Said = tuple[bytes, int, bytes | None]  # transfer_id, verdict, emitter
 
 
 class Results:
@@ -50,7 +52,10 @@ class Results:
             for messages in self._topics.read(self._topic, partition, low, end):
                 for message in messages:
                     try:
-                        yield self._reader.read(message.value())
+                        found = self._reader.read(message.value())
+                        if message.key() != found.emitter:
+                            raise ValueError("another key than its emitter")
+                        yield found
                     except OnceError:
                         raise  # the registry is away
                     except Exception as error:  # whatever the bytes provoke
@@ -77,10 +82,12 @@ class Fold:
         offsets: npt.NDArray[np.int64],
         ids: bytes,
         verdicts: npt.NDArray[np.int64],
+        emitters: Sequence[bytes | None],
     ) -> None:
         """These records have these results; `ids` has 16 bytes of each."""
         begin, due = self._range(partition)
-        hashes = _hashes(offsets, ids, verdicts)
+        senders = b"".join(NO_EMITTER if each is None else each for each in emitters)
+        hashes = _hashes(offsets, ids, verdicts, senders)
         covered = (begin <= offsets) & (offsets < due)
         indexes = offsets // WINDOW
         for index in np.unique(indexes[covered]).tolist():
@@ -105,19 +112,27 @@ def differing(one: Fold, other: Fold) -> list[Window]:
 
 
 def _hashes(
-    offsets: npt.NDArray[np.int64], ids: bytes, verdicts: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64],
+    ids: bytes,
+    verdicts: npt.NDArray[np.int64],
+    emitters: bytes,
 ) -> npt.NDArray[np.uint64]:
     """64 bits of each record, by a function that nobody knew before this audit.
 
     Multiplied and folded between the parts (as splitmix64 does), so that two records
     that swap a part do not sum to the same.
     """
-    halves = np.frombuffer(ids, ">u8").reshape(-1, 2).astype(np.uint64)
+    halves, senders = (
+        np.frombuffer(each, ">u8").reshape(-1, 2).astype(np.uint64)
+        for each in (ids, emitters)
+    )
     parts = (
         offsets.astype(np.uint64),
         halves[:, 0],
         halves[:, 1],
         verdicts.astype(np.uint64),
+        senders[:, 0],
+        senders[:, 1],
     )
     mixed = np.zeros(len(offsets), np.uint64)
     for part, key in zip(parts, _KEYS, strict=True):
@@ -142,33 +157,40 @@ def _name(
     windows: list[Window], expected: Fold, results: Results, trace: Trace
 ) -> None:
     """Read the differing windows again and say what is wrong record by record."""
-    found: dict[Window, dict[int, list[tuple[bytes, int]]]] = {w: {} for w in windows}
-    for partition, offsets, ids, verdicts in results.read(Evidence()):
+    found: dict[Window, dict[int, list[Said]]] = {w: {} for w in windows}
+    for partition, offsets, ids, verdicts, emitter in results.read(Evidence()):
         for row, (offset, verdict) in enumerate(
             zip(offsets.tolist(), verdicts.tolist(), strict=True)
         ):
             window = found.get((partition, offset // WINDOW))
             if window is not None and expected.covers(partition, offset):
                 mine = ids[row * ID_BYTES : (row + 1) * ID_BYTES]
-                window.setdefault(offset, []).append((mine, verdict))
+                window.setdefault(offset, []).append((mine, verdict, emitter))
     for (partition, index), seen in found.items():
         end = min((index + 1) * WINDOW, expected.due[partition])
         start = max(index * WINDOW, expected.begins.get(partition, 0))
         for judged in trace.judged(partition, start, end, Evidence()):
-            rows = zip(
-                judged.offsets.tolist(), judged.ids, judged.verdicts, strict=True
-            )
-            for offset, transfer_id, verdict in rows:
+            rows = zip(judged.ids, judged.verdicts, judged.senders, strict=True)
+            for offset, due in zip(judged.offsets.tolist(), rows, strict=True):
                 there = seen.pop(offset, [])
-                if there != [(transfer_id, verdict)]:
-                    trace.evidence.broken(
-                        "I8",
-                        f"{trace.topic}[{partition}]@{offset}, transfer "
-                        f"{UUID(bytes=transfer_id)}, verdict {verdict}: the results "
-                        f"topic has {[v for _, v in there] or 'nothing'}",
-                    )
+                if there != [due]:
+                    where = f"{trace.topic}[{partition}]@{offset}"
+                    trace.evidence.broken("I8", _wrong(where, due, there))
         for offset in seen:
             trace.evidence.broken(
                 "I8",
                 f"a result for {trace.topic}[{partition}]@{offset}: no such record",
             )
+
+
+def _wrong(where: str, due: Said, there: Sequence[Said]) -> str:
+    """What the results topic says instead of what it must say."""
+    transfer_id, verdict, emitter = due
+    here = f"{where}, transfer {UUID(bytes=transfer_id)}, verdict {verdict}"
+    if [said[:2] for said in there] == [(transfer_id, verdict)]:
+        told = there[0][2]
+        names = [
+            str(UUID(bytes=each)) if each else "nobody" for each in (told, emitter)
+        ]
+        return f"{here}: the results topic tells it to {names[0]}, not to {names[1]}"
+    return f"{here}: the results topic has {[v for _, v, _ in there] or 'nothing'}"

@@ -100,7 +100,8 @@ def _check_all(
             shown(f"following {settings.topic}[{partition}] to offset {until}")
             for judged in trace.partition(partition, begins[partition], until, number):
                 ids, verdicts = b"".join(judged.ids), np.array(judged.verdicts)
-                expected.add(partition, judged.offsets, ids, verdicts)
+                senders = judged.senders
+                expected.add(partition, judged.offsets, ids, verdicts, senders)
         shown("summing up what money decided")
         trace.judge.sum_up()
         trace.evidence.notes += _not_judged(trace.judge)

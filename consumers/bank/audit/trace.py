@@ -139,12 +139,15 @@ class Trace:
             for row, offset in enumerate(offsets)
             if offset in aside and aside[offset] not in READ
         }
+        senders = columns["emitter"]
         if unread:
             ids = [UNREAD if row in unread else id_ for row, id_ in enumerate(ids)]
+            senders = [None if row in unread else e for row, e in enumerate(senders)]
         return Judged(
             offsets=np.array(offsets, np.int64),
             values=values,
             ids=ids,
+            senders=senders,
             verdicts=verdicts,
             emitters=_emitters(columns, offsets, unread),
             unjudged=[offset for offset in offsets if aside.get(offset) in UNJUDGED],
