@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import trustme
@@ -79,17 +80,20 @@ def test_a_pair_that_was_replaced_is_seen_at_the_second_look(
 
 
 def test_a_pair_that_is_read_for_another_reason_is_told_as_well(
-    files: Files, clock: Clock, capsys: pytest.CaptureFixture[str]
+    files: Files, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A session that ended just then takes the new ones along."""
+    said = Mock()
+    monkeypatch.setattr("once.renewal.log", said)
     found = renewal(files, clock)
     found.taken()
+    said.info.assert_not_called()
     files.renew()
     for _ in range(3):
         found.taken()
     assert looks(found, clock, 2) == [False, False]
-    said = capsys.readouterr()
-    assert (said.out + said.err).count("was replaced, the next client reads it") == 1
+    said.info.assert_called_once()
+    assert "was replaced, the next client reads it" in said.info.call_args.args[0]
 
 
 def test_another_authority_is_a_reason_too(files: Files, clock: Clock) -> None:
