@@ -118,12 +118,12 @@ class Reading:
                 polled, self._kept = self._kept + rest, []
         except KafkaException as error:
             raise Retriable(f"while reading {self._topic}: {error}") from error
-        messages = self._kept + [
-            m for m in polled if not (self._is_end(m) or self._is_unread_error(m))
-        ]
-        for message in messages:
-            if message.error() is not None:
-                raise self._meaning(message)
+        came = self._kept + polled
+        messages = [m for m in came if m.error() is None]
+        if len(messages) < len(came):
+            for message in came:
+                if message.error() is not None and not self._is_passed_over(message):
+                    raise self._meaning(message)
         self._note_membership()
         most = records_max()
         messages, self._kept = messages[:most], messages[most:]
@@ -140,14 +140,14 @@ class Reading:
         self.ends[message.partition()] = message.offset()
         return True
 
-    def _is_unread_error(self, message: Any) -> bool:
-        """What is wrong with a partition that is refused, and so is not read.
+    def _is_passed_over(self, message: Any) -> bool:
+        """An end, or what is wrong with a partition that is refused, so is not read.
 
         It is assigned, then paused: a fetch between the two may find its offset gone.
         """
         partition = message.partition()
         known = partition is not None and partition >= 0
-        return message.error() is not None and known and partition not in self.next
+        return self._is_end(message) or (known and partition not in self.next)
 
     def _meaning(self, message: Any) -> Exception:
         error, partition = message.error(), message.partition()
