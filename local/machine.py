@@ -98,19 +98,24 @@ def _memory(here: Surroundings) -> Iterator[Finding]:
     if limit.isdecimal() and used.isdecimal():
         available = min(available, int(limit) - int(used))
     cure = "end what uses it, or take BROKERS=1 POSTGRES=1"
-    yield _enough("memory", available, MEMORY_MIN, MEMORY_ENOUGH, cure)
+    yield enough("memory", available, (MEMORY_MIN, MEMORY_ENOUGH), cure)
 
 
 def _disk(here: Surroundings) -> Iterator[Finding]:
     free = shutil.disk_usage(here.checkout).free
-    yield _enough("disk", free, DISK_MIN, DISK_ENOUGH, f"at {here.checkout}")
+    yield enough("disk", free, (DISK_MIN, DISK_ENOUGH), f"at {here.checkout}")
 
 
-def _enough(check: str, found: int, least: int, enough: int, cure: str) -> Finding:
-    said = f"{found / GB:.1f} GB free"
-    if found >= enough:
+def enough(
+    check: str, found: int, bounds: tuple[int, int], cure: str, which: str = "free"
+) -> Finding:
+    """Whether so many bytes will do: below the first bound nothing works, and from the
+    second one on all is well."""
+    least, wished = bounds
+    said = f"{found / GB:.1f} GB {which}"
+    if found >= wished:
         return Finding(check, Level.OK, said)
-    wanted = f"{enough / GB:g} GB are needed: {cure}"
+    wanted = f"{wished / GB:g} GB are needed: {cure}"
     return Finding(check, Level.LACKS if found < least else Level.NOTE, said, wanted)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from local.kube import programs
 from local.kube.docker import Docker
-from local.machine import GB, Finding, Level
+from local.machine import GB, Finding, Level, enough
 
 # docs/kubernetes.md says what it is used for.
 MEMORY_MIN, MEMORY_ENOUGH = 6 * GB, 8 * GB
@@ -57,27 +57,18 @@ def _engine(info: Mapping[str, Any]) -> Finding:
 
 
 def _memory(info: Mapping[str, Any]) -> Finding:
-    has = int(info["MemTotal"])
-    found = f"{has / GB:.1f} GB in all"
-    if has >= MEMORY_ENOUGH:
-        return Finding("memory", Level.OK, found)
-    cure = f"{MEMORY_ENOUGH // GB} GB are needed: give the engine more (its settings)"
-    return Finding(
-        "memory", Level.LACKS if has < MEMORY_MIN else Level.NOTE, found, cure
+    has, bounds = int(info["MemTotal"]), (MEMORY_MIN, MEMORY_ENOUGH)
+    return enough(
+        "memory", has, bounds, "give the engine more (its settings)", "in all"
     )
 
 
 def _disk(info: Mapping[str, Any]) -> Iterator[Finding]:
     folder = Path(info.get("DockerRootDir") or "/nowhere")
-    if not folder.exists():
-        return  # the engine's machine is another one
-    free = shutil.disk_usage(folder).free
-    found = f"{free / GB:.0f} GB free at {folder}"
-    if free >= DISK_ENOUGH:
-        yield Finding("disk", Level.OK, found)
-        return
-    cure = f"{DISK_ENOUGH // GB} GB are needed: docker system df shows what may go"
-    yield Finding("disk", Level.LACKS if free < DISK_MIN else Level.NOTE, found, cure)
+    if folder.exists():  # else the engine's machine is another one
+        free, bounds = shutil.disk_usage(folder).free, (DISK_MIN, DISK_ENOUGH)
+        cure = "docker system df shows what may go"
+        yield enough("disk", free, bounds, cure, f"free at {folder}")
 
 
 def _inotify(info: Mapping[str, Any]) -> Iterator[Finding]:
