@@ -23,24 +23,14 @@ class Behind(BaseModel):
     unpublished_seconds: float = 0.0
 
     def __str__(self) -> str:
-        parts = [
-            f"{what} {count:,} {which}, the oldest in the log for {seconds:,.1f} s"
-            for what, count, which, seconds in (
-                (
-                    "up to",
-                    self.waiting,
-                    "records are not applied",
-                    self.waiting_seconds,
-                ),
-                (
-                    "results of up to",
-                    self.unpublished,
-                    "records are not published",
-                    self.unpublished_seconds,
-                ),
-            )
-            if count
-        ]
+        parts = []
+        if self.waiting:
+            age = f"the oldest in the log for {self.waiting_seconds:,.1f} s"
+            parts.append(f"up to {self.waiting:,} records are not applied, {age}")
+        if self.unpublished:
+            age = f"the oldest in the log for {self.unpublished_seconds:,.1f} s"
+            told = f"results of up to {self.unpublished:,} records are not published"
+            parts.append(f"{told}, {age}")
         return f"not audited: {'; '.join(parts)}" if parts else ""
 
 
@@ -56,6 +46,7 @@ class Applied(NamedTuple):
     """How far a partition is applied, and up to where nothing but markers follows."""
 
     until: int
+    batch_number: int
     seen_until: int
 
 
@@ -73,7 +64,7 @@ def behind(
     waiting, unpublished = [], []
     for partition in topics.partitions(topic):
         low, end = topics.ends(topic, partition)
-        until, seen_until = applied.get(partition, Applied(low, low))
+        until, _, seen_until = applied.get(partition, Applied(low, 0, low))
         waiting.append(_Part(partition, max(low, seen_until), end))
         due = max(low, told.get(partition, low))
         unpublished.append(_Part(partition, due, until))

@@ -92,20 +92,12 @@ class Snapshot:
         """End the snapshot."""
         self.connection.close()
 
-    def positions(self, topic: str) -> dict[int, tuple[int, int]]:
-        """(next offset, batch number) by partition."""
-        rows = self.connection.execute(
-            "SELECT partition, next_offset, batch_number FROM positions"
-            " WHERE topic = %s ORDER BY partition",
-            (topic,),
-        )
-        return {partition: (due, number) for partition, due, number in rows}
-
-    def applied(self, topic: str) -> dict[int, Applied]:
+    def positions(self, topic: str) -> dict[int, Applied]:
         """How far each partition is applied."""
         rows = self.connection.execute(
-            "SELECT partition, next_offset, greatest(next_offset, seen_until)"
-            " FROM positions WHERE topic = %s",
+            "SELECT partition, next_offset, batch_number,"
+            " greatest(next_offset, seen_until) FROM positions"
+            " WHERE topic = %s ORDER BY partition",
             (topic,),
         )
         return {partition: Applied(*rest) for partition, *rest in rows}

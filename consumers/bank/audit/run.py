@@ -12,7 +12,7 @@ import numpy as np
 import psycopg
 
 from consumers.bank.audit import acknowledged, results, waivers
-from consumers.bank.audit.behind import Behind, behind
+from consumers.bank.audit.behind import Applied, Behind, behind
 from consumers.bank.audit.beside import Beside
 from consumers.bank.audit.judge import Judge, Kept
 from consumers.bank.audit.ledger import Snapshot
@@ -48,11 +48,7 @@ def audit(
     Raises Retriable while something cannot be read, Defect for a wrong deployment.
     """
     began = time.monotonic()
-    known_findings = (
-        waivers.read(settings.waivers, settings.waiver_key)
-        if settings.waivers
-        else waivers.NONE
-    )
+    known_findings = waivers.read(settings.waivers, settings.waiver_key)
     with ExitStack() as resources:
         registry = Registry(settings.registry_url, settings.registry_ca)
         resources.callback(registry.close)
@@ -71,8 +67,11 @@ def audit(
             kept = Kept(snapshot.terms(), spans, snapshot.events, snapshot.decisions)
             judge = Judge(kept, topic, evidence)
             trace = Trace(topics, snapshot, codec, topic, evidence, judge)
-            left_out = behind(topics, topic, snapshot.applied(topic), due)
-            _check_all(settings, trace, due=due, ack_log=ack_log, shown=shown)
+            positions = snapshot.positions(topic)
+            left_out = behind(topics, topic, positions, due)
+            _check_all(
+                settings, trace, positions, due=due, ack_log=ack_log, shown=shown
+            )
         except psycopg.Error as error:
             raise from_postgres(error, "auditing the ledger") from error
         return _report(trace, left_out, time.monotonic() - began)
@@ -81,12 +80,12 @@ def audit(
 def _check_all(
     settings: AuditSettings,
     trace: Trace,
+    positions: Mapping[int, Applied],
     *,
     due: Mapping[int, int],
     ack_log: Path | None,
     shown: Callable[[str], None],
 ) -> None:
-    positions = trace.snapshot.positions(settings.topic)
     begins = {p: trace.topics.ends(settings.topic, p)[0] for p in positions}
     expected, published = Fold(begins, due), Fold(begins, due)
     with Beside(
@@ -96,7 +95,7 @@ def _check_all(
         ack_log,
         waivers=trace.evidence.waivers,
     ) as beside:
-        for partition, (until, number) in positions.items():
+        for partition, (until, number, _) in positions.items():
             shown(f"following {settings.topic}[{partition}] to offset {until}")
             for judged in trace.partition(partition, begins[partition], until, number):
                 ids, verdicts = b"".join(judged.ids), np.array(judged.verdicts)
@@ -105,7 +104,7 @@ def _check_all(
         shown("summing up what money decided")
         trace.judge.sum_up()
         trace.evidence.notes += _not_judged(trace.judge)
-        undue = {p for p, (_, number) in positions.items() if number} - due.keys()
+        undue = {p for p, at in positions.items() if at.batch_number} - due.keys()
         for partition in _unpublished(trace.topics, settings.topic, undue):
             trace.evidence.broken("I8", _unknown(settings, partition))
         shown(f"comparing {settings.results_topic}")
@@ -115,11 +114,11 @@ def _check_all(
         shown("folding the ledger")
         evidence, absent = beside.rules.result()
         trace.evidence.add(evidence)
-    acknowledged.check(absent, trace, {p: until for p, (until, _) in positions.items()})
+    acknowledged.check(absent, trace, {p: at.until for p, at in positions.items()})
     for row in trace.snapshot.other_partitions(list(positions)):
         trace.evidence.broken("I3", f"ledger row {row[0]} claims partition {row[1]}")
     for partition, offset in due.items():
-        if offset > positions.get(partition, (0, 0))[0]:
+        if offset > positions.get(partition, Applied(0, 0, 0)).until:
             trace.evidence.broken("I8", _ahead(settings, partition, offset))
 
 

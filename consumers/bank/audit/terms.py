@@ -9,7 +9,8 @@ from consumers.bank.audit.judged import Numbers
 
 STATUSES = ("open", "frozen", "closed", "removed")
 OPEN, FROZEN, CLOSED, REMOVED = range(len(STATUSES))
-UNKNOWN = -1
+UNKNOWN = -1  # the last place, behind all changes
+BEYOND = np.iinfo(np.int64).max  # no account has this number
 
 
 class Terms:
@@ -28,16 +29,15 @@ class Terms:
         currencies: npt.NDArray[np.bytes_],
     ) -> None:
         """All changes, in the order of account and epoch."""
-        self._count = len(accounts)
-        self._accounts, self._epochs = np.append(accounts, 0), np.append(epochs, 0)
+        self._accounts = np.append(accounts, BEYOND)
+        self._epochs = np.append(epochs, 0)
         self.statuses = np.append(statuses, REMOVED)
         self.limits = np.append(limits, 0)
         self.currencies = np.append(currencies, np.array([b""], "S3"))
 
     def at(self, accounts: Numbers, epochs: Numbers) -> Numbers:
         """The number of the change that held for each, UNKNOWN where there was none."""
-        known = self._accounts[: self._count]
-        found: Numbers = np.searchsorted(known, accounts, "right") - 1
+        found: Numbers = np.searchsorted(self._accounts, accounts, "right") - 1
         later = np.flatnonzero((found >= 0) & (self._epochs[found] > epochs))
         while len(later):  # back to the change that held then: few rows, few steps
             found[later] -= 1

@@ -144,18 +144,16 @@ class Topics:
 
 def _sort(messages: list[Any], until: int) -> tuple[list[Any], bool]:
     """The messages below `until`, and whether the log was read up to there."""
-    good = [message for message in messages if message.error() is None]
-    if len(good) == len(messages) and good and good[-1].offset() < until - 1:
-        return good, False  # as nearly always
-    good, done = [], False
-    for message in messages:
+    records = [message for message in messages if message.error() is None]
+    done = bool(records) and records[-1].offset() >= until - 1
+    for message in messages if len(records) < len(messages) else ():
         error = message.error()
         if error is None:
-            if message.offset() < until:
-                good.append(message)
-            done = done or message.offset() >= until - 1
-        elif error.code() == KafkaError._PARTITION_EOF:
+            continue
+        if error.code() == KafkaError._PARTITION_EOF:
             done = done or message.offset() >= until
         elif not passes(error):
             raise Retriable(f"while reading {message.topic()}: {error.str()}")
-    return good, done
+    if not done:
+        return records, False
+    return [message for message in records if message.offset() < until], True

@@ -149,7 +149,7 @@ class Trace:
             ids=ids,
             senders=senders,
             verdicts=verdicts,
-            emitters=_emitters(columns, offsets, unread),
+            emitters=_emitters(senders, columns["emitter_sequence"], offsets),
             unjudged=[offset for offset in offsets if aside.get(offset) in UNJUDGED],
             own=own,
             rows=_rows(entries, is_own),
@@ -261,17 +261,10 @@ def _check_aside(
         evidence.broken("I1", f"{where} is a transfer, but was set aside: {reason}")
 
 
-def _emitters(columns: Columns, offsets: list[int], unread: set[int]) -> Emitters:
-    emitters, sequences = columns["emitter"], columns["emitter_sequence"]
-    if unread or None in emitters:
-        rows = [
-            row
-            for row, emitter in enumerate(emitters)
-            if emitter is not None and row not in unread
-        ]
-        emitters = [emitters[row] for row in rows]
+def _emitters(senders: list[Any], sequences: list[Any], offsets: list[int]) -> Emitters:
+    if None in senders:
+        rows = [row for row, emitter in enumerate(senders) if emitter is not None]
+        senders = [senders[row] for row in rows]
         sequences = [sequences[row] for row in rows]
         offsets = [offsets[row] for row in rows]
-    return Emitters(
-        emitters, np.array(sequences, np.int64), np.array(offsets, np.int64)
-    )
+    return Emitters(senders, np.array(sequences, np.int64), np.array(offsets, np.int64))

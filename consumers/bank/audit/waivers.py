@@ -74,8 +74,15 @@ class Waivers:
 NONE = Waivers({}, [])
 
 
-def read(path: Path, key_path: Path | None, today: date | None = None) -> Waivers:
-    """The waivers of a file. Raises Defect for one that is not signed with the key."""
+def read(
+    path: Path | None, key_path: Path | None, today: date | None = None
+) -> Waivers:
+    """The waivers of a file, if there is one.
+
+    Raises Defect for one that is not signed with the key.
+    """
+    if path is None:
+        return NONE
     if key_path is None:
         raise Defect(
             f"{path} has waivers, and AUDIT_WAIVER_KEY does not say whose signatures "
