@@ -1,6 +1,6 @@
 """The reference from the command line.
 
-python -m local reference              tables of docs/reference, from the code
+python -m local reference              docs/reference and dashboards, from the code
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ app = typer.Typer()
 
 @app.command()
 def reference(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
-    """Make the tables of docs/reference anew; the ledger's need a stack that runs."""
+    """Make docs/reference's tables and the dashboards anew; ledger.md needs a stack."""
     # Imported here: it has every program of ours with it.
     from local.reference import ledger, pages
+    from local.reference.dashboards import files
 
     made = pages.tables()
-    changed = pages.write(made)
+    changed = [*files.write(), *pages.write(made)]
     try:
         platform = Platform(Stack.attach(state_dir), "", state_dir / "logs")
         with psycopg.connect(platform.conninfo("audit")) as connection:

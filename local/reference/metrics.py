@@ -94,13 +94,19 @@ def shown(family: Metric) -> str:
 
 
 def alerts() -> list[tuple[str, str]]:
-    """Each alert of Bank and Store, and what it asks."""
+    """Each alert of Bank and Store, and what it asks, also by a recorded ratio."""
+    every = [rule for path in RULES.values() for rule in rules(path)]
+    recorded = {rule["record"]: rule["expr"] for rule in every if "record" in rule}
     return [
-        (rule["alert"], re.sub(r"\s+", " ", rule["expr"]))
-        for path in RULES.values()
-        for rule in rules(path)
+        (rule["alert"], re.sub(r"\s+", " ", _asked(rule["expr"], recorded)))
+        for rule in every
         if "alert" in rule
     ]
+
+
+def _asked(expression: str, recorded: dict[str, str]) -> str:
+    ratios = [text for name, text in recorded.items() if name in expression]
+    return " ".join([expression, *ratios])
 
 
 def rules(path: str) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from local.reference import metrics, pages
 from local.reference.blocks import filled, named
+from local.reference.dashboards.files import files as dashboards
 from local.reference.settings import KINDS, variable
 from once.errors import ExitStatus
 from tests.house.tree import ROOT, files, text
@@ -27,6 +28,11 @@ LEVELS = {"info", "warning", "error", "critical", "exception"}
 def test_the_tables_of_a_page_are_as_the_code_has_them(page: Path) -> None:
     content = page.read_text()
     assert filled(content, pages.tables()) == content, "make reference"
+
+
+@pytest.mark.parametrize("file", dashboards())
+def test_a_dashboard_is_as_the_code_has_it(file: str) -> None:
+    assert text(Path(file)) == dashboards()[file], "make reference"
 
 
 def test_every_table_is_in_one_page() -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 Series = dict[str, str]
 MINUTES = 75
 ALWAYS = f"x{MINUTES}"
+BORN_WITH_ONE = f"_x{MINUTES - 8} 1x7"  # before its first scrape
 GONE = ""  # instead of values: nobody says it any more
 FEW, MANY = f"0{ALWAYS}", f"0+600{ALWAYS}"
+TWO_LATE = f"0+588{ALWAYS}"  # of a hundred
 
 
 def slow(name: str, labels: str, fastest: float) -> Series:
@@ -73,8 +75,10 @@ DISK = 'kubelet_volume_stats_{}_bytes{{namespace="once",persistentvolumeclaim="{
 LEDGER_DISK, KAFKA_DISK = "ledger-1", "data-1-once-broker-1"
 ANSWERED = (
     "http_server_request_duration_seconds_count"
-    '{{namespace="once",http_response_status_code="{}"}}'
+    '{{namespace="once",http_route="/v1/transfers/{{id}}",http_request_method="PUT",'
+    'http_response_status_code="{}"}}'
 )
+POSTED = 'once_end_to_end_duration_seconds_{}{{namespace="once",pod="bank-1"{}}}'
 BACKLOG = 'once_backlog_records{namespace="once",pod="store-1"}'
 SENT_AS = 'once_transactions_total{{namespace="once",outcome="{}"}}'
 FOLLOWED = 'once_followed_records_total{{namespace="once",kind="{}"}}'
@@ -89,6 +93,18 @@ AUTHORITY = (
     '{namespace="strimzi",cluster="once",type="cluster-ca"}'
 )
 DAY_SECONDS = 86_400
+OPERATOR = (
+    'kube_deployment_{}{{namespace="strimzi",deployment="strimzi-cluster-operator"}}'
+)
+APPLICATION = (
+    'argocd_app_info{{namespace="argocd",name="bank",health_status="{}",'
+    'sync_status="{}"}}'
+)
+WELL = APPLICATION.format("Healthy", "Synced")
+RECONCILED = (
+    'strimzi_resource_state{namespace="strimzi",kind="Kafka",name="once",'
+    'resource_namespace="once"}'
+)
 GROUP = 'kafka_consumergroup_lag{namespace="once",consumergroup="bank"}'
 
 HEALTHY: Series = {
@@ -137,7 +153,13 @@ HEALTHY: Series = {
     CONTROLLER.format("activecontrollercount", "once-controller-101"): f"1{ALWAYS}",
     CONTROLLER.format("activecontrollercount", "once-controller-102"): FEW,
     GROUP: f"12{ALWAYS}",
+    POSTED.format("count", ""): MANY,
+    POSTED.format("bucket", ',le="1.0"'): MANY,
     CERTIFICATE: f"{60 * DAY_SECONDS}{ALWAYS}",
+    OPERATOR.format("status_replicas_available"): f"1{ALWAYS}",
+    OPERATOR.format("spec_replicas"): f"1{ALWAYS}",
+    WELL: f"1{ALWAYS}",
+    RECONCILED: f"1{ALWAYS}",
     AUTHORITY: f"{900 * DAY_SECONDS * 1000}{ALWAYS}",
     **slow(*STAGE, fastest=0.0),
     **slow(*PUT, fastest=0.0),
@@ -174,13 +196,16 @@ CASES = (
     Case("LagGrows", {LAG_TIME: f"61{ALWAYS}"}),
     Case("LagStays", {CONSUMED: f"600{ALWAYS}"}),
     Case("Quarantine", {QUARANTINED: f"0+1{ALWAYS}"}),
+    Case("Quarantine", {QUARANTINED.replace("BAD", "OTHER"): BORN_WITH_ONE}),
     Case("RecordsEndWorkers", {ENDED: f"0+1{ALWAYS}"}, frozenset({"Quarantine"})),
-    Case("RecordsEndWorkers", {ENDED: f"_x{MINUTES - 10} 1x9"}),
+    Case("RecordsEndWorkers", {ENDED: BORN_WITH_ONE}, frozenset({"Quarantine"})),
     Case("EmitterGap", {GAPS: f"0+1{ALWAYS}"}),
+    Case("EmitterGap", {GAPS.replace('once"', 'once",pod="bank-2"'): BORN_WITH_ONE}),
     Case("BankFenced", {FENCES: f"0+2{ALWAYS}"}),
     Case("BankRedoes", {REDOS: f"0+60{ALWAYS}"}),
     Case("BankSlow", slow(*STAGE, fastest=1.0)),
     Case("CommitsUnknown", {UNKNOWN: f"0+1{ALWAYS}"}),
+    Case("CommitsUnknown", {UNKNOWN.replace("kafka", "postgresql"): BORN_WITH_ONE}),
     Case("SessionsEnd", {RECYCLES: f"0+1{ALWAYS}"}),
     Case("AuditBroken", {AUDIT: f"1{ALWAYS}"}),
     Case("AuditMissing", {AUDITED: f"-130000{ALWAYS}"}),
@@ -194,7 +219,18 @@ CASES = (
     Case("LedgerBackupIsOld", {BACKUP.format(2): GONE}),
     Case("LedgerDiskFills", {DISK.format("available", LEDGER_DISK): f"20{ALWAYS}"}),
     Case("StoreAway", {STORE_UP: FEW}),
-    Case("StoreAnswers5xx", {ANSWERED.format(503): MANY}),
+    Case(
+        "StoreAnswers5xx",
+        {ANSWERED.format(503): MANY},
+        frozenset({"StoreBudgetShrinks"}),
+    ),
+    Case("StoreBudgetShrinks", {ANSWERED.format(503): f"0+3{ALWAYS}"}),
+    Case(
+        "PostedLate",
+        {POSTED.format("bucket", ',le="1.0"'): FEW},
+        frozenset({"PostedLateBudgetShrinks"}),
+    ),
+    Case("PostedLateBudgetShrinks", {POSTED.format("bucket", ',le="1.0"'): TWO_LATE}),
     Case("StoreSlow", slow(*PUT, fastest=1.0)),
     Case("StoreBacklogGrows", {BACKLOG: f"20000+100{ALWAYS}"}),
     Case("StoreTransactionsFail", {SENT_AS.format("aborted"): MANY}),
@@ -235,5 +271,19 @@ CASES = (
         "KafkaAuthorityIsNotRenewed",
         {AUTHORITY: f"{140 * DAY_SECONDS * 1000}{ALWAYS}"},
     ),
+    Case("OperatorAway", {OPERATOR.format("status_replicas_available"): FEW}),
+    Case("ArgoAway", {WELL: GONE}),
+    *(
+        Case(
+            "ApplicationIsNotHealthy",
+            {WELL: GONE, APPLICATION.format(state, "Synced"): f"1{ALWAYS}"},
+        )
+        for state in ("Degraded", "Missing", "Unknown")
+    ),
+    Case(
+        "ApplicationIsNotSynced",
+        {WELL: GONE, APPLICATION.format("Healthy", "OutOfSync"): f"1{ALWAYS}"},
+    ),
+    Case("KafkaIsNotReconciled", {RECONCILED: FEW}),
     Case("KafkaDiskFills", {DISK.format("available", KAFKA_DISK): f"20{ALWAYS}"}),
 )

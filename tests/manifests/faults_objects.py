@@ -271,23 +271,4 @@ OPERATED = [
     ),
 ]
 
-UNHEARD = (
-    "PrometheusRule/kafka: KafkaDiskFills asks kubelets, and nobody scrapes them",
-    "PrometheusRule/ledger: LedgerDiskFills asks kubelets, and nobody scrapes them",
-)
-VALUES = "spec.source.helm.valuesObject."
-OPERATED += [
-    Fault(
-        operated.what_kubelets_know_is_scraped,
-        "Application/monitoring",
-        f"{VALUES}{way}",
-        value,
-        UNHEARD,
-    )
-    for way, value in (
-        ("kubelet.enabled", False),
-        ("prometheusOperator.kubeletService.enabled", False),
-        ("prometheusOperator.kubeletService", REMOVED),
-    )
-]
 FAULTS = [*KAFKA, *OPERATED]

@@ -154,23 +154,3 @@ def _parts(
 ) -> Iterator[tuple[str, Object]]:
     for way in ways:
         yield f"{named(obj)}: {'.'.join(way)}", dig(obj, "spec", *way) or {}
-
-
-def what_kubelets_know_is_scraped(objects: list[Object]) -> list[str]:
-    """How full a disk is: an alert that asks nobody never fires."""
-    asking = [
-        f"{named(rules)}: {rule['alert']} asks kubelets, and nobody scrapes them"
-        for rules in kinds(objects, "PrometheusRule")
-        for group in rules["spec"]["groups"]
-        for rule in group["rules"]
-        if "kubelet_" in rule["expr"]
-    ]
-    for app in kinds(objects, "Application"):
-        if app["metadata"]["name"] == "monitoring":
-            values = dig(app, "spec", "source", "helm", "valuesObject")
-            scraped = (
-                dig(values, "kubelet", "enabled"),
-                dig(values, "prometheusOperator", "kubeletService", "enabled"),
-            )
-            return [] if scraped == (True, True) else sorted(asking)
-    return []  # no Prometheus at all

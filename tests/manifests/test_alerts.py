@@ -79,7 +79,8 @@ def test_a_fault_raises_its_alert_and_no_other(case: Case, tmp_path: Path) -> No
 
 
 def test_every_alert_has_a_fault() -> None:
-    known = {rule["alert"] for group in groups() for rule in group["rules"]}
+    rules = (rule for group in groups() for rule in group["rules"])
+    known = {rule["alert"] for rule in rules if "alert" in rule}
     assert known == {case.alert for case in CASES}
 
 

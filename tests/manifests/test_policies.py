@@ -12,6 +12,7 @@ from tests.manifests import (
     faults_argocd,
     faults_containers,
     faults_edge,
+    faults_monitoring,
     faults_network,
     faults_objects,
     faults_workloads,
@@ -20,13 +21,23 @@ from tests.manifests import policies_argocd as argocd
 from tests.manifests import policies_containers as containers
 from tests.manifests import policies_edge as edge
 from tests.manifests import policies_kafka as kafka
+from tests.manifests import policies_monitoring as monitoring
 from tests.manifests import policies_network as network
 from tests.manifests import policies_operated as operated
 from tests.manifests import policies_workloads as workloads
 from tests.manifests.overlays import ENVIRONMENTS, environment
 from tests.manifests.planting import Fault, Policy
 
-THEMES = (argocd, containers, edge, kafka, network, operated, workloads)
+THEMES = (
+    argocd,
+    containers,
+    edge,
+    kafka,
+    monitoring,
+    network,
+    operated,
+    workloads,
+)
 POLICIES: list[Policy] = [
     policy
     for theme in THEMES
@@ -41,6 +52,7 @@ FAULTS: list[Fault] = [
     *faults_network.FAULTS,
     *faults_objects.FAULTS,
     *faults_argocd.FAULTS,
+    *faults_monitoring.FAULTS,
 ]
 DELIVERED = ("dev", "test", "production")
 # On a laptop an image is whatever was built last.
