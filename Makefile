@@ -135,7 +135,8 @@ test: machine prerequisites lint ## what a push needs: lint, and all tests witho
 	$(PY) -m pytest -m "not nightly" $(PARALLEL) $(FAST_TESTS) $(STACK_TESTS) $(ARGS)
 
 .PHONY: test-nightly
-test-nightly: prerequisites $(VENV)/.installed ## what is too long for every day: further ways, an hour of fuzzing
+test-nightly: prerequisites $(VENV)/.installed ## what is too long for every day: alarms, a restore, further ways, an hour of fuzzing
+	@local/prerequisites monitoring backups
 	$(PY) -m pytest -m nightly $(STACK_TESTS) $(ARGS)
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
 
@@ -201,8 +202,10 @@ DBNAME ?= ledger
 LOCAL := $(PY) -m local
 
 .PHONY: up
-up: machine $(VENV)/.local ## start Kafka, registry and Postgres here (smaller: BROKERS=1 POSTGRES=1)
-	@$(LOCAL) up --brokers $(BROKERS) --postgres $(POSTGRES)
+up: machine $(VENV)/.local ## start Kafka, registry and Postgres here (smaller: BROKERS=1 POSTGRES=1; with alerts: MONITORING=1)
+	@$(if $(MONITORING),local/prerequisites monitoring)
+	@$(LOCAL) up --brokers $(BROKERS) --postgres $(POSTGRES) $(if $(MONITORING),--monitoring) \
+	    $(if $(ALERTS_TO),--alerts-to "$(ALERTS_TO)")
 
 .PHONY: down
 down: $(VENV)/.local ## stop them; the data stays (WIPE=1 removes it)
@@ -244,6 +247,11 @@ SUBJECTS := transfers-value=avro/transfer.avsc \
 .PHONY: demo
 demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a kill, the audit (KEEP=1 leaves it running; DURATION=30)
 	@$(LOCAL) demo --seconds $(DURATION) $(if $(KEEP),--keep)
+
+.PHONY: restore-drill
+restore-drill: machine prerequisites $(VENV)/.local ## lose the ledger, restore it by pgBackRest and Kafka, compare (5 min)
+	@local/prerequisites backups
+	@$(LOCAL) restore-drill --brokers $(BROKERS) --postgres $(POSTGRES) $(ARGS)
 
 .PHONY: record
 record: machine prerequisites $(VENV)/.local ## the demo as the picture in README (docs/demo.svg)

@@ -4,6 +4,7 @@ python -m local run consumers.bank run --workers 2
 python -m local set-up                 ledger, schemas, topics, accounts
 python -m local serve --tls            the Store's HTTP API, with a journal
 python -m local demo --seconds 30
+python -m local restore-drill           the ledger is lost, and comes back
 python -m local try                    all of it in one terminal, until Ctrl-C
 python -m local certs                  .local/certs/{ca,store,store-key}.pem
 python -m local token --client me      a token on standard output
@@ -21,6 +22,7 @@ import typer
 from rich.console import Console
 
 from local.platform import demo as demonstration
+from local.platform import restore_drill as drill
 from local.platform import trial
 from local.platform.accounts import ACCOUNTS, MERCHANTS
 from local.platform.accounts import set_up as set_up_accounts
@@ -28,6 +30,7 @@ from local.platform.credentials import ISSUER, SCOPES, Certificates, Issuer
 from local.platform.environments import for_program
 from local.platform.parts import pid_of
 from local.platform.platform import Platform
+from local.platform.scraped import scraped
 from local.processes.errors import StackError
 from local.processes.files import narrow
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
@@ -47,7 +50,7 @@ def run(
     """Become one of our programs, with the settings of the stack that runs."""
     if not arguments:
         raise StackError("which program? For example: producers.store emit --count 9")
-    _become(arguments, _platform(state_dir).environment())
+    _become(arguments, _platform(state_dir), {})
 
 
 @app.command("set-up")
@@ -72,7 +75,7 @@ def serve(
     kept = platform.stack.endpoints.state_dir / "data" / "store-api"
     narrow(kept.parent, [kept.name])  # of a Store that was less careful
     settings = _serving(kept, state_dir, tls)
-    _become(["producers.store", "serve"], {**platform.environment(), **settings})
+    _become(["producers.store", "serve"], platform, settings)
 
 
 @app.command()
@@ -91,6 +94,26 @@ def demo(
         config, seconds, keep=keep, reports=reports, recording=recording
     )
     raise typer.Exit(0 if holds else 1)
+
+
+@app.command("restore-drill")
+def restore_drill(
+    records: Annotated[int, typer.Option(min=1000, help="Payments in all.")] = 500_000,
+    brokers: Brokers = 3,
+    postgres: Postgres = 3,
+    jars_dir: JarsDir = None,
+    reports: Path = Path("build/reports"),
+    state_dir: StateDir = Path("build/restore-drill"),
+) -> None:
+    """Lose the ledger, restore it, and prove that it is the same; 0 when it is."""
+    config = StackConfig(
+        state_dir=state_dir,
+        jars_dir=jars_dir or DEFAULT_STATE_DIR / "jars",
+        brokers=brokers,
+        postgres=postgres,
+        backups=True,
+    )
+    raise typer.Exit(0 if drill.run(config, records, reports) else 1)
 
 
 @app.command("try")
@@ -149,9 +172,11 @@ def _platform(state_dir: Path) -> Platform:
     return Platform(Stack.attach(state_dir), "", state_dir / "logs")
 
 
-def _become(arguments: list[str], settings: dict[str, str]) -> None:
+def _become(arguments: list[str], platform: Platform, settings: dict[str, str]) -> None:
     """What is set in our own environment wins."""
-    environment = for_program(arguments, {**settings, **os.environ})
+    environment = {**platform.environment(), **settings, **os.environ}
+    environment = scraped(platform.stack, arguments, environment)
+    environment = for_program(arguments, environment)
     os.execve(sys.executable, [sys.executable, "-m", *arguments], environment)
 
 

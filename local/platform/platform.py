@@ -19,6 +19,7 @@ from consumers.bank import accounts
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
 from local.platform.program import Program
+from local.platform.scraped import scraped
 from local.platform.watch import Watch
 from local.processes.errors import StackError
 from local.stack import Stack
@@ -238,6 +239,7 @@ class Platform:
             f"{kind.upper()}_INSTANCE": unique,
             **extra,
         }
+        environment = scraped(self.stack, command, environment)
         return Program(command, environment, self.logs / f"{kind}-{unique}.log")
 
 

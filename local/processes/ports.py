@@ -57,6 +57,17 @@ def choose_ports(
     return chosen
 
 
+def free_block(count: int) -> int:
+    """The first of so many ports in a row that are free now. Raises StackError."""
+    for _ in range(ATTEMPTS_MAX):
+        first = random.randrange(LOWEST_PORT, HIGHEST_PORT - count)
+        if all(is_free(first + index) for index in range(count)):
+            return first
+    raise StackError(
+        f"no {count} free ports in a row between {LOWEST_PORT} and {HIGHEST_PORT}"
+    )
+
+
 def _free_port(taken: set[int]) -> int:
     for _ in range(ATTEMPTS_MAX):
         port = random.randrange(LOWEST_PORT, HIGHEST_PORT)

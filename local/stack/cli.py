@@ -13,6 +13,7 @@ from rich.console import Console
 
 from local.processes.errors import StackError
 from local.stack import DEFAULT_STATE_DIR, Stack, StackConfig
+from local.stack.monitored import Monitoring
 from local.stack.parts import find_or_fetch, lock_jars
 from local.stack.passwords import LOGIN_ROLES, SUPERUSER
 from local.stack.roles import DATABASE
@@ -38,6 +39,12 @@ def up(
     full_jit: Annotated[
         bool, typer.Option(help="Brokers that run for hours: slower at first.")
     ] = False,
+    monitoring: Annotated[
+        bool, typer.Option(help="Prometheus and Alertmanager beside it.")
+    ] = False,
+    alerts_to: Annotated[
+        str | None, typer.Option(help="A webhook that gets every alert.")
+    ] = None,
     jars_dir: JarsDir = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:
@@ -45,9 +52,14 @@ def up(
     console = Console()
     if Stack.running(state_dir):
         stack = Stack.attach(state_dir)
+        if monitoring and stack.monitoring is None:
+            raise StackError(
+                "the stack runs and is not monitored, which is said at its start: "
+                "make down, then make up MONITORING=1"
+            )
         if started := stack.start_missing():
             console.print(f"started again: {', '.join(started)}")
-        show_endpoints(console, stack.endpoints)
+        show_endpoints(console, stack)
         return
     config = StackConfig(
         state_dir=state_dir,
@@ -55,6 +67,7 @@ def up(
         brokers=brokers,
         postgres=postgres,
         full_jit=full_jit,
+        monitoring=Monitoring(alerts_to=alerts_to) if monitoring else None,
     )
     screen = StartScreen(console)
     # A polite kill must clean up as Ctrl-C does.
@@ -63,7 +76,7 @@ def up(
     with screen.shown():
         stack.start()
     stack.detach()
-    show_endpoints(console, stack.endpoints)
+    show_endpoints(console, stack)
 
 
 @app.command()

@@ -15,13 +15,15 @@ from local.processes.privileges import (
 from local.processes.process import ManagedProcess
 from local.processes.waiting import Patience
 from local.stack.apicurio import Apicurio, ApicurioConfig
+from local.stack.backups import Backups
 from local.stack.config import StackConfig
 from local.stack.endpoints import Endpoints, make_endpoints
 from local.stack.etcd import Etcd, EtcdConfig
 from local.stack.kafka import Kafka, KafkaConfig
+from local.stack.monitoring.servers import MonitoringConfig, MonitoringServers
 from local.stack.part import Part
-from local.stack.parts import Parts
-from local.stack.passwords import load_passwords
+from local.stack.parts import Parts, find_monitoring, find_pgbackrest
+from local.stack.passwords import SUPERUSER, load_passwords
 from local.stack.patroni import PatroniCluster
 from local.stack.postgres import PlainServer, Postgres, PostgresConfig
 
@@ -37,13 +39,17 @@ class Components:
     registry: Apicurio
     etcd: Etcd | None
     postgres: Postgres
+    monitoring: MonitoringServers | None
 
     @property
     def by_name(self) -> dict[str, Part]:
         """Every part; what others need comes before them."""
         etcd: dict[str, Part] = {"etcd": self.etcd} if self.etcd else {}
         parts: dict[str, Part] = {"kafka": self.kafka, "registry": self.registry}
-        return {**parts, **etcd, "postgres": self.postgres}
+        found = {**parts, **etcd, "postgres": self.postgres}
+        if self.monitoring:
+            found["monitoring"] = self.monitoring
+        return found
 
     @property
     def processes(self) -> dict[str, ManagedProcess]:
@@ -64,6 +70,7 @@ def compose(
 ) -> Components:
     """Nothing is started. Raises MissingPart when nobody may run Postgres."""
     servant = _servant(layout)
+    passwords = load_passwords(layout)
     kafka = KafkaConfig(
         layout=layout,
         parts=parts,
@@ -71,6 +78,7 @@ def compose(
         brokers=config.brokers,
         full_jit=config.full_jit,
         exposure=config.exposure,
+        metrics=config.monitoring is not None,
     )
     registry = ApicurioConfig(
         layout=layout,
@@ -84,9 +92,14 @@ def compose(
         parts=parts,
         servant=servant,
         ports=ports,
-        passwords=load_passwords(layout),
+        passwords=passwords,
         nodes=config.postgres,
         exposure=config.exposure,
+        backups=(
+            Backups(layout, servant, find_pgbackrest(), passwords[SUPERUSER])
+            if config.backups
+            else None
+        ),
     )
     etcd: Etcd | None = None
     if config.postgres > 1:
@@ -100,7 +113,26 @@ def compose(
         registry=Apicurio(registry, patience),
         etcd=etcd,
         postgres=kind(postgres, patience),
+        monitoring=_monitoring(config, postgres, patience),
     )
+
+
+def _monitoring(
+    config: StackConfig, postgres: PostgresConfig, patience: Patience
+) -> MonitoringServers | None:
+    if config.monitoring is None:
+        return None
+    asked = MonitoringConfig(
+        layout=postgres.layout,
+        parts=find_monitoring(),
+        servant=postgres.servant,
+        ports=postgres.ports,
+        passwords=postgres.passwords,
+        brokers=config.brokers,
+        postgres=config.postgres,
+        asked=config.monitoring,
+    )
+    return MonitoringServers(asked, patience)
 
 
 def _servant(layout: Layout) -> Servant:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from local.processes.errors import StackError
 from local.stack.exposure import Exposure
+from local.stack.monitored import Monitoring
 
 DEFAULT_STATE_DIR = Path(".local")
 SIZES = (1, 3)
@@ -32,6 +33,12 @@ class StackConfig:
 
     # A second address of brokers and Postgres, for pods in a cluster.
     exposure: Exposure | None = None
+
+    # Postgres archives its log, and pgBackRest takes backups.
+    backups: bool = False
+
+    # Prometheus and Alertmanager beside it.
+    monitoring: Monitoring | None = None
 
     def __post_init__(self) -> None:
         if self.brokers not in SIZES or self.postgres not in SIZES:

@@ -11,6 +11,7 @@ from local.processes.errors import StackError
 from local.processes.layout import Layout, read_json, write_json
 from local.stack.config import StackConfig
 from local.stack.exposure import Exposure, tls_port
+from local.stack.monitored import SERVERS, Monitoring, exporter, metrics_port
 
 HOST = "127.0.0.1"
 
@@ -29,6 +30,8 @@ class Endpoints(BaseModel):
     jars_dir: Path
     ports: dict[str, int]
     exposure: Exposure | None = None
+    monitoring: Monitoring | None = None
+    backups: bool = False
 
     def save(self, layout: Layout) -> None:
         write_json(layout.endpoints_file, self.model_dump(mode="json"))
@@ -42,7 +45,9 @@ def postgres_names(count: int) -> list[str]:
     return [f"postgres-{number}" for number in range(1, count + 1)]
 
 
-def port_names(brokers: int, postgres: int, exposed: bool = False) -> list[str]:
+def port_names(
+    brokers: int, postgres: int, *, exposed: bool = False, monitored: bool = False
+) -> list[str]:
     """Every port a stack of this size listens on."""
     names = ["registry", "registry-management"]
     for broker in broker_names(brokers):
@@ -53,6 +58,10 @@ def port_names(brokers: int, postgres: int, exposed: bool = False) -> list[str]:
         names += [f"{node}-patroni" for node in postgres_names(postgres)]
     if exposed:
         names += [tls_port(broker) for broker in broker_names(brokers)]
+    if monitored:
+        names += SERVERS
+        names += [metrics_port(broker) for broker in broker_names(brokers)]
+        names += [exporter(node) for node in postgres_names(postgres)]
     return names
 
 
@@ -85,6 +94,8 @@ def make_endpoints(
         jars_dir=config.jars_dir.resolve(),
         ports=dict(ports),
         exposure=config.exposure,
+        monitoring=config.monitoring,
+        backups=config.backups,
     )
 
 

@@ -20,6 +20,7 @@ from local.processes.process import ManagedProcess, ProcessSpec, kill_after
 from local.processes.waiting import Patience, wait_until
 from local.stack.endpoints import HOST, broker_names
 from local.stack.exposure import Exposure, tls_port
+from local.stack.monitored import metrics_port
 from local.stack.parts import HERE, Parts
 
 # Fixed, so that a client pointed at another stack by mistake is told apart by nothing
@@ -43,6 +44,7 @@ class KafkaConfig:
     record_classes: bool = False
     full_jit: bool = False
     exposure: Exposure | None = None
+    metrics: bool = False
 
     def server_properties(self, number: int) -> dict[str, object]:
         """The broker's configuration file, as a mapping."""
@@ -74,8 +76,19 @@ class KafkaConfig:
             **_SMALL,
             **_PROMPT,
             **_ACLS,
+            **self._reporting(name),
         }
         return {**own, **self._exposed(number, own)}
+
+    def _reporting(self, name: str) -> dict[str, object]:
+        """Strimzi's reporter, as its operator sets it up, when somebody scrapes."""
+        if not self.metrics:
+            return {}
+        port = self.ports[metrics_port(name)]
+        return {
+            **_REPORTER,
+            "prometheus.metrics.reporter.listener": f"http://{HOST}:{port}",
+        }
 
     def _exposed(self, number: int, own: dict[str, object]) -> dict[str, object]:
         """What one more listener changes, when there is one."""
@@ -119,6 +132,16 @@ _PROMPT: dict[str, object] = {
     "leader.imbalance.check.interval.seconds": 5,
     "controller.quorum.fetch.timeout.ms": 4000,
     "controller.quorum.election.timeout.ms": 2000,
+}
+_REPORTER: dict[str, object] = {
+    "metric.reporters": "io.strimzi.kafka.metrics.KafkaPrometheusMetricsReporter",
+    "kafka.metrics.reporters": (
+        "io.strimzi.kafka.metrics.YammerPrometheusMetricsReporter"
+    ),
+    "prometheus.metrics.reporter.listener.enable": "true",
+    "prometheus.metrics.reporter.allowlist": (
+        "kafka_controller.*,kafka_server_replicamanager.*,kafka_server_brokertopic.*"
+    ),
 }
 # Everybody on 127.0.0.1 may do everything; the authorizer is there so that
 # `kafka-acls` works as it does in production.

@@ -57,6 +57,15 @@ class Parts:
     registry_classes: Path
 
 
+@dataclass(frozen=True)
+class MonitoringParts:
+    """Where what monitors a stack is."""
+
+    prometheus: Path
+    alertmanager: Path
+    exporter: Path
+
+
 def find(jars: Path, notify: Notify = lambda _: None) -> Parts:
     """Where all parts are; those of `jars` are there once they were fetched.
 
@@ -221,6 +230,26 @@ class _Fetcher:
 
     def _run(self, command: list[str], what: str) -> None:
         _run(command, what, self._patience)
+
+
+def find_monitoring() -> MonitoringParts:
+    """Where Debian's packages of it are. Raises MissingPart."""
+    names = ("prometheus", "prometheus-alertmanager", "prometheus-postgres-exporter")
+    found = [shutil.which(name) for name in names]
+    missing = [name for name, path in zip(names, found, strict=True) if path is None]
+    if missing:
+        raise MissingPart(
+            f"missing: {', '.join(missing)}: run 'local/prerequisites monitoring'"
+        )
+    return MonitoringParts(*(Path(path) for path in found if path))
+
+
+def find_pgbackrest() -> Path:
+    """Where Debian's package has it. Raises MissingPart."""
+    found = shutil.which("pgbackrest")
+    if found is None:
+        raise MissingPart("missing: pgbackrest: run 'local/prerequisites backups'")
+    return Path(found)
 
 
 def require_jars(jars: Path) -> None:

@@ -46,6 +46,7 @@ class PatroniCluster:
                 passwords=config.passwords,
                 lz4=config.has_lz4(),
                 exposure=config.exposure,
+                archiving=_archiving(config, name),
             )
             for name in config.names
         ]
@@ -59,6 +60,8 @@ class PatroniCluster:
             servant.write(node.home / "patroni.json", as_json(node.patroni()))
             credentials(self._config.layout).give(servant, node.home)
             self._give_certificate(node)
+            if self._config.backups:
+                self._config.backups.configure(node.home, node.data, node.port)
         for process in self.processes.values():
             process.start()
 
@@ -172,6 +175,12 @@ class PatroniCluster:
                 relatives=lambda: find_postmaster(node.data),
             )
         )
+
+
+def _archiving(config: PostgresConfig, name: str) -> Mapping[str, str | int]:
+    if config.backups is None:
+        return {}
+    return config.backups.parameters(config.layout.data(name))
 
 
 def _is_whole(members: list[Member], nodes: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.stack.endpoints import HOST
@@ -28,6 +28,8 @@ AUTHENTICATION = (
     f"host replication {REPLICATION} {HOST}/32 scram-sha-256",
     f"host all all {HOST}/32 scram-sha-256",
 )
+# A socket is there where backups are taken, and for them alone.
+SOCKET = (f"local all {SUPERUSER} scram-sha-256",)
 INITDB_OPTIONS = {
     "encoding": "UTF8",
     "locale": "C",
@@ -79,6 +81,7 @@ class NodeConfig:
     passwords: Mapping[str, str]
     lz4: bool
     exposure: Exposure | None = None
+    archiving: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
     def certificate(self) -> tuple[Path, Path]:
@@ -125,7 +128,7 @@ class NodeConfig:
                     "replication": self._login(REPLICATION),
                 },
                 "pg_hba": self._authentication,
-                "parameters": self._encryption,
+                "parameters": self._parameters,
                 "create_replica_methods": ["basebackup"],
                 "basebackup": [{"checkpoint": "fast"}],
             },
@@ -138,14 +141,20 @@ class NodeConfig:
     @property
     def _authentication(self) -> list[str]:
         more = [self.exposure.authentication] if self.exposure else []
-        return [*AUTHENTICATION, *more]
+        return [*AUTHENTICATION, *SOCKET, *more]
 
     @property
-    def _encryption(self) -> dict[str, str]:
+    def _parameters(self) -> dict[str, str | int]:
+        """What is this node's own; all else is the cluster's."""
         if self.exposure is None:
-            return {}
+            return dict(self.archiving)
         chain, key = self.certificate
-        return {"ssl": "on", "ssl_cert_file": str(chain), "ssl_key_file": str(key)}
+        return {
+            **self.archiving,
+            "ssl": "on",
+            "ssl_cert_file": str(chain),
+            "ssl_key_file": str(key),
+        }
 
     def _bootstrap(self) -> dict[str, object]:
         initdb: list[object] = ["data-checksums"]

@@ -18,6 +18,7 @@ from local.processes.layout import Layout
 from local.processes.privileges import Servant
 from local.processes.process import ManagedProcess, ProcessSpec
 from local.processes.waiting import Patience, wait_until
+from local.stack.backups import Backups
 from local.stack.endpoints import HOST, postgres_names
 from local.stack.exposure import Exposure
 from local.stack.part import Part
@@ -26,6 +27,7 @@ from local.stack.passwords import SUPERUSER
 from local.stack.patroni_config import (
     AUTHENTICATION,
     INITDB_OPTIONS,
+    SOCKET,
     server_parameters,
 )
 from local.stack.postmaster import find_postmaster
@@ -46,6 +48,7 @@ class PostgresConfig:
     passwords: Mapping[str, str]
     nodes: int
     exposure: Exposure | None = None
+    backups: Backups | None = None
 
     @property
     def names(self) -> list[str]:
@@ -110,8 +113,11 @@ class PlainServer:
         self._config.servant.own(self._home)
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
-        rules = "".join(f"{line}\n" for line in AUTHENTICATION)
+        rules = "".join(f"{line}\n" for line in [*AUTHENTICATION, *SOCKET])
         self._config.servant.write(self._data / "pg_hba.conf", rules.encode())
+        if self._config.backups:
+            port = self._config.ports[self._name]
+            self._config.backups.configure(self._home, self._data, port)
         self.processes[self._name].start()
 
     def wait_ready(self) -> None:
@@ -158,6 +164,8 @@ class PlainServer:
         parameters: dict[str, Any] = server_parameters(lz4=self._config.has_lz4())
         parameters["listen_addresses"] = HOST
         parameters["port"] = self._config.ports[self._name]
+        if self._config.backups:
+            parameters |= self._config.backups.parameters(self._home)
         command = [str(self._config.parts.postgres_bin / "postgres")]
         command += ["-D", str(self._data)]
         for key, value in parameters.items():

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import sql
 
-from local.stack.passwords import LOGIN_ROLES
+from local.stack.passwords import LOGIN_ROLES, MONITOR
 
 DATABASE = "ledger"
 OWNER = "migrator"
@@ -24,6 +24,10 @@ def ensure_roles(conninfo: str, passwords: Mapping[str, str]) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         for role in LOGIN_ROLES:
             _ensure_role(connection, role, passwords[role])
+        _ensure_role(connection, MONITOR, passwords[MONITOR])
+        connection.execute(
+            sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(MONITOR))
+        )
         ensure_database(connection, DATABASE, OWNER)
 
 

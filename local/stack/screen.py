@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.stack.endpoints import Endpoints
+from local.stack.stack import Stack
 from local.stack.status import Status
 
 MEGABYTE = 1024 * 1024
@@ -49,13 +49,17 @@ class StartScreen:
             self._status.update(", ".join(busy))
 
 
-def show_endpoints(console: Console, endpoints: Endpoints) -> None:
+def show_endpoints(console: Console, stack: Stack) -> None:
     """Where things listen and what to do next."""
+    endpoints = stack.endpoints
     table = Table.grid(padding=(0, 2))
     table.add_row("Kafka", endpoints.bootstrap_servers)
     table.add_row("registry", endpoints.registry_url)
     hosts = zip(endpoints.postgres_hosts, endpoints.postgres_ports, strict=True)
     table.add_row("Postgres", ",".join(f"{host}:{port}" for host, port in hosts))
+    if stack.monitoring:
+        table.add_row("Prometheus", f"{stack.monitoring.prometheus_url}/alerts")
+        table.add_row("Alertmanager", stack.monitoring.alertmanager_url)
     table.add_row("state", str(endpoints.state_dir))
     console.print(table)
     console.print(

@@ -25,6 +25,8 @@ from local.processes.sweep import kill_all, running_pids
 from local.processes.waiting import Patience
 from local.processes.watchdog import Watchdog
 from local.stack.apicurio import Apicurio
+from local.stack.backups import Backups
+from local.stack.beside import Beside, make_beside
 from local.stack.components import Components, compose
 from local.stack.config import DEFAULT_STATE_DIR, StackConfig
 from local.stack.endpoints import (
@@ -34,6 +36,7 @@ from local.stack.endpoints import (
     remembered_ports,
 )
 from local.stack.kafka import Kafka
+from local.stack.monitoring.servers import MonitoringServers
 from local.stack.parts import Parts, find, require_jars
 from local.stack.postgres import Postgres
 from local.stack.roles import DATABASE
@@ -80,6 +83,8 @@ class Stack:
             brokers=endpoints.brokers,
             postgres=endpoints.postgres,
             exposure=endpoints.exposure,
+            monitoring=endpoints.monitoring,
+            backups=endpoints.backups,
         )
         stack = cls(config)
         parts = find(endpoints.jars_dir)
@@ -104,7 +109,7 @@ class Stack:
 
     @property
     def processes(self) -> dict[str, ManagedProcess]:
-        """By name: kafka-1..3, registry, etcd, postgres-1..3."""
+        """By name: kafka-1..3, registry, etcd, postgres-1..3, and what monitors."""
         return self._started.processes
 
     @property
@@ -118,6 +123,29 @@ class Stack:
     @property
     def postgres(self) -> Postgres:
         return self._started.postgres
+
+    @property
+    def monitoring(self) -> MonitoringServers | None:
+        """Prometheus and Alertmanager, where they were asked for."""
+        return self._started.monitoring
+
+    @property
+    def backups(self) -> Backups:
+        """The repository of a stack that was started with one."""
+        found = self._started.postgres_config.backups
+        if found is None:
+            raise StackError(
+                "the stack has no backups: they are asked for at its start"
+            )
+        return found
+
+    def home(self, name: str) -> Path:
+        """The folder of a process."""
+        return self._layout.data(name)
+
+    def beside(self) -> Beside:
+        """A Postgres for what a backup is restored to; nothing is started."""
+        return make_beside(self._started.postgres_config)
 
     def conninfo(self, *, user: str, dbname: str = DATABASE) -> str:
         """libpq's connection string to the primary, password included."""
@@ -151,6 +179,7 @@ class Stack:
                     self.config.brokers,
                     self.config.postgres,
                     exposed=self.config.exposure is not None,
+                    monitored=self.config.monitoring is not None,
                 ),
                 remembered=remembered_ports(self._layout),
                 configured=self.config.ports,

@@ -245,4 +245,4 @@ def test_a_python_that_is_too_old_is_named_with_the_way_out(machine: Machine) ->
 def test_an_unknown_group_is_refused(machine: Machine) -> None:
     done = machine.run("everything")
     assert done.returncode == 1
-    assert "python, stack, load, browser, go, kube or alerts" in done.stderr
+    assert "go, kube, alerts, monitoring or backups" in done.stderr
