@@ -18,16 +18,25 @@ AVAILABLE, LEFT = (
     f"kubelet_volume_stats_{what}_bytes" for what in ("capacity", "available")
 )
 DISKS = tuple(
-    asks(f"PrometheusRule/{who}", metric)
-    for who in ("kafka: KafkaDiskFills", "ledger: LedgerDiskFills")
+    asks(who, metric)
+    for who in (
+        "ConfigMap/kafka-dashboard: Disks: what is free",
+        "ConfigMap/ledger-dashboard: Disks: what is free",
+        "PrometheusRule/kafka: KafkaDiskFills",
+        "PrometheusRule/ledger: LedgerDiskFills",
+    )
     for metric in (LEFT, AVAILABLE)
 )
+PLATFORM = "ConfigMap/platform-dashboard: "
 OPERATORS = "PrometheusRule/operators: "
 CERTIFICATES = "PrometheusRule/certificates: "
 ENDS = "certmanager_certificate_expiration_timestamp_seconds"
+AUTHORITY = "strimzi_certificate_expiration_timestamp_ms"
+GROUP = "kafka_consumergroup_lag"
 REPLICAS = "kube_deployment_status_replicas_available"
 STATES = (
     asks("ConfigMap/once-dashboard: Must stay zero", "kube_job_status_failed"),
+    asks(f"{PLATFORM}Pods of operators", REPLICAS),
     asks("PrometheusRule/bank: AuditBroken", "kube_job_status_failed"),
     asks(
         "PrometheusRule/bank: AuditMissing",
@@ -60,18 +69,22 @@ FAULTS = [
             "Application/cert-manager",
             f"{VALUES}prometheus",
             REMOVED,
-            asks(f"{CERTIFICATES}CertificateIsNotRenewed", ENDS),
+            (
+                asks(f"{PLATFORM}Certificates end in", ENDS),
+                asks(f"{CERTIFICATES}CertificateIsNotRenewed", ENDS),
+            ),
         ),
         (
             "PodMonitor/argocd",
             "",
             REMOVED,
             tuple(
-                asks(f"{OPERATORS}{alert}", "argocd_app_info")
-                for alert in (
-                    "ApplicationIsNotHealthy",
-                    "ApplicationIsNotSynced",
-                    "ArgoAway",
+                asks(who, "argocd_app_info")
+                for who in (
+                    f"{PLATFORM}Applications that are not well, or not as git has them",
+                    f"{OPERATORS}ApplicationIsNotHealthy",
+                    f"{OPERATORS}ApplicationIsNotSynced",
+                    f"{OPERATORS}ArgoAway",
                 )
             ),
         ),
@@ -80,10 +93,8 @@ FAULTS = [
             "",
             REMOVED,
             (
-                asks(
-                    f"{CERTIFICATES}KafkaAuthorityIsNotRenewed",
-                    "strimzi_certificate_expiration_timestamp_ms",
-                ),
+                asks(f"{PLATFORM}Certificates end in", AUTHORITY),
+                asks(f"{CERTIFICATES}KafkaAuthorityIsNotRenewed", AUTHORITY),
                 asks(f"{OPERATORS}KafkaIsNotReconciled", "strimzi_resource_state"),
             ),
         ),
@@ -91,7 +102,14 @@ FAULTS = [
             "Kafka/once",
             "spec.kafkaExporter",
             REMOVED,
-            asks("PrometheusRule/kafka: BankGroupLags", "kafka_consumergroup_lag"),
+            (
+                asks(
+                    "ConfigMap/kafka-dashboard: "
+                    "The Bank's group: records without a result",
+                    GROUP,
+                ),
+                asks("PrometheusRule/kafka: BankGroupLags", GROUP),
+            ),
         ),
     )
 ]
