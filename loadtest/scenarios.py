@@ -27,6 +27,7 @@ from loadtest.platforms import (
 )
 from loadtest.stages import stage_seconds
 from loadtest.usage import Usage
+from loadtest.volume import Volume
 from local.platform import Platform, Program
 from local.stack import Stack
 
@@ -50,6 +51,7 @@ def _drain(
     bank_settings: Mapping[str, object],
     store_settings: Mapping[str, object],
 ) -> dict[str, object]:
+    before = Volume.now(platform)
     _fill(platform, count, **store_settings)
     with ExitStack() as programs:
         banks = {
@@ -70,6 +72,7 @@ def _drain(
         "stage_seconds_per_million": {
             stage: round(seconds * 1e6 / count, 2) for stage, seconds in stages.items()
         },
+        "bytes_per_transfer": Volume.now(platform).per_transfer(before, count),
         "bank_rss_mib_max": usage.rss_mib_max,
         "invariants_ok": platform.audit().invariants_ok,
     }
