@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from os import SEEK_END
 from pathlib import Path
 from typing import Self
-from uuid import UUID
+
+from producers.store.ids import spelled
 
 
 class AcknowledgementLog:
@@ -27,7 +28,7 @@ class AcknowledgementLog:
     def append(self, transfer_ids: Sequence[bytes]) -> None:
         """Write down that these were acknowledged."""
         if self._file is not None:
-            self._file.writelines(f"{UUID(bytes=i)}\n" for i in transfer_ids)
+            self._file.write("".join(f"{text}\n" for text in spelled(transfer_ids)))
             self._file.flush()
 
     def __enter__(self) -> Self:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from producers.store.receipts import Receipt, digest_of
 from producers.store.transfers import Transfer
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One accepted transfer and whose it is."""
 
     transfer: Transfer

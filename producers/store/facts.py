@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from producers.store.receipts import ClientReceipts
+from producers.store.receipts import ClientReceipts, unpacked
 
 
 class Decided(NamedTuple):
-    """The Bank's verdict on one sending of a transfer, and on a repeat's first."""
+    """The Bank's verdicts on sendings of one emitter, and on repeats' first: packed."""
 
-    transfer_id: bytes
-    verdict: int
-    first: int = 0  # UNKNOWN
+    transfer_ids: bytes  # 16 bytes each, one behind the other
+    verdicts: Sequence[int]
+    firsts: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.verdicts)
+
+    def ids(self) -> list[bytes]:
+        """The ids, one by one."""
+        return unpacked(self.transfer_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +31,17 @@ class Facts:
     receipts: Mapping[bytes, Sequence[ClientReceipts]] = field(default_factory=dict)
     results: Mapping[bytes, Sequence[Decided]] = field(default_factory=dict)
 
-    def ids(self) -> set[bytes]:
-        """The transfers of which more is known now."""
-        received = (each for mine in self.receipts.values() for each in mine)
-        decided = (each for mine in self.results.values() for each in mine)
-        return {each.transfer_id for each in decided}.union(
-            *(each.ids() for each in received)
+    def packed(self) -> bytes:
+        """The transfers of which more is known now, one id behind the other."""
+        received = (
+            each.transfer_ids for mine in self.receipts.values() for each in mine
         )
+        decided = (each.transfer_ids for mine in self.results.values() for each in mine)
+        return b"".join((*received, *decided))
+
+    def ids(self) -> set[bytes]:
+        """The same ids, one by one."""
+        return set(unpacked(self.packed()))
 
 
 class Place(NamedTuple):

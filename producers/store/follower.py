@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -50,8 +50,8 @@ class News:
 
     def tell(self, facts: Facts) -> None:
         """These are in the index now."""
-        received = (len(c) for mine in facts.receipts.values() for c in mine)
-        self._metrics.followed(sum(received), sum(map(len, facts.results.values())))
+        receipts, results = facts.receipts.values(), facts.results.values()
+        self._metrics.followed(_count(receipts), _count(results))
         if self._wanted():  # who comes later looks into the index first
             self._changed(facts.ids())
 
@@ -206,6 +206,10 @@ class Follower:
         brokers = json.loads(statistics)["brokers"].values()
         up = any(broker["state"] == "UP" for broker in brokers)
         self._away = None if up else "no broker is connected"
+
+
+def _count(packed: Iterable[Sequence[Sized]]) -> int:
+    return sum(len(each) for mine in packed for each in mine)
 
 
 def _end(consumer: Consumer, where: Where) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,18 @@ ID_BYTES = 16
 BITS_PER_ID = 10  # one in fifty says "yes" for nothing
 _MASK = (1 << 64) - 1
 
+ARRAY_IDS_MIN = 16
+
 Probes = tuple[int, int, int]  # which bits an id has
+Bits = npt.NDArray[np.uint64]  # the same of many, in three rows
+
+
+class Asked(NamedTuple):
+    """Ids with their bits, in one of two forms."""
+
+    transfer_ids: Sequence[bytes]
+    few: Sequence[Probes] = ()
+    many: Bits | None = None
 
 
 class IdHash:
@@ -42,14 +54,23 @@ class IdHash:
             (code * last[2] & _MASK) >> shift,
         )
 
-    def all_probes(self, packed: bytes) -> npt.NDArray[np.uint64]:
-        """The bits of many ids, one behind the other, in no order."""
+    def all_probes(self, packed: bytes) -> Bits:
+        """The bits of many ids, one behind the other: three rows."""
         one, two, mix, *last = (np.uint64(each) for each in self._odd)
         halves = np.frombuffer(packed, "<u8").astype(np.uint64).reshape(-1, 2)
         code = halves[:, 0] * one + halves[:, 1] * two
         code = (code ^ code >> np.uint64(32)) * mix
         code ^= code >> np.uint64(29)
-        return np.concatenate([code * each >> np.uint64(self._shift) for each in last])
+        return np.stack([code * each >> np.uint64(self._shift) for each in last])
+
+    def ask(self, transfer_ids: Sequence[bytes]) -> Asked:
+        """What filters are asked with: bits of few one by one, of many in array steps.
+
+        An array costs as much as a dozen ids.
+        """
+        if len(transfer_ids) < ARRAY_IDS_MIN:
+            return Asked(transfer_ids, few=[*map(self.probes, transfer_ids)])
+        return Asked(transfer_ids, many=self.all_probes(b"".join(transfer_ids)))
 
 
 class IdFilter:
@@ -62,17 +83,28 @@ class IdFilter:
 
     def add(self, packed: bytes) -> None:
         """These ids, one behind the other."""
-        bits = self._hash.all_probes(packed)
-        masks = np.uint8(1) << (bits & np.uint64(7)).astype(np.uint8)
-        np.bitwise_or.at(self._array, (bits >> np.uint64(3)).astype(np.int64), masks)
+        places, masks = _places(self._hash.all_probes(packed))
+        np.bitwise_or.at(self._array, places, masks)
 
-    def among(self, asked: Sequence[tuple[bytes, Probes]]) -> list[bytes]:
-        """Those of the ids, with their bits, that may have been added."""
+    def among(self, asked: Asked) -> list[bytes]:
+        """Those of the ids that may have been added."""
+        if asked.many is not None:
+            places, masks = _places(asked.many)
+            there = (self._array[places] & masks).all(axis=0)
+            return [asked.transfer_ids[row] for row in np.flatnonzero(there).tolist()]
         octets = self._octets
         return [
             transfer_id
-            for transfer_id, (one, two, three) in asked
+            for transfer_id, (one, two, three) in zip(
+                asked.transfer_ids, asked.few, strict=True
+            )
             if octets[one >> 3] >> (one & 7) & 1
             and octets[two >> 3] >> (two & 7) & 1
             and octets[three >> 3] >> (three & 7) & 1
         ]
+
+
+def _places(bits: Bits) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Octets, and the bit of each."""
+    masks = np.uint8(1) << (bits & np.uint64(7)).astype(np.uint8)
+    return (bits >> np.uint64(3)).astype(np.int64), masks

@@ -5,6 +5,7 @@ UUIDs of version 7, by the time, and 8, of one's own content (RFC 9562, 5.7 and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -78,6 +79,16 @@ _NEW: TypeAdapter[UUID] = TypeAdapter(NewTransferId)
 def new_transfer_id_of(text: str) -> UUID:
     """The id of a transfer to send, from its spelling. Raises ValueError."""
     return _NEW.validate_python(text)
+
+
+def spelled(transfer_ids: Sequence[bytes]) -> list[str]:
+    """The texts of many ids, for a fifth of what UUID takes."""
+    digits = b"".join(transfer_ids).hex()
+    return [
+        f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{digits[at + 12 : at + 16]}-"
+        f"{digits[at + 16 : at + 20]}-{digits[at + 20 : at + 32]}"
+        for at in range(0, len(digits), 32)
+    ]
 
 
 def uuid7s(

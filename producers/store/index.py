@@ -84,8 +84,7 @@ class Index:
 
     def find(self, transfer_ids: Sequence[bytes]) -> list[Sent]:
         """Every known sending of these ids, by whomever; at most 30,000 ids."""
-        probes = self._hash.probes
-        asked = [(transfer_id, probes(transfer_id)) for transfer_id in transfer_ids]
+        asked = self._hash.ask(transfer_ids)
         sendings: dict[tuple[bytes, bytes], Row] = {}
         for part in self.parts:
             try:

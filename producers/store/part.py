@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from producers.store.facts import Decided, Facts, Place, Range
-from producers.store.idfilter import IdFilter, Probes
+from producers.store.idfilter import Asked, IdFilter
 from producers.store.receipts import ClientReceipts
 from producers.store.sqlite import Connect, connect
 from producers.store.states import Verdicts
@@ -133,7 +133,7 @@ class Part:
         """What was read, and where, in one transaction."""
         with self._writing:
             if self._ids is not None:  # before a reader can ask for them
-                self._ids.add(_packed(facts))
+                self._ids.add(facts.packed())
             with self._writer as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 self._write_receipts(facts.receipts)
@@ -154,20 +154,15 @@ class Part:
                 self._writer.execute(_RECEIPTS, {**packed, **whose})
 
     def _write_results(self, results: Mapping[bytes, Sequence[Decided]]) -> None:
-        for emitter, decided in results.items():
-            verdicts = {
-                "emitter": emitter,
-                "ids": b"".join(each.transfer_id for each in decided),
-                "verdicts": json.dumps([each[1:] for each in decided]),
-            }
-            self._writer.execute(self._verdicts_sql, verdicts)
+        for emitter, records in results.items():
+            for ids, verdicts, firsts in records:
+                said = json.dumps([*zip(verdicts, firsts, strict=True)])
+                packed = {"emitter": emitter, "ids": ids, "verdicts": said}
+                self._writer.execute(self._verdicts_sql, packed)
 
-    def find(self, asked: Sequence[tuple[bytes, Probes]]) -> list[Row]:
+    def find(self, asked: Asked) -> list[Row]:
         """The rows of these ids; at most 30,000."""
-        if self._ids is None:
-            ids = [transfer_id for transfer_id, _ in asked]
-        else:
-            ids = self._ids.among(asked)
+        ids = asked.transfer_ids if self._ids is None else self._ids.among(asked)
         if not ids:
             return []
         places = ", ".join("?" * len(ids))
@@ -215,10 +210,3 @@ def _size_bytes(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _packed(facts: Facts) -> bytes:
-    """All ids, one behind the other."""
-    received = (c.transfer_ids for mine in facts.receipts.values() for c in mine)
-    decided = (each.transfer_id for mine in facts.results.values() for each in mine)
-    return b"".join((*received, *decided))

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 from confluent_kafka import KafkaError
 
 from once import logs
 from once.errors import OnceError
+from once.published import Numbers, PublishedReader
 from once.reader import AvroReader
 from once.registry import Registry
 from producers.store.facts import Decided, Facts
@@ -45,9 +47,9 @@ class FactReader:
         self, registry: Registry, *, results_topic: str, verdicts: Verdicts
     ) -> None:
         self._receipts = AvroReader(registry, "avro/transfer-receipts.avsc")
-        self._results = AvroReader(registry, "avro/transfer-results.avsc")
+        self._results = PublishedReader(registry)
         self._results_topic = results_topic
-        self._number = verdicts.number
+        self._count = len(verdicts.names)
 
     def read(self, messages: Sequence[Delivered]) -> Facts:
         """All that these records say. Raises Retriable while the registry is away.
@@ -62,7 +64,7 @@ class FactReader:
                 continue
             try:
                 if message.topic() == self._results_topic:
-                    results.setdefault(emitter, []).extend(self._decided(message))
+                    results.setdefault(emitter, []).append(self._decided(message))
                 else:
                     mine = receipts_in(self._receipts.read(_value(message)))
                     receipts.setdefault(emitter, []).extend(mine)
@@ -72,15 +74,14 @@ class FactReader:
                 log.error("skipped", at=_place(message), error=repr(unreadable))
         return Facts(receipts, results)
 
-    def _decided(self, message: Delivered) -> list[Decided]:
-        return [
-            Decided(
-                each["transfer_id"],
-                self._number[each["verdict"]],
-                self._number[each["first_verdict"]],
-            )
-            for each in self._results.read(_value(message))["results"]
-        ]
+    def _decided(self, message: Delivered) -> Decided:
+        said = self._results.read(_value(message))
+        columns = (said.verdicts, said.first_verdicts)
+        return Decided(said.ids, *(self._known(each).tolist() for each in columns))
+
+    def _known(self, verdicts: Numbers) -> Numbers:
+        """What a newer Bank says by a symbol that we do not have is UNKNOWN."""
+        return np.where(verdicts < self._count, verdicts, 0)
 
 
 def _value(message: Delivered) -> bytes:

@@ -49,10 +49,12 @@ class ClientReceipts(NamedTuple):
 
     def ids(self) -> list[bytes]:
         """The ids, one by one."""
-        packed = self.transfer_ids
-        return [
-            packed[at : at + UUID_BYTES] for at in range(0, len(packed), UUID_BYTES)
-        ]
+        return unpacked(self.transfer_ids)
+
+
+def unpacked(ids: bytes) -> list[bytes]:
+    """Ids that are one behind the other."""
+    return [ids[at : at + UUID_BYTES] for at in range(0, len(ids), UUID_BYTES)]
 
 
 def by_client(receipts: Iterable[Receipt]) -> list[ClientReceipts]:

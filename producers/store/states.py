@@ -14,7 +14,6 @@ others are the Bank's word and final.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -40,8 +39,7 @@ class State(StrEnum):
         return self not in (State.QUEUED, State.COMMITTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """State of one transfer, why it was declined, and the digest of what was sent.
 
     `first` is what the same payment was before, when the state is exists: posted or

@@ -89,9 +89,6 @@ class ClientLine(Transfer):
     ] = ""
 
 
-_TEXTS = frozenset(("transfer_id", "currency", "memo"))
-
-
 def repeated_field(body: bytes, transfer: Transfer) -> str | None:
     """A field that is there twice in what this was read from: which one counts?
 
@@ -99,8 +96,11 @@ def repeated_field(body: bytes, transfer: Transfer) -> str | None:
     marks, and each text that is not null two more. Only what has others is read again.
     """
     fields = transfer.model_fields_set
-    texts = sum(getattr(transfer, name) is not None for name in fields & _TEXTS)
-    if body.count(b'"') == 2 * (len(fields) + texts) and b"\\" not in body:
+    texts = ("transfer_id" in fields and transfer.transfer_id is not None) + (
+        "memo" in fields
+    )
+    quoted = len(fields) + texts + 1  # currency
+    if body.count(b'"') == 2 * quoted and b"\\" not in body:
         return None
     names: list[str] = []
     json.loads(body, object_pairs_hook=lambda pairs: names.extend(n for n, _ in pairs))

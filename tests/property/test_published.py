@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.bank.audit.published import (
+from once import resources
+from once.published import (
     Published,
     Uneven,
     _by_fastavro,
     _symbols,
     read_even,
 )
-from once import resources
 from once.registry import load_schema
 
 SCHEMA = fastavro.parse_schema(
@@ -50,8 +50,9 @@ def encoded(record: dict[str, Any]) -> bytes:
 
 
 def plain(found: Published) -> tuple[object, ...]:
-    partition, offsets, ids, verdicts, emitter = found
-    return partition, offsets.tolist(), ids, verdicts.tolist(), emitter
+    partition, offsets, ids, verdicts, firsts, emitter = found
+    columns = (offsets.tolist(), ids, verdicts.tolist(), firsts.tolist())
+    return partition, *columns, emitter
 
 
 @given(records)

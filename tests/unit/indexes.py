@@ -48,8 +48,12 @@ def said(
     verdict: str,
     first: str = "UNKNOWN",
 ) -> None:
-    decided = Decided(transfer_id, NUMBER[verdict], NUMBER[first])
-    index.write(Facts(results={emitter: [decided]}))
+    index.write(Facts(results={emitter: [decided(transfer_id, verdict, first)]}))
+
+
+def decided(transfer_id: bytes, verdict: str, first: str = "UNKNOWN") -> Decided:
+    """One verdict."""
+    return Decided(transfer_id, [NUMBER[verdict]], [NUMBER[first]])
 
 
 class Clock:

@@ -103,7 +103,7 @@ class Store:
     ) -> None:
         """What the follower does with a result of the Bank."""
         number = self.index.verdicts.number
-        decided = Decided(transfer_id.bytes, number[verdict], number[first])
+        decided = Decided(transfer_id.bytes, [number[verdict]], [number[first]])
         self.index.write(Facts(results={self.kafka.incarnation: [decided]}))
         self.watchers.notify([transfer_id.bytes])
 

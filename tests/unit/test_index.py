@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from producers.store.facts import Decided, Facts
+from producers.store.facts import Facts
 from producers.store.index import Index
 from producers.store.receipts import by_client
 from producers.store.states import Sent, State, Status
@@ -20,6 +20,7 @@ from tests.unit.indexes import (
     VERDICTS,
     A,
     B,
+    decided,
     receipt,
     said,
     sent,
@@ -45,8 +46,8 @@ def test_a_verdict_is_invisible_until_its_receipt_comes(index: Index) -> None:
 def test_receipt_and_verdict_of_one_write_meet(index: Index) -> None:
     mine = receipt()
     verdict = NUMBER["DECLINED_ACCOUNT_CLOSED"]
-    decided = Decided(mine.transfer_id, verdict)
-    index.write(Facts({A: by_client([mine])}, {A: [decided]}))
+    closed = decided(mine.transfer_id, "DECLINED_ACCOUNT_CLOSED")
+    index.write(Facts({A: by_client([mine])}, {A: [closed]}))
     assert index.find([mine.transfer_id]) == [Sent(mine, verdict)]
 
 

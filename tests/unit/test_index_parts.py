@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from once.errors import Defect, Refused
-from producers.store.facts import Decided, Facts, Place, Range
+from producers.store.facts import Facts, Place, Range
 from producers.store.index import Index
 from producers.store.receipts import Receipt, by_client
 from producers.store.states import Sent
@@ -28,6 +28,7 @@ from tests.unit.indexes import (
     B,
     Clock,
     Open,
+    decided,
     receipt,
     said,
     sent,
@@ -58,7 +59,7 @@ def test_ranges_are_written_with_the_rows_or_not_at_all(
     (part,) = handles.parts()
     some, broken_off = [receipt("ada"), receipt("ada"), receipt("bob")], 0
     ids = [each.transfer_id for each in some]
-    results = {A: [Decided(transfer_id, NUMBER["POSTED"]) for transfer_id in ids]}
+    results = {A: [decided(transfer_id, "POSTED") for transfer_id in ids]}
     facts = Facts({A: by_client(some)}, results)
     while True:
         break_off(part.writer, 3 * broken_off)
@@ -80,8 +81,8 @@ def test_reopening_keeps_all(open_index: Open) -> None:
         Facts(
             {A: by_client([mine]), B: by_client([theirs])},
             {
-                A: [Decided(mine.transfer_id, NUMBER["POSTED"])],
-                B: [Decided(early.transfer_id, NUMBER["EXISTS"])],
+                A: [decided(mine.transfer_id, "POSTED")],
+                B: [decided(early.transfer_id, "EXISTS")],
             },
         ),
         [Range(HERE, 3, 11)],

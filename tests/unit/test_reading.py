@@ -120,7 +120,7 @@ def test_a_record_that_cannot_be_read_is_skipped_and_the_others_are_told(
         ]
     )
     assert facts.receipts[EMITTER] == by_client([mine])
-    decided = Decided(mine.transfer_id, VERDICTS.number["POSTED"])
+    decided = Decided(mine.transfer_id, [VERDICTS.number["POSTED"]], [0])
     assert decided in facts.results[EMITTER]
     assert facts.ids() == {mine.transfer_id}
 
@@ -205,8 +205,8 @@ def test_the_first_verdict_is_told_where_the_bank_told_it(
 ) -> None:
     one = {"offset": 3, "transfer_id": uuid4().bytes, "verdict": "EXISTS", **first}
     record = {"emitter": EMITTER, "partition": 0, "results": [one]}
-    ((decided,),) = reader.read(
+    (((_, verdicts, firsts),),) = reader.read(
         [message("results", avro(schema, record))]
     ).results.values()
-    assert decided.verdict == VERDICTS.number["EXISTS"]
-    assert decided.first == VERDICTS.number[first.get("first_verdict", "UNKNOWN")]
+    assert verdicts == [VERDICTS.number["EXISTS"]]
+    assert firsts == [VERDICTS.number[first.get("first_verdict", "UNKNOWN")]]

@@ -72,7 +72,7 @@ class Beside:
         for found in results.read(evidence):
             if self._stopped:
                 break
-            partition, offsets, ids, verdicts, emitter = found
+            partition, offsets, ids, verdicts, _, emitter = found
             count = len(offsets)
             self._published.add(partition, offsets, ids, verdicts, [emitter] * count)
             evidence.saw("I8", count)

@@ -14,11 +14,11 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from consumers.bank.audit.published import ID_BYTES, Published, Reader
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
 from consumers.bank.audit.trace import Trace
 from once.errors import OnceError
+from once.published import ID_BYTES, Published, PublishedReader
 from once.registry import Registry
 
 WINDOW = 65_536
@@ -37,7 +37,7 @@ class Results:
     def __init__(self, topics: Topics, topic: str, registry: Registry) -> None:
         self._topics = topics
         self._topic = topic
-        self._reader = Reader(registry)
+        self._reader = PublishedReader(registry)
         self._ends = {
             partition: topics.decided_ends(topic, partition)
             for partition in topics.partitions(topic)
@@ -158,7 +158,7 @@ def _name(
 ) -> None:
     """Read the differing windows again and say what is wrong record by record."""
     found: dict[Window, dict[int, list[Said]]] = {w: {} for w in windows}
-    for partition, offsets, ids, verdicts, emitter in results.read(Evidence()):
+    for partition, offsets, ids, verdicts, _, emitter in results.read(Evidence()):
         for row, (offset, verdict) in enumerate(
             zip(offsets.tolist(), verdicts.tolist(), strict=True)
         ):

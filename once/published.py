@@ -13,15 +13,18 @@ from typing import Any, NamedTuple
 
 import fastavro
 import numpy as np
+import numpy.typing as npt
 from fastavro.schema import to_parsing_canonical_form
 
-from consumers.bank.audit.judged import Numbers
 from once import resources
 from once.registry import FRAME_BYTES, Registry, load_schema, schema_id_of
+
+Numbers = npt.NDArray[np.int64]
 
 ID_BYTES = 16
 REST_BYTES = ID_BYTES + 2  # of a result behind its offset: id, verdict, first verdict
 OFFSET_BYTES_MAX = 9  # 63 bits
+UNKNOWN = "UNKNOWN"  # the first symbol
 _MORE = 0x80  # the bit of a varint's byte that another one follows
 
 
@@ -31,15 +34,21 @@ class Published(NamedTuple):
     partition: int  # of the log
     offsets: Numbers
     ids: bytes  # 16 of each
-    verdicts: Numbers
+    verdicts: Numbers  # as Avro numbers them; a newer Bank's may be beyond ours
+    first_verdicts: Numbers
     emitter: bytes | None
+
+
+# Offsets, ids, verdicts, first verdicts.
+_Columns = tuple[Numbers, bytes, Numbers, Numbers]
+_NONE: tuple[tuple[Any, ...], ...] = ((), (), (), ())
 
 
 class Uneven(Exception):
     """Not in equal steps: to be read another way."""
 
 
-class Reader:
+class PublishedReader:
     """Reads records of any version of the schema."""
 
     def __init__(self, registry: Registry) -> None:
@@ -91,7 +100,7 @@ def _read_even(body: bytes, symbols: int) -> Published:
         raise Uneven
     emitter = body[1:at] or None
     partition, at = _varint(body, at)
-    columns: list[tuple[Numbers, bytes, Numbers]] = []
+    columns: list[_Columns] = []
     count, at = _varint(body, at)
     while count:
         if count < 0:
@@ -106,19 +115,20 @@ def _read_even(body: bytes, symbols: int) -> Published:
         count, at = _varint(body, at + size)
     if at != len(body):
         raise Uneven
-    offsets, ids, verdicts = zip(*columns, strict=True) if columns else ((), (), ())
+    offsets, ids, verdicts, firsts = zip(*columns, strict=True) if columns else _NONE
     none = np.zeros(0, np.int64)
     return Published(
         partition,
         np.concatenate((none, *offsets)),
         b"".join(ids),
         np.concatenate((none, *verdicts)),
+        np.concatenate((none, *firsts)),
         emitter,
     )
 
 
-def _columns(block: Any, length: int, symbols: int) -> tuple[Numbers, bytes, Numbers]:
-    """Offsets, ids and verdicts of a block whose offsets are of this many bytes."""
+def _columns(block: Any, length: int, symbols: int) -> _Columns:
+    """The columns of a block whose offsets are of this many bytes."""
     more = (block & _MORE) > 0
     verdicts = length + ID_BYTES
     if not more[:, : length - 1].all() or more[:, length - 1].any():
@@ -131,7 +141,8 @@ def _columns(block: Any, length: int, symbols: int) -> tuple[Numbers, bytes, Num
         zigzag |= (block[:, place].astype(np.int64) & 0x7F) << (7 * place)
     offsets = (zigzag >> 1) ^ -(zigzag & 1)
     ids = block[:, length:verdicts].tobytes()
-    return offsets, ids, block[:, verdicts].astype(np.int64) >> 1
+    said, first = (both.astype(np.int64) >> 1).T
+    return offsets, ids, said, first
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:
@@ -154,8 +165,14 @@ def _by_fastavro(body: bytes, schema: Any, numbers: dict[str, int]) -> Published
         np.array([result["offset"] for result in results], np.int64),
         b"".join(result["transfer_id"] for result in results),
         np.array([numbers[result["verdict"]] for result in results], np.int64),
+        np.array([numbers[_first(result)] for result in results], np.int64),
         record["emitter"],
     )
+
+
+def _first(result: dict[str, str]) -> str:
+    """An older schema does not know it."""
+    return result.get("first_verdict", UNKNOWN)
 
 
 def _symbols(schema: Any) -> list[str]:
