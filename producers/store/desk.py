@@ -80,17 +80,19 @@ class Desk:
         entries = [Entry.of(transfer, client) for transfer in transfers]
         known = self._known([entry.receipt.transfer_id for entry in entries])
         answers: dict[int, Answer] = {}
-        new: list[Entry] = []
+        new: dict[bytes, Entry] = {}
         rows: list[int] = []
         for row, entry in enumerate(entries):
-            before = known.get(entry.receipt.transfer_id)
-            if before is None:
-                known[entry.receipt.transfer_id] = _Known(queued=[entry.receipt])
-                new.append(entry)
-                rows.append(row)
+            transfer_id = entry.receipt.transfer_id
+            if transfer_id in known:
+                answers[row] = self._repeated(entry.receipt, known[transfer_id])
+            elif transfer_id in new:
+                first = _Known(queued=[new[transfer_id].receipt])
+                answers[row] = self._repeated(entry.receipt, first)
             else:
-                answers[row] = self._repeated(entry.receipt, before)
-        fresh = await self._promised(new, end) if new else State.QUEUED
+                new[transfer_id] = entry
+                rows.append(row)
+        fresh = await self._promised([*new.values()], end) if new else State.QUEUED
         for row, answer in answers.items():
             if isinstance(answer, Status) and answer.state is State.QUEUED:
                 answers[row] = await self._settled(entries[row].receipt, end)

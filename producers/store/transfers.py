@@ -60,7 +60,7 @@ class Transfer(BaseModel):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     memo: str = ""
     created_at_ms: Annotated[int, Field(ge=0, le=253_402_300_799_999)] = Field(
-        default_factory=lambda: now_ms()
+        default_factory=lambda: time.time_ns() // 1_000_000
     )
 
     @field_validator("memo")

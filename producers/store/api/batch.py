@@ -19,6 +19,7 @@ from producers.store.api.models import parse_line, status_fields
 from producers.store.api.ndjson import LINE_BYTES_MAX, Line, read_lines
 from producers.store.api.problem_response import mistake
 from producers.store.desk import Answer, Desk
+from producers.store.ids import spelled
 from producers.store.problems import Kind, Problem
 from producers.store.transfers import Transfer
 
@@ -113,8 +114,10 @@ class Batch:
                 good.append((number, self._parse(raw)))
             except Problem as problem:
                 answers[number] = _problem_line(number, problem)
-        for (number, transfer), answer in zip(good, await self._ask(good), strict=True):
-            answers[number] = _answer_line(number, transfer, answer)
+        told = await self._ask(good)
+        ids = spelled([transfer.transfer_id.bytes for _, transfer in good])
+        for (number, _), transfer_id, answer in zip(good, ids, told, strict=True):
+            answers[number] = _answer_line(number, transfer_id, answer)
         joined = b"".join(answers[number] for number, _ in window)
         self._read_bytes += sum(len(raw or b"") for _, raw in window)
         self._answer_bytes += len(joined)
@@ -147,10 +150,10 @@ class Batch:
             return [mistake(BATCH_PATH, error)] * len(transfers)
 
 
-def _answer_line(number: int, transfer: Transfer, answer: Answer) -> bytes:
+def _answer_line(number: int, transfer_id: str, answer: Answer) -> bytes:
     if isinstance(answer, Problem):
-        return _problem_line(number, answer, str(transfer.transfer_id))
-    fields = status_fields(transfer.transfer_id, answer)
+        return _problem_line(number, answer, transfer_id)
+    fields = status_fields(transfer_id, answer)
     return f'{{"line":{number},{fields}}}\n'.encode()
 
 

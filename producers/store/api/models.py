@@ -149,7 +149,7 @@ def _problem(error: ValidationError) -> Problem:
     )
 
 
-def status_fields(transfer_id: UUID, status: Status) -> str:
+def status_fields(transfer_id: str, status: Status) -> str:
     """The fields of a TransferStatus in JSON, made by hand: this is the hot path."""
     more = f',"reason":"{status.reason}"' if status.reason else ""
     if status.first:
@@ -159,4 +159,4 @@ def status_fields(transfer_id: UUID, status: Status) -> str:
 
 def status_json(transfer_id: UUID, status: Status) -> str:
     """A TransferStatus in JSON."""
-    return f"{{{status_fields(transfer_id, status)}}}"
+    return f"{{{status_fields(str(transfer_id), status)}}}"
