@@ -24,6 +24,7 @@ from loadtest.platforms import (
     wait_assigned,
 )
 from loadtest.usage import Usage
+from loadtest.volume import Volume
 from local.platform import Platform
 from local.platform.accounts import ACCOUNTS, MERCHANTS
 from local.processes import commands
@@ -52,8 +53,10 @@ def _http(platform: Platform, seconds: float) -> dict[str, object]:
         )
         url = store.url()
         wrk(url, "put.lua", WARM_UP_SECONDS, CONNECTIONS)
+        before = Volume.now(platform)
         with Usage(platform.stack, {"store": store, "bank": bank}) as usage:
             single = wrk(url, "put.lua", seconds, CONNECTIONS)
+        volume = Volume.now(platform).per_transfer(before, single.requests)
         steady = _steady(url, seconds)
         batch = wrk(url, "batch.lua", seconds, BATCH_CONNECTIONS, BATCH_LINES)
         store.terminate()
@@ -64,6 +67,7 @@ def _http(platform: Platform, seconds: float) -> dict[str, object]:
         "put": {
             **single.report(),
             "cpu_seconds_per_million": usage.per_million(single.requests),
+            "bytes_per_transfer": volume,
         },
         "put_steady": {**steady.report(), "rate_asked": STEADY_RATE},
         "batch": {

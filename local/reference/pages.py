@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.reference import commands, metrics, schemas, settings
+from local.reference import capacity, commands, metrics, schemas, settings
 from local.reference.blocks import Table, filled, named
 from once.resources import find
 
@@ -19,6 +19,7 @@ def tables() -> dict[str, Table]:
         **metrics.tables(),
         **schemas.tables(),
         **commands.tables(),
+        **capacity.tables(),
     }
 
 
