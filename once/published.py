@@ -53,9 +53,8 @@ class PublishedReader:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._own = _canonical(
-            load_schema(resources.find("avro/transfer-results.avsc"))
-        )
+        own = load_schema(resources.find("avro/transfer-results.avsc"))
+        self._own, self._symbols = _canonical(own), _symbols(own)
         self._readers: dict[int, Callable[[bytes], Published]] = {}
 
     def read(self, value: bytes | None) -> Published:
@@ -69,7 +68,10 @@ class PublishedReader:
 
     def _reader(self, schema_id: int) -> Callable[[bytes], Published]:
         schema = fastavro.parse_schema(self._registry.usable_schema(schema_id))
-        numbers = {symbol: number for number, symbol in enumerate(_symbols(schema))}
+        symbols = _symbols(schema)
+        if any(here != there for here, there in zip(symbols, self._symbols)):
+            raise ValueError(f"schema {schema_id} numbers its verdicts otherwise")
+        numbers = {symbol: number for number, symbol in enumerate(symbols)}
 
         def plain(body: bytes) -> Published:
             return _by_fastavro(body, schema, numbers)

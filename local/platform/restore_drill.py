@@ -2,10 +2,11 @@
 
 On a stack of its own, which archives: payments, a full backup, payments, an incremental
 one, more payments. A moment is noted, and payments go on. Then every database server
-is killed while a Store still emits. The backup is restored beside, up to that moment,
-which is before the end on purpose; a Bank in restore mode takes what was told since
-from Kafka; a Bank applies what the Store has sent meanwhile. The audit judges the
-restored ledger, and the lost one, started again, is compared with it row by row.
+is killed while a Store emits and the Bank applies. The backup is restored beside, up to
+that moment, which is before the end on purpose; a Bank in restore mode takes what was
+told since from Kafka; a Bank applies what nobody was told of, and what the Store has
+sent meanwhile. The audit judges the restored ledger. The lost one, started again, is
+compared with it, row by row, as far as anybody was told.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +28,7 @@ from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.show import show
 from local.platform.accounts import set_up
 from local.platform.platform import Platform
+from local.platform.program import Program
 from local.processes.errors import StackError
 from local.processes.waiting import wait_until
 from local.stack import Stack, StackConfig
@@ -33,6 +36,7 @@ from local.stack.beside import Beside
 from local.stack.screen import StartScreen
 
 TIMEOUT_SECONDS = 600.0
+EMITTING_SECONDS = 4.0  # each time: long enough to die in the midst of it
 ROWS = (
     "SELECT partition, count(*), sum(hashtextextended(ledger::text, 0)::numeric)"
     " FROM ledger WHERE record_offset < (%s::jsonb ->> partition::text)::bigint"
@@ -102,55 +106,57 @@ class _Drill:
         self._times = times
         self._acknowledged = platform.logs.parent / "acknowledged.log"
         self._acknowledged.unlink(missing_ok=True)  # of an earlier drill
-        self._sent = self._applied = 0
+        self._sent = 0
 
     def run(self) -> dict[str, Any]:
         platform, step = self._platform, self._times.step
         with step("ledger, topics and accounts"):
             set_up(platform)
-            primary = self._primary()
-            self._stack.backups.prepare(self._stack.home(primary))
+            home = self._stack.home(self._primary())
+            self._stack.backups.prepare(home)
         with platform.bank() as bank:
-            moment = self._live(bank_is=platform)
+            moment, at_moment = self._live(home), self._sent
             self._emit()  # after the moment: it comes back from Kafka alone
             platform.wait_applied(self._sent, TIMEOUT_SECONDS)
-            behind = self._archived_after(moment)
-            told, self._applied = platform.positions(), platform.applied()
-            for name in self._stack.postgres.processes:
-                self._stack.processes[name].kill()
-            lost_at = time.monotonic()
+            self._wait_archived(moment)
+            with self._emitting() as store:
+                self._wait_for_some(store)
+                behind = self._archive_age()
+                for name in self._stack.postgres.processes:
+                    self._stack.processes[name].kill()
+                lost_at = time.monotonic()
             bank.kill()
-        self._emit()  # nobody applies it yet
         beside = self._stack.beside()
         with step("restore the backup, up to the moment"):
-            self._stack.backups.restore(self._stack.home(primary), beside.data, moment)
+            self._stack.backups.restore(home, beside.data, moment)
         restored = Restored(self._stack, "", platform.logs, beside)
-        return self._bring_back(restored, lost_at, told, behind)
+        result = self._bring_back(restored, lost_at, at_moment)
+        return {**result, "archive_behind_seconds": round(behind, 1)}
 
-    def _live(self, bank_is: Platform) -> str:
+    def _live(self, home: Path) -> str:
         """Payments and backups, until the moment to which all is restored."""
-        home = self._stack.home(self._primary())
         for kind in ("full", "incr"):
             self._emit()
-            bank_is.wait_applied(self._sent, TIMEOUT_SECONDS)
+            self._platform.wait_applied(self._sent, TIMEOUT_SECONDS)
             with self._times.step(f"{kind} backup"):
                 self._stack.backups.take(home, kind)
         self._emit()
-        bank_is.wait_applied(self._sent, TIMEOUT_SECONDS)
+        self._platform.wait_applied(self._sent, TIMEOUT_SECONDS)
         return str(self._ask("SELECT clock_timestamp()"))
 
     def _bring_back(
-        self, restored: Restored, lost_at: float, told: dict[int, int], behind: float
+        self, restored: Restored, lost_at: float, at_moment: int
     ) -> dict[str, Any]:
         step = self._times.step
         with ExitStack() as running:
             with step("roll on to the moment"):
                 running.enter_context(restored.beside.running())
+            was, told = restored.applied(), _told(restored)
             chain = _batches(restored)
-            rebuilt = self._applied - restored.applied()
-            with step(f"take {rebuilt:,} verdicts from Kafka"):
+            with step("take the verdicts since then from Kafka"):
                 self._replay(restored, told)
-            with step("apply what came meanwhile"), restored.bank("again") as bank:
+            rebuilt = restored.applied() - was
+            with step("apply what nobody was told of"), restored.bank("again") as bank:
                 restored.wait_applied(self._sent, TIMEOUT_SECONDS)
                 bank.terminate()
             back_after = time.monotonic() - lost_at
@@ -158,15 +164,15 @@ class _Drill:
             show(report, self._times.console)
             with step("compare with the lost ledger, row by row"):
                 self._stack.start_missing()
-                same = _differences(self._platform, restored, told, chain)
+                differing = _differences(self._platform, restored, told, chain)
+        if was != at_moment or rebuilt < self._records:
+            differing.append("the restore did not end at the moment")
         return {
             **_of(report),
-            "holds": report.invariants_ok and not report.lost and not same,
-            "differences": same,
+            "holds": report.invariants_ok and not report.lost and not differing,
+            "differences": differing,
             "records": self._sent,
             "records_rebuilt_from_kafka": rebuilt,
-            "rpo_seconds": 0.0 if not report.lost else None,
-            "archive_behind_seconds": round(behind, 1),
             "rto_seconds": round(back_after, 1),
             "seconds": self._times.seconds,
         }
@@ -185,13 +191,33 @@ class _Drill:
 
     def _emit(self) -> None:
         """Some payments, acknowledged."""
+        with self._emitting():
+            pass
+
+    @contextmanager
+    def _emitting(self) -> Iterator[Program]:
+        """A Store that sends some; at the end all are acknowledged."""
         log = ("--ack-log", str(self._acknowledged))
         count = ("--count", str(self._records), "--seed", str(self._sent + 1))
-        with self._platform.store(*count, *log) as store:
+        pace = ("--rate", str(self._records / EMITTING_SECONDS))
+        with self._platform.store(*count, *pace, *log) as store:
+            yield store
             store.process.wait(TIMEOUT_SECONDS)
         if store.process.returncode != 0:
             raise StackError(f"the Store failed: {store.log}")
         self._sent += self._records
+
+    def _wait_for_some(self, store: Program) -> None:
+        """Until the Bank is in the midst of what this Store sends."""
+        before = self._platform.applied()
+
+        def flows() -> bool:
+            assert store.process.poll() is None, f"it has ended: {store.log}"
+            return self._platform.applied() > before + self._records // 4
+
+        wait_until(
+            flows, what="payments to flow", timeout_seconds=60, interval_seconds=0.05
+        )
 
     def _primary(self) -> str:
         found = self._stack.postgres.leader()
@@ -199,21 +225,20 @@ class _Drill:
             raise StackError("no primary leads")
         return found
 
-    def _archived_after(self, moment: str) -> float:
-        """Once the archive reaches beyond the moment: how old its newest part is."""
-        self._ask("SELECT pg_switch_wal()::text")
+    def _wait_archived(self, moment: str) -> None:
+        """Until the archive reaches beyond the moment, by itself."""
+        asked = "SELECT last_archived_time > %s::timestamptz FROM pg_stat_archiver"
         wait_until(
-            lambda: bool(
-                self._ask(
-                    "SELECT last_archived_time > %s::timestamptz"
-                    " FROM pg_stat_archiver",
-                    moment,
-                )
-            ),
+            lambda: bool(self._ask(asked, moment)),
             what="the archive to reach beyond the moment",
             timeout_seconds=TIMEOUT_SECONDS,
         )
-        age = "SELECT extract(epoch FROM now() - last_archived_time)::float8"
+
+    def _archive_age(self) -> float:
+        """How long ago the last part of the log of changes was archived."""
+        age = (
+            "SELECT extract(epoch FROM clock_timestamp() - last_archived_time)::float8"
+        )
         return float(self._ask(f"{age} FROM pg_stat_archiver"))
 
     def _ask(self, query: str, *values: object) -> Any:
@@ -221,6 +246,21 @@ class _Drill:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             row = connection.execute(query.encode(), values).fetchone()
         return row[0] if row else None
+
+
+def _told(restored: Platform) -> dict[int, int]:
+    """Up to where results were published, once Kafka has ended what was left open."""
+    found: dict[int, int] = {}
+
+    def known() -> bool:
+        try:
+            found.update(restored.published())
+        except KafkaException:
+            return False
+        return True
+
+    wait_until(known, what="the group's offsets", timeout_seconds=60)
+    return found
 
 
 def _batches(platform: Platform) -> dict[int, int]:

@@ -46,6 +46,6 @@ def scraped(
 
 
 def _workers(arguments: Sequence[str]) -> int:
-    if WORKERS not in arguments:
-        return 1
-    return int(arguments[arguments.index(WORKERS) + 1])
+    """`--workers 2` or `--workers=2`; without it one."""
+    words = " ".join(arguments).replace(f"{WORKERS}=", f"{WORKERS} ").split()
+    return int(words[words.index(WORKERS) + 1]) if WORKERS in words else 1

@@ -12,7 +12,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from local.platform.platform import Platform
+from local.platform.platform import Platform, has_ledger
 from local.processes.errors import StackError
 from local.stack import DEFAULT_STATE_DIR, Stack
 from local.stack.cli import StateDir
@@ -51,6 +51,8 @@ def reference(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
     changed = [*files.write(), *pages.write(made)]
     try:
         platform = Platform(Stack.attach(state_dir), "", state_dir / "logs")
+        if not has_ledger(platform):
+            raise StackError("this stack is not set up")
         with psycopg.connect(platform.conninfo("audit")) as connection:
             changed += pages.write({**made, **ledger.tables(connection)})
     except (StackError, psycopg.OperationalError):

@@ -16,8 +16,10 @@ from local.processes import commands
 from local.processes.errors import StackError
 from local.processes.layout import Layout
 from local.processes.privileges import Servant
+from local.stack.parts import require_programs
 from local.stack.passwords import SUPERUSER
 
+PROGRAM = "pgbackrest"
 STANZA = "ledger"
 REPOSITORY = "backups"
 CONFIG = "pgbackrest.conf"
@@ -32,7 +34,6 @@ class Backups:
 
     layout: Layout
     servant: Servant
-    program: Path
     password: str
 
     @property
@@ -42,7 +43,7 @@ class Backups:
 
     def parameters(self, home: Path) -> dict[str, str | int]:
         """What a server is told that archives, and that pgBackRest can talk to."""
-        archive = f"{self.program} --config={home / CONFIG} --stanza={STANZA}"
+        archive = f"{PROGRAM} --config={home / CONFIG} --stanza={STANZA}"
         return {
             "archive_mode": "on",
             "archive_command": f'{archive} archive-push "%p"',
@@ -52,6 +53,7 @@ class Backups:
 
     def configure(self, home: Path, data: Path, port: int) -> None:
         """Write what pgBackRest must know of a server. Raises StackError."""
+        require_programs("backups", PROGRAM)
         if len(str(home)) > SOCKET_PATH_MAX:
             raise StackError(
                 f"{home} is too long for a socket of Postgres ({SOCKET_PATH_MAX} "
@@ -110,7 +112,7 @@ class Backups:
 
     def _run(self, home: Path, verb: str, *options: str) -> str:
         """Run it as the servant, who owns what it reads."""
-        command = [str(self.program), f"--config={home / CONFIG}"]
+        command = [PROGRAM, f"--config={home / CONFIG}"]
         command += [f"--stanza={STANZA}", *options, verb]
         return commands.run(
             self.servant.command(command),

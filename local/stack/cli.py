@@ -50,12 +50,15 @@ def up(
 ) -> None:
     """Start the stack and leave it running; nothing when it runs."""
     console = Console()
+    if alerts_to and not monitoring:
+        raise StackError("nobody sends alerts: ALERTS_TO goes with MONITORING=1")
+    asked = Monitoring(alerts_to=alerts_to) if monitoring else None
     if Stack.running(state_dir):
         stack = Stack.attach(state_dir)
-        if monitoring and stack.monitoring is None:
+        if asked and asked != stack.config.monitoring:
             raise StackError(
-                "the stack runs and is not monitored, which is said at its start: "
-                "make down, then make up MONITORING=1"
+                "the stack runs, and how it is monitored is said at its start: make "
+                "down, then make up MONITORING=1 (ALERTS_TO=...)"
             )
         if started := stack.start_missing():
             console.print(f"started again: {', '.join(started)}")
@@ -67,7 +70,7 @@ def up(
         brokers=brokers,
         postgres=postgres,
         full_jit=full_jit,
-        monitoring=Monitoring(alerts_to=alerts_to) if monitoring else None,
+        monitoring=asked,
     )
     screen = StartScreen(console)
     # A polite kill must clean up as Ctrl-C does.

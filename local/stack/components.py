@@ -22,7 +22,7 @@ from local.stack.etcd import Etcd, EtcdConfig
 from local.stack.kafka import Kafka, KafkaConfig
 from local.stack.monitoring.servers import MonitoringConfig, MonitoringServers
 from local.stack.part import Part
-from local.stack.parts import Parts, find_monitoring, find_pgbackrest
+from local.stack.parts import Parts
 from local.stack.passwords import SUPERUSER, load_passwords
 from local.stack.patroni import PatroniCluster
 from local.stack.postgres import PlainServer, Postgres, PostgresConfig
@@ -96,9 +96,7 @@ def compose(
         nodes=config.postgres,
         exposure=config.exposure,
         backups=(
-            Backups(layout, servant, find_pgbackrest(), passwords[SUPERUSER])
-            if config.backups
-            else None
+            Backups(layout, servant, passwords[SUPERUSER]) if config.backups else None
         ),
     )
     etcd: Etcd | None = None
@@ -124,7 +122,6 @@ def _monitoring(
         return None
     asked = MonitoringConfig(
         layout=postgres.layout,
-        parts=find_monitoring(),
         servant=postgres.servant,
         ports=postgres.ports,
         passwords=postgres.passwords,

@@ -57,15 +57,6 @@ class Parts:
     registry_classes: Path
 
 
-@dataclass(frozen=True)
-class MonitoringParts:
-    """Where what monitors a stack is."""
-
-    prometheus: Path
-    alertmanager: Path
-    exporter: Path
-
-
 def find(jars: Path, notify: Notify = lambda _: None) -> Parts:
     """Where all parts are; those of `jars` are there once they were fetched.
 
@@ -232,24 +223,13 @@ class _Fetcher:
         _run(command, what, self._patience)
 
 
-def find_monitoring() -> MonitoringParts:
-    """Where Debian's packages of it are. Raises MissingPart."""
-    names = ("prometheus", "prometheus-alertmanager", "prometheus-postgres-exporter")
-    found = [shutil.which(name) for name in names]
-    missing = [name for name, path in zip(names, found, strict=True) if path is None]
+def require_programs(group: str, *names: str) -> None:
+    """Raise MissingPart unless Debian's packages of a group are here."""
+    missing = [name for name in names if shutil.which(name) is None]
     if missing:
         raise MissingPart(
-            f"missing: {', '.join(missing)}: run 'local/prerequisites monitoring'"
+            f"missing: {', '.join(missing)}: run 'local/prerequisites {group}'"
         )
-    return MonitoringParts(*(Path(path) for path in found if path))
-
-
-def find_pgbackrest() -> Path:
-    """Where Debian's package has it. Raises MissingPart."""
-    found = shutil.which("pgbackrest")
-    if found is None:
-        raise MissingPart("missing: pgbackrest: run 'local/prerequisites backups'")
-    return Path(found)
 
 
 def require_jars(jars: Path) -> None:

@@ -155,10 +155,17 @@ class Part:
 
     def _write_results(self, results: Mapping[bytes, Sequence[Decided]]) -> None:
         for emitter, records in results.items():
-            for ids, verdicts, firsts in records:
-                said = json.dumps([*zip(verdicts, firsts, strict=True)])
-                packed = {"emitter": emitter, "ids": ids, "verdicts": said}
-                self._writer.execute(self._verdicts_sql, packed)
+            said = (
+                pair
+                for _, verdicts, firsts in records
+                for pair in zip(verdicts, firsts, strict=True)
+            )
+            packed = {
+                "emitter": emitter,
+                "ids": b"".join(each.transfer_ids for each in records),
+                "verdicts": json.dumps([*said]),
+            }
+            self._writer.execute(self._verdicts_sql, packed)
 
     def find(self, asked: Asked) -> list[Row]:
         """The rows of these ids; at most 30,000."""

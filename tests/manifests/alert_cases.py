@@ -11,6 +11,7 @@ Series = dict[str, str]
 MINUTES = 75
 ALWAYS = f"x{MINUTES}"
 BORN_WITH_ONE = f"_x{MINUTES - 8} 1x7"  # before its first scrape
+WITH_A_HOLE = f"1x{MINUTES - 22} _x8 1x13"  # nobody answered for eight minutes
 GONE = ""  # instead of values: nobody says it any more
 FEW, MANY = f"0{ALWAYS}", f"0+600{ALWAYS}"
 TWO_LATE = f"0+588{ALWAYS}"  # of a hundred

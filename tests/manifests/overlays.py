@@ -17,7 +17,17 @@ from tests.house.tree import ROOT, files
 
 Object = dict[str, Any]
 
-ENVIRONMENTS = ("kind", "kind-offline", "dev", "test", "production")
+LOCAL = ("kind", "kind-offline")
+# Those on a cluster somewhere; one that somebody has added is judged, too.
+DELIVERED = tuple(
+    sorted(
+        path.parent.name
+        for path in files()
+        if path.parts[:2] == ("argocd", "environments")
+        if path.parent.name not in (*LOCAL, "rules")
+    )
+)
+ENVIRONMENTS = (*LOCAL, *DELIVERED)
 AT_ONCE = 2
 RENDER_TIMEOUT_SECONDS = 60.0
 

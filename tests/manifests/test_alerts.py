@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.manifests.alert_cases import CASES, HEALTHY, MINUTES, Case, Series
+from tests.manifests.alert_cases import (
+    CASES,
+    ENDED,
+    GAPS,
+    HEALTHY,
+    MINUTES,
+    QUARANTINED,
+    UNKNOWN,
+    WITH_A_HOLE,
+    Case,
+    Series,
+)
 from tests.manifests.overlays import Object, environment, kinds
 
 RAISED = 'group by (alertname) (ALERTS{alertstate="firing"})'
@@ -76,6 +87,13 @@ def test_a_healthy_platform_raises_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_fault_raises_its_alert_and_no_other(case: Case, tmp_path: Path) -> None:
     assert found_wrong(tmp_path, case.series, {case.alert, *case.also}) == ""
+
+
+@pytest.mark.parametrize("counter", [QUARANTINED, ENDED, GAPS, UNKNOWN])
+def test_what_was_counted_before_a_hole_is_nothing_new(
+    counter: str, tmp_path: Path
+) -> None:
+    assert found_wrong(tmp_path, {**HEALTHY, counter: WITH_A_HOLE}, set()) == ""
 
 
 def test_every_alert_has_a_fault() -> None:

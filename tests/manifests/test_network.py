@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.manifests.network import allowed, egress, ingress, peers
-from tests.manifests.overlays import ENVIRONMENTS, environment
+from tests.manifests.overlays import DELIVERED, ENVIRONMENTS, environment
 
 STORE, BANK, REGISTRY = "Rollout/store", "Deployment/bank", "Deployment/registry"
 SMOKE, AUDIT = "AnalysisTemplate/store-smoke", "CronJob/audit"
@@ -122,7 +122,7 @@ def test_the_store_reaches_the_token_issuer_where_there_is_one() -> None:
     reaching = [
         name for name in ENVIRONMENTS if is_open(name, (STORE, "internet", 443))
     ]
-    assert reaching == ["dev", "test", "production"]
+    assert reaching == [*DELIVERED]
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

@@ -25,7 +25,7 @@ from tests.manifests import policies_monitoring as monitoring
 from tests.manifests import policies_network as network
 from tests.manifests import policies_operated as operated
 from tests.manifests import policies_workloads as workloads
-from tests.manifests.overlays import ENVIRONMENTS, environment
+from tests.manifests.overlays import DELIVERED, ENVIRONMENTS, environment
 from tests.manifests.planting import Fault, Policy
 
 THEMES = (
@@ -54,7 +54,6 @@ FAULTS: list[Fault] = [
     *faults_argocd.FAULTS,
     *faults_monitoring.FAULTS,
 ]
-DELIVERED = ("dev", "test", "production")
 # On a laptop an image is whatever was built last.
 DELIVERED_ONLY = {containers.our_images_have_a_digest}
 # There the stand-in's cluster has all kinds from the start (local/kube/crds).

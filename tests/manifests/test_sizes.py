@@ -10,7 +10,6 @@ from tests.manifests.overlays import Object, dig, environment, kinds
 from tests.manifests.sizes import GIB, SHOWN, Sizes, quantity, row, sizes
 
 PAGE = ROOT / "docs" / "kubernetes.md"
-STORES = 3
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -60,14 +59,15 @@ def test_production_holds_what_is_promised_of_it() -> None:
     (instance,) = cluster["spec"]["instances"]
     (volume,) = broker["storage"]["volumes"]
     claim = dig(instance, "dataVolumeClaimSpec", "resources", "requests", "storage")
-    (store,) = dig(one("Rollout", "store"), "spec", "template", "spec", "containers")
+    stores = one("Rollout", "store")["spec"]
+    (store,) = dig(stores, "template", "spec", "containers")
     workers = one("ScaledObject", "bank")["spec"]
     enough = {
         "a broker's volume": (quantity(volume["size"]) / GIB, needed.broker_gib_each),
         "a broker's cores": (_cores(broker), needed.broker_cores_each),
         "the ledger's volume": (quantity(claim) / GIB, needed.ledger_gib_each),
         "a database server's cores": (_cores(instance), needed.primary_cores_each),
-        "the Stores' cores": (STORES * _cores(store), needed.store_cores),
+        "the Stores' cores": (stores["replicas"] * _cores(store), needed.store_cores),
         "the most workers": (workers["maxReplicaCount"], needed.workers),
         "partitions": (
             one("KafkaTopic", "transfers")["spec"]["partitions"],

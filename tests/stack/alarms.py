@@ -116,15 +116,19 @@ class Scene:
 @contextmanager
 def bank_is_killed(scene: Scene) -> Iterator[None]:
     scene.bank.kill()
-    yield
-    scene.start_bank()
+    try:
+        yield
+    finally:
+        scene.start_bank()
 
 
 @contextmanager
 def store_is_killed(scene: Scene) -> Iterator[None]:
     scene.store.kill()
-    yield
-    scene.start_store()
+    try:
+        yield
+    finally:
+        scene.start_store()
 
 
 @contextmanager
@@ -141,19 +145,21 @@ def transactions_hang(scene: Scene) -> Iterator[None]:
 @contextmanager
 def ledger_is_behind(scene: Scene) -> Iterator[None]:
     """In one partition more is published than was applied."""
-    emit(scene.platform, transfer(PAYER))
     applied = scene.platform.applied
     before = applied()
-    wait_until(lambda: applied() >= before, what="it", timeout_seconds=SECONDS)
+    emit(scene.platform, transfer(PAYER))
+    wait_until(lambda: applied() > before, what="a payment", timeout_seconds=SECONDS)
     scene.bank.terminate()
     position = scene.platform.positions()[PARTITION]
     emit(scene.platform, *[transfer(PAYER) for _ in range(9)])
     set_group_offsets(scene.platform, {PARTITION: position + 6})
     scene.start_bank()
-    yield
-    scene.bank.terminate()
-    set_group_offsets(scene.platform, {PARTITION: position})
-    scene.start_bank()
+    try:
+        yield
+    finally:
+        scene.bank.terminate()
+        set_group_offsets(scene.platform, {PARTITION: position})
+        scene.start_bank()
 
 
 @contextmanager
@@ -189,8 +195,10 @@ def standbys_stutter(scene: Scene) -> Iterator[None]:
 
     thread = threading.Thread(target=stutter)
     thread.start()
-    with scene.traffic():
-        yield
+    try:
+        with scene.traffic():
+            yield
+    finally:
         leaving.set()
         thread.join()
 
@@ -228,8 +236,10 @@ def all_databases_are_away(scene: Scene) -> Iterator[None]:
 @contextmanager
 def bank_may_create(scene: Scene) -> Iterator[None]:
     scene.as_superuser("GRANT CREATE ON DATABASE ledger TO bank")
-    yield
-    scene.as_superuser("REVOKE CREATE ON DATABASE ledger FROM bank")
+    try:
+        yield
+    finally:
+        scene.as_superuser("REVOKE CREATE ON DATABASE ledger FROM bank")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from local.stack import Stack, StackConfig
 from local.stack.monitored import Monitoring
 from local.stack.monitoring import rules
 from tests.fix_platform import CREDIT_LIMIT, MERCHANTS, PARTITIONS, PAYERS
-from tests.house.test_alerts_docs import REPOSITORY
+from tests.house.test_alerts_docs import page_of
 from tests.house.tree import ROOT
 from tests.stack.alarms import FAULTS, HURRY, Fault, Scene
 from tests.stack.conftest import JARS
@@ -68,7 +68,7 @@ def test_a_fault_raises_its_alerts_and_no_other_and_they_go(
     pager.wait_quiet()
     assert pager.heard - (fault.also - fault.raises) - SLOW_BURN == fault.raises
     for name in fault.raises:
-        assert (ROOT / pager.pages[name].removeprefix(REPOSITORY)).exists()
+        assert (ROOT / page_of(pager.pages[name])).exists()
 
 
 def test_what_rules_and_panels_ask_is_given(scene: Scene, pager: Pager) -> None:

@@ -37,7 +37,9 @@ def test_one_id_and_many_have_the_same_bits() -> None:
 def test_few_ids_and_many_are_told_the_same() -> None:
     hash_ = IdHash(1_000)
     filter_ = IdFilter(hash_)
-    filter_.add(b"".join(uuid4().bytes for _ in range(3_000)))  # full: yes is frequent
+    filter_.add(
+        b"".join(uuid4().bytes for _ in range(30_000))
+    )  # too full: yes is frequent
     others = [uuid4().bytes for _ in range(1_000)]
     one_by_one = [each for each in others if filter_.among(hash_.ask([each]))]
     assert filter_.among(hash_.ask(others)) == one_by_one

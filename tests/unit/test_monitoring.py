@@ -105,6 +105,7 @@ class Watched:
     ("arguments", "kind", "pods"),
     [
         (["consumers.bank", "run", "--workers", "3"], "bank", 3),
+        (["consumers.bank", "run", "--workers=2"], "bank", 2),
         (["consumers.bank", "run"], "bank", 1),
         (["producers.store", "serve"], "store", 1),
     ],

@@ -38,8 +38,8 @@ PLATFORM = Dashboard(
                 "{{namespace}}/{{deployment}}": (
                     "sum by (namespace, deployment) "
                     "(kube_deployment_status_replicas_available"
-                    '{namespace=~"argocd|argo-rollouts|cert-manager|postgres-operator|'
-                    'strimzi"})'
+                    '{namespace=~"argocd|argo-rollouts|cert-manager|envoy-gateway|'
+                    'external-secrets|keda|postgres-operator|strimzi"})'
                 )
             },
         ),

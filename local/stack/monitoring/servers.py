@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,15 @@ from local.stack.monitored import (
     exporter,
 )
 from local.stack.monitoring import configuration
-from local.stack.parts import MonitoringParts
+from local.stack.parts import require_programs
 from local.stack.passwords import MONITOR
 from local.stack.roles import DATABASE
 
 READY_TIMEOUT_SECONDS = 30.0
 RETENTION = "15d"
+PROGRAMS = ("prometheus", "prometheus-alertmanager", "prometheus-postgres-exporter")
+# A program that starts does not listen yet.
+STARTING_SECONDS_MAX = 60.0
 READY = {PROMETHEUS: "/-/ready", ALERTMANAGER: "/-/ready"}  # an exporter: "/"
 
 
@@ -38,7 +42,6 @@ class MonitoringConfig:
     """What the three are started with."""
 
     layout: Layout
-    parts: MonitoringParts
     servant: Servant
     ports: Mapping[str, int]
     passwords: Mapping[str, str]
@@ -68,7 +71,8 @@ class MonitoringServers:
         return self._url(ALERTMANAGER)
 
     def start(self) -> None:
-        """Write what they read, and start them."""
+        """Write what they read, and start them. Raises MissingPart."""
+        require_programs("monitoring", *PROGRAMS)
         for name in self.processes:
             self._config.servant.own(self._home(name))
         self._config.servant.own(self._targets)
@@ -118,7 +122,8 @@ class MonitoringServers:
         """
         kind = name.partition("-")[0]
         for file in self._targets.glob(f"{kind}-*.json"):
-            if all(_is_gone(at) for each in _read(file) for at in each["targets"]):
+            young = time.time() - file.stat().st_mtime < STARTING_SECONDS_MAX
+            if not young and all(_is_gone(at) for at in _addresses(file)):
                 file.unlink(missing_ok=True)
         targets = [configuration.target(pod, port) for pod, port in ports.items()]
         content = json.dumps(targets, indent=2).encode()
@@ -159,23 +164,23 @@ class MonitoringServers:
         )
 
     def _command(self, name: str) -> list[str]:
-        parts = self._config.parts
+        prometheus, alertmanager, postgres_exporter = PROGRAMS
         address = configuration.at(self._config.ports[name])
         listening = f"--web.listen-address={address}"
         if name == PROMETHEUS:
             return [
-                *(str(parts.prometheus), "--config.file=prometheus.yaml", listening),
+                *(prometheus, "--config.file=prometheus.yaml", listening),
                 "--storage.tsdb.path=data",
                 f"--storage.tsdb.retention.time={RETENTION}",
             ]
         if name == ALERTMANAGER:
             return [
-                *(str(parts.alertmanager), "--config.file=alertmanager.yaml"),
+                *(alertmanager, "--config.file=alertmanager.yaml"),
                 *("--storage.path=data", listening),
                 "--cluster.listen-address=",  # it has no peers
             ]
         return [
-            *(str(parts.exporter), "--extend.query-path=queries.yaml", listening),
+            *(postgres_exporter, "--extend.query-path=queries.yaml", listening),
             *("--disable-default-metrics", "--disable-settings-metrics"),
             *("--no-collector.database", "--no-collector.bgwriter"),
         ]
@@ -191,9 +196,8 @@ class MonitoringServers:
         return {"DATA_SOURCE_NAME": source}
 
 
-def _read(file: Path) -> list[configuration.Document]:
-    found: list[configuration.Document] = json.loads(file.read_bytes())
-    return found
+def _addresses(file: Path) -> list[str]:
+    return [at for each in json.loads(file.read_bytes()) for at in each["targets"]]
 
 
 def _is_gone(address: str) -> bool:
