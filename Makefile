@@ -40,7 +40,7 @@ $(VENV)/.installed: $(VENV)/.local requirements.lock pyproject.toml
 HELP := Try it: doctor try demo; \
     The local stack: up set-up bank serve store status down; \
     Look: audit peek psql quarantine kafka-... token certs; \
-    Kubernetes: kind-up kind-env kind-push kind-pay kind-psql kind-peek kind-kafka-... kind-audit \
+    Kubernetes: environment kind-up kind-env kind-push kind-pay kind-psql kind-peek kind-kafka-... kind-audit \
         kind-demo kind-loadtest kind-down kind-images; \
     Measure: loadtest
 
@@ -313,6 +313,10 @@ export KIND_OFFLINE
 kind-up: $(VENV)/.installed ## a cluster that Argo CD fills from this working tree (KIND_OFFLINE=1)
 	@local/prerequisites kube
 	@$(KIND) up
+
+.PHONY: environment
+environment: $(VENV)/.local ## overlays of your own (NAME=eu ARGS="--domain ... --account ... --region ... --repository ...")
+	@$(LOCAL) environment $(NAME) $(ARGS)
 
 .PHONY: kind-push
 kind-push: $(VENV)/.installed ## deploy this working tree: a commit to the cluster's git remote

@@ -16,6 +16,7 @@ import sys
 import typer
 
 from local.kube import cli as kind
+from local.kube import new_environment_cli as new_environment
 from local.platform import cli as platform
 from local.processes.files import UMASK
 from local.reference import cli as reference
@@ -29,6 +30,7 @@ app.add_typer(stack.app)
 app.add_typer(platform.app)
 app.add_typer(reference.app)
 app.add_typer(kind.app, name="kind")
+app.add_typer(new_environment.app)
 
 
 @app.callback()
