@@ -135,3 +135,16 @@ def test_the_server_accepts_it_and_the_example(
     done = plane.kubectl("apply", *dry, stdin=listed(made))
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
+
+
+def test_a_service_that_runs_wild_is_slowed_down_before_others_are(
+    tmp_path: Path,
+) -> None:
+    (user,) = kinds(component("production", tmp_path), "KafkaUser")
+    assert user["spec"]["quotas"].keys() == {
+        "producerByteRate",
+        "consumerByteRate",
+        "requestPercentage",
+        "controllerMutationRate",
+    }
+    assert all(limit > 0 for limit in user["spec"]["quotas"].values())
