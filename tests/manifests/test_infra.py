@@ -1,4 +1,4 @@
-"""What `infra/aws` makes is what the manifests take for granted, under the same names."""
+"""What `infra/aws` makes is what the manifests take for granted, by the same names."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def test_a_lost_ledger_comes_back_as_it_was(nodes: int, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "restore-drill.json").read_text())
     assert result["records"] == RECORDS
-    # The moment was before the last of what was told, and servers died in the midst.
-    assert RECORDS // 5 < result["records_rebuilt_from_kafka"] < 2 * RECORDS // 5
+    # The moment was before the last two fifths, and servers died in the second of them.
+    assert RECORDS // 5 < result["records_rebuilt_from_kafka"] <= 2 * RECORDS // 5
     assert result["holds"] and result["invariants_ok"]
     assert (result["lost"], result["duplicated"], result["differences"]) == (0, 0, [])
     assert result["rto_seconds"] < 120

@@ -23,12 +23,12 @@ from producers.store.api.connections import Connections
 from producers.store.api.framing import Cutter, examined
 from producers.store.api.headers import completed
 from producers.store.api.problem_response import as_bytes
+from producers.store.api.untaken import Untaken
 from producers.store.problems import Kind, Problem
 
 HEADERS_MAX = 200
 READ_BYTES_MAX = 16_384  # at once, and so what is kept behind a request
 BODY_BYTES_MAX = 262_144  # at once, as the loop would read: nothing of a body is kept
-ANSWER_BYTES_PER_SECOND_MIN = 1_024
 LINGERS_MAX = 3  # times so long that nothing may come
 CHUNK_OVERHEAD = 8  # bytes of framing for each byte of a body
 
@@ -51,6 +51,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
     limits: Limits
+    _untaken: Untaken  # from when it is connected
 
     def __init__(self, *arguments: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -64,12 +65,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deaf = False  # what comes is no longer looked at
         self._heard = False  # that something came nevertheless
         self._clock: asyncio.TimerHandle | None = None
-        self._unsent: tuple[asyncio.TimerHandle, int] | None = None
 
     # -- the connection ---------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         self._raw = transport
+        self._untaken = Untaken(self.loop, transport, self.limits.seconds_max)
         closing: Any = _Closing(transport, self._close)
         super().connection_made(closing)
         self.flow = _Flow(closing, lambda: bool(self.unread))
@@ -88,17 +89,17 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self.transport.close()  # it no longer refers to this
         self._stop_clock()
-        self._stop_watching_unsent()
+        self._untaken.stop()
         self._unset_keepalive_if_required()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_unsent()
+        self._untaken.watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if not self._deaf:
-            self._stop_watching_unsent()
+            self._untaken.stop()
 
     # -- what comes -------------------------------------------------------------------
 
@@ -221,29 +222,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self._clock.cancel()
             self._clock = None
 
-    def _watch_unsent(self) -> None:
-        """End a client that takes nothing of its answer, or next to nothing."""
-        self._stop_watching_unsent()
-        left = self._raw.get_write_buffer_size()
-        clock = self.loop.call_later(self.limits.seconds_max, self._look_at_unsent)
-        self._unsent = clock, left
-
-    def _stop_watching_unsent(self) -> None:
-        if self._unsent is not None:
-            self._unsent[0].cancel()
-            self._unsent = None
-
-    def _look_at_unsent(self) -> None:
-        assert self._unsent is not None, "its clock has rung"
-        left = self._raw.get_write_buffer_size()
-        taken = self._unsent[1] - left
-        if not left:
-            self._unsent = None
-        elif taken < self.limits.seconds_max * ANSWER_BYTES_PER_SECOND_MIN:
-            self._raw.abort()
-        else:
-            self._watch_unsent()
-
     def _refuse(self, problem: Problem) -> None:
         """Answer what no application can, after all other answers, and close."""
         if self._deaf:
@@ -271,7 +249,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         self._stop_clock()
         self.limits.connections.busy(self)
-        self._watch_unsent()
+        self._untaken.watch()
         sending = self._deaf or self.in_body or self._framing_bytes or bool(self.unread)
         if not sending or transport.is_closing():
             transport.close()
