@@ -249,7 +249,7 @@ demo: machine prerequisites $(VENV)/.local ## the whole platform under load, a k
 	@$(LOCAL) demo --seconds $(DURATION) $(if $(KEEP),--keep)
 
 .PHONY: restore-drill
-restore-drill: machine prerequisites $(VENV)/.local ## lose the ledger, restore it by pgBackRest and Kafka, compare (5 min)
+restore-drill: machine prerequisites $(VENV)/.local ## lose the ledger, restore it by pgBackRest and Kafka, compare (a minute)
 	@local/prerequisites backups
 	@$(LOCAL) restore-drill --brokers $(BROKERS) --postgres $(POSTGRES) $(ARGS)
 

@@ -29,14 +29,16 @@ REPOSITORY = (
     "argocd/environments/production/kustomization.yaml",
     r"repository=https://github\.com/([\w.-]+/[\w.-]+?)\.git",
 )
+_HOST = r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
+# How each must look, and such a one.
 FORMS = {
-    "name": re.compile(r"[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?"),
-    "domain": re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"),
-    "issuer": re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"),
-    "account": re.compile(r"(?!0{11})\d{12}"),
-    "region": re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d"),
-    "repository": re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+"),
-    "bucket": re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+    "name": (r"[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?", "eu"),
+    "domain": (_HOST, "pay.example.org"),
+    "issuer": (_HOST, "id.example.org"),
+    "account": (r"(?!0{11})\d{12}", "123456789012"),
+    "region": (r"[a-z]{2}(?:-[a-z]+)+-\d", "eu-west-1"),
+    "repository": (r"[A-Za-z0-9][\w.-]*/[\w.-]+", "acme/once"),
+    "bucket": (r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "acme-once-ledger"),
 }
 
 
@@ -68,28 +70,16 @@ def make(root: Path, asked: Asked) -> list[Path]:
 
 
 def _check(root: Path, asked: Asked) -> None:
-    for field, form in FORMS.items():
+    for field, (form, example) in FORMS.items():
         said = getattr(asked, field)
-        if said is not None and not form.fullmatch(said):
-            raise StackError(f"{field}: {said!r} is none (such as {_example(field)})")
+        if said is not None and not re.fullmatch(form, said):
+            raise StackError(f"{field}: {said!r} is none (such as {example})")
     if asked.like not in LIKE:
         raise StackError(f"like: {asked.like!r} is none of {', '.join(LIKE)}")
     if (root / "argocd/environments" / asked.name).exists():
         raise StackError(
             f"environment {asked.name} is there: choose another name, or remove it"
         )
-
-
-def _example(field: str) -> str:
-    return {
-        "name": "eu",
-        "domain": "pay.example.org",
-        "issuer": "id.example.org",
-        "account": "123456789012",
-        "region": "eu-west-1",
-        "repository": "acme/once",
-        "bucket": "acme-once-ledger",
-    }[field]
 
 
 def _folders(root: Path, like: str) -> list[Path]:

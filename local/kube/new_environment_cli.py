@@ -31,7 +31,6 @@ def environment(
     repository: Annotated[
         str | None, typer.Option(help="OWNER/NAME of your fork, for all of them.")
     ] = None,
-    root: Annotated[Path, typer.Option(hidden=True)] = Path(),
 ) -> None:
     """Write an environment's overlays with your names; commit them as they are."""
     asked = Asked(
@@ -44,7 +43,7 @@ def environment(
         region=region,
         repository=repository,
     )
-    written = new_environment.make(root, asked)
+    written = new_environment.make(Path(), asked)
     typer.echo(
         f"{len(written)} files written or changed, see git status. Next: make "
         "test-kube judges it; secrets, images and bootstrap are steps 2 to 4 of "

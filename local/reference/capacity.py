@@ -181,11 +181,6 @@ def sizes(plan: Plan, costs: Costs) -> Sizes:
     )
 
 
-def longest_days(gib: float, bytes_each: float, per_second: float) -> float:
-    """How long a disk holds what comes, at most as full as is planned for."""
-    return gib * GIB * FULL_MAX / bytes_each / per_second / DAY_SECONDS
-
-
 def _half_up(cores: float) -> float:
     """In halves of a core, one half at least."""
     return max(0.5, math.ceil(cores * 2) / 2)

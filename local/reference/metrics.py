@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from local.reference.blocks import Table, code, table
+from local.stack.monitoring.rules import groups_of
 from once import names
 from once.http_metrics import FollowMetrics, HttpMetrics
 from once.metrics import ApplyMetrics, EmitMetrics, Lag
@@ -111,10 +111,4 @@ def _asked(expression: str, recorded: dict[str, str]) -> str:
 
 def rules(path: str) -> list[dict[str, Any]]:
     """Every rule of the PrometheusRules in a file, group by group."""
-    return [
-        rule
-        for document in yaml.safe_load_all(find(path).read_text())
-        if document["kind"] == "PrometheusRule"
-        for group in document["spec"]["groups"]
-        for rule in group["rules"]
-    ]
+    return [rule for group in groups_of(find(path)) for rule in group["rules"]]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 from psycopg.conninfo import make_conninfo
 
 from local.processes.ports import choose_ports
-from local.processes.process import ManagedProcess, ProcessSpec
+from local.processes.process import ManagedProcess
 from local.processes.waiting import wait_until
 from local.stack.endpoints import HOST
 from local.stack.passwords import SUPERUSER
-from local.stack.patroni_config import server_parameters
-from local.stack.postgres import CONNECT_TIMEOUT_SECONDS, PostgresConfig
-from local.stack.postmaster import find_postmaster
+from local.stack.postgres import (
+    CONNECT_TIMEOUT_SECONDS,
+    PostgresConfig,
+    is_writable,
+    server,
+)
 
 NAME = "postgres-beside"
 READY_TIMEOUT_SECONDS = 600.0
@@ -44,6 +45,7 @@ class Beside:
             user=user,
             password=self.config.passwords[user],
             dbname=dbname,
+            target_session_attrs="read-write",  # not while it still rolls on
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
         )
 
@@ -59,15 +61,11 @@ class Beside:
             process.terminate()
 
     def _wait_writable(self, process: ManagedProcess) -> None:
+        conninfo = self.conninfo(user=SUPERUSER, dbname="postgres")
+
         def writable() -> bool:
             process.require_running()
-            try:
-                conninfo = self.conninfo(user=SUPERUSER, dbname="postgres")
-                with psycopg.connect(conninfo) as connection:
-                    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
-                    return row == (False,)
-            except psycopg.OperationalError:
-                return False
+            return is_writable(conninfo)
 
         wait_until(
             writable,
@@ -77,32 +75,17 @@ class Beside:
         )
 
     def _process(self) -> ManagedProcess:
-        layout, home = self.config.layout, self.data.parent
-        parameters = {
-            **server_parameters(lz4=self.config.has_lz4()),
-            "listen_addresses": HOST,
-            "port": self.port,
-            # What the settings in the backup say of these is of where it was taken.
-            "hba_file": self.data / "pg_hba.conf",
-            "ident_file": self.data / "pg_ident.conf",
-            "synchronous_standby_names": "",
-            "archive_mode": "off",
-        }
-        command = [str(self.config.parts.postgres_bin / "postgres")]
-        command += ["-D", str(self.data)]
-        for key, value in parameters.items():
-            command += ["-c", f"{key}={value}"]
-        return ManagedProcess(
-            ProcessSpec(
-                name=NAME,
-                command=self.config.servant.command(command),
-                directory=home,
-                log=layout.log(NAME),
-                pid_file=layout.pid_file(NAME),
-                environment={"HOME": str(home), "LC_ALL": "C.UTF-8"},
-                stop_signal=signal.SIGINT,
-                relatives=lambda: find_postmaster(self.data),
-            )
+        # What the settings in the backup say of these is of where it was taken.
+        return server(
+            self.config,
+            NAME,
+            self.port,
+            {
+                "hba_file": self.data / "pg_hba.conf",
+                "ident_file": self.data / "pg_ident.conf",
+                "synchronous_standby_names": "",
+                "archive_mode": "off",
+            },
         )
 
 

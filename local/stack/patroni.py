@@ -15,7 +15,6 @@ from local.processes.process import ManagedProcess, ProcessSpec, kill_after
 from local.processes.waiting import Patience, wait_until
 from local.stack.endpoints import HOST
 from local.stack.etcd import credentials
-from local.stack.passwords import SUPERUSER
 from local.stack.patroni_config import NodeConfig
 from local.stack.postgres import (
     READY_TIMEOUT_SECONDS,
@@ -99,7 +98,7 @@ class PatroniCluster:
         Just after a start Patroni still tells of the last run's standby while the
         primary waits for any (`*`): a primary that dies then has no successor.
         """
-        conninfo = self._config.conninfo(user=SUPERUSER, dbname="postgres")
+        conninfo = self._config.superuser()
         asked = "SELECT current_setting('synchronous_standby_names')"
         try:
             with psycopg.connect(conninfo) as connection:
@@ -112,7 +111,7 @@ class PatroniCluster:
     def wait_writable(self) -> None:
         """Until some node accepts transactions, for example after a failover."""
         wait_until(
-            lambda: is_writable(self._config),
+            lambda: is_writable(self._config.superuser()),
             what=WRITES,
             timeout_seconds=READY_TIMEOUT_SECONDS,
             patience=self._patience,

@@ -66,6 +66,10 @@ class PostgresConfig:
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
         )
 
+    def superuser(self) -> str:
+        """The same for whoever may do all, to the database that is always there."""
+        return self.conninfo(user=SUPERUSER, dbname="postgres")
+
     def has_lz4(self) -> bool:
         """Whether this build of Postgres can compress its log with LZ4."""
         config = self.parts.postgres_bin / "pg_config"
@@ -126,7 +130,7 @@ class PlainServer:
     def wait_writable(self) -> None:
         def writable() -> bool:
             self.processes[self._name].require_running()
-            return is_writable(self._config)
+            return is_writable(self._config.superuser())
 
         wait_until(
             writable,
@@ -161,36 +165,44 @@ class PlainServer:
             password.unlink()
 
     def _process(self) -> ManagedProcess:
-        parameters: dict[str, Any] = server_parameters(lz4=self._config.has_lz4())
-        parameters["listen_addresses"] = HOST
-        parameters["port"] = self._config.ports[self._name]
+        parameters: dict[str, Any] = {}
         if self._config.backups:
-            parameters |= self._config.backups.parameters(self._home)
-        command = [str(self._config.parts.postgres_bin / "postgres")]
-        command += ["-D", str(self._data)]
-        for key, value in parameters.items():
-            command += ["-c", f"{key}={value}"]
-        return ManagedProcess(
-            ProcessSpec(
-                name=self._name,
-                command=self._config.servant.command(command),
-                directory=self._home,
-                log=self._config.layout.log(self._name),
-                pid_file=self._config.layout.pid_file(self._name),
-                environment={"HOME": str(self._home), "LC_ALL": "C.UTF-8"},
-                stop_signal=signal.SIGINT,  # "fast": SIGTERM waits for sessions to end
-                relatives=lambda: find_postmaster(self._data),
-            )
+            parameters = dict(self._config.backups.parameters(self._home))
+        port = self._config.ports[self._name]
+        return server(self._config, self._name, port, parameters)
+
+
+def server(
+    config: PostgresConfig, name: str, port: int, parameters: Mapping[str, object]
+) -> ManagedProcess:
+    """A server without an agent, in its folder `data`, with settings of its own."""
+    layout = config.layout
+    home, data = layout.data(name), layout.data(name) / "data"
+    common = server_parameters(lz4=config.has_lz4())
+    told = {**common, "listen_addresses": HOST, "port": port, **parameters}
+    command = [str(config.parts.postgres_bin / "postgres"), "-D", str(data)]
+    for key, value in told.items():
+        command += ["-c", f"{key}={value}"]
+    return ManagedProcess(
+        ProcessSpec(
+            name=name,
+            command=config.servant.command(command),
+            directory=home,
+            log=layout.log(name),
+            pid_file=layout.pid_file(name),
+            environment={"HOME": str(home), "LC_ALL": "C.UTF-8"},
+            stop_signal=signal.SIGINT,  # "fast": SIGTERM waits for sessions to end
+            relatives=lambda: find_postmaster(data),
         )
+    )
 
 
-def is_writable(config: PostgresConfig) -> bool:
-    """Whether the primary lets the superuser write.
+def is_writable(conninfo: str) -> bool:
+    """Whether the primary there lets its superuser write.
 
     Rolled back: a commit would wait for a standby, for as long as that takes.
     """
     try:
-        conninfo = config.conninfo(user=SUPERUSER, dbname="postgres")
         with psycopg.connect(conninfo) as connection:
             connection.execute("SELECT pg_current_xact_id()")
             connection.rollback()

@@ -19,10 +19,6 @@ class Decided(NamedTuple):
     def __len__(self) -> int:
         return len(self.verdicts)
 
-    def ids(self) -> list[bytes]:
-        """The ids, one by one."""
-        return unpacked(self.transfer_ids)
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -84,7 +84,6 @@ class Verdicts:
 
     def __init__(self) -> None:
         self.names = _verdicts()
-        self.number = {name: number for number, name in enumerate(self.names)}
         self._meaning = [_meaning(name) for name in self.names]
 
     def decided(self, verdict: int | None) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from local.stack.monitoring.rules import metrics
 from tests.manifests.overlays import Object, dig, kinds, named
 
-METRIC = re.compile(r"\b([a-z][a-z0-9_]+)\{")
 PROMETHEUS = "monitoring"  # the Application
 
 
@@ -20,7 +19,7 @@ def what_is_asked_is_scraped(objects: list[Object]) -> list[str]:
     found = {
         f"{where} asks {metric}, and nobody scrapes it"
         for where, expression in [*_of_rules(objects), *_of_dashboards(objects)]
-        for metric in METRIC.findall(expression)
+        for metric in metrics(expression)
         if not _is_scraped(metric, objects)
     }
     return sorted(found)

@@ -11,7 +11,7 @@ from producers.store.receipts import Receipt, by_client, new_emitter
 from producers.store.states import State, Verdicts
 
 VERDICTS = Verdicts()
-NUMBER = VERDICTS.number
+NUMBER = {name: number for number, name in enumerate(VERDICTS.names)}
 DECIDED = [name for name in VERDICTS.names if VERDICTS.decided(NUMBER[name])]
 REPEATS = ["EXISTS", "EXISTS_WITH_DIFFERENT_PAYLOAD", "QUARANTINED", "UNKNOWN"]
 MEANING = {

@@ -102,8 +102,8 @@ class Store:
         self, transfer_id: UUID, verdict: str, first: str = "UNKNOWN"
     ) -> None:
         """What the follower does with a result of the Bank."""
-        number = self.index.verdicts.number
-        decided = Decided(transfer_id.bytes, [number[verdict]], [number[first]])
+        number = self.index.verdicts.names.index
+        decided = Decided(transfer_id.bytes, [number(verdict)], [number(first)])
         self.index.write(Facts(results={self.kafka.incarnation: [decided]}))
         self.watchers.notify([transfer_id.bytes])
 

@@ -120,7 +120,7 @@ def test_a_record_that_cannot_be_read_is_skipped_and_the_others_are_told(
         ]
     )
     assert facts.receipts[EMITTER] == by_client([mine])
-    decided = Decided(mine.transfer_id, [VERDICTS.number["POSTED"]], [0])
+    decided = Decided(mine.transfer_id, [VERDICTS.names.index("POSTED")], [0])
     assert decided in facts.results[EMITTER]
     assert facts.ids() == {mine.transfer_id}
 
@@ -208,5 +208,5 @@ def test_the_first_verdict_is_told_where_the_bank_told_it(
     (((_, verdicts, firsts),),) = reader.read(
         [message("results", avro(schema, record))]
     ).results.values()
-    assert verdicts == [VERDICTS.number["EXISTS"]]
-    assert firsts == [VERDICTS.number[first.get("first_verdict", "UNKNOWN")]]
+    assert verdicts == [VERDICTS.names.index("EXISTS")]
+    assert firsts == [VERDICTS.names.index(first.get("first_verdict", "UNKNOWN"))]

@@ -57,10 +57,11 @@ def metrics(expression: str) -> set[str]:
 def _all_groups() -> Iterator[Rule]:
     for folder in FOLDERS:
         for file in sorted((ROOT / folder).glob("**/base/*.yaml")):
-            yield from _groups_of(file)
+            yield from groups_of(file)
 
 
-def _groups_of(file: Path) -> Iterator[Rule]:
+def groups_of(file: Path) -> Iterator[Rule]:
+    """Those of the PrometheusRules in a file of manifests, as they stand there."""
     for document in yaml.safe_load_all(file.read_text(encoding="utf-8")):
         if isinstance(document, dict) and document.get("kind") == "PrometheusRule":
             yield from document["spec"]["groups"]

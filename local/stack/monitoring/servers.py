@@ -93,7 +93,7 @@ class MonitoringServers:
             process.start()
 
     def wait_ready(self) -> None:
-        """Until all three answer."""
+        """Until all of them answer."""
 
         def ready() -> bool:
             for process in self.processes.values():
