@@ -241,6 +241,7 @@ WORKERS ?= 2
 TOPIC ?= transfers
 SCENARIO ?= drain
 SUBJECTS := transfers-value=avro/transfer.avsc \
+    transfers-once.payments.AccountChange=avro/account-change.avsc \
     transfer-results-value=avro/transfer-results.avsc \
     transfer-receipts-value=avro/transfer-receipts.avsc
 

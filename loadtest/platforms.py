@@ -34,6 +34,9 @@ def new_platform(stack: Stack, scenario: str) -> Iterator[Platform]:
 def wait_applied(
     platform: Platform, count: int, programs: Mapping[str, Program]
 ) -> None:
+    """Until so many transfers are applied, besides the changes of accounts."""
+    count += platform.opened()
+
     def done() -> bool:
         for name, program in programs.items():
             assert not program.process.poll(), f"{name} has ended: {program.log}"
@@ -68,7 +71,8 @@ def first_commit(platform: Platform) -> tuple[float, int]:
     with psycopg.connect(platform.conninfo("audit")) as connection:
         row = connection.execute(
             "SELECT extract(epoch FROM committed_at)::float8, sum(records)::bigint"
-            " FROM all_batches GROUP BY committed_at ORDER BY committed_at LIMIT 1"
+            " FROM all_batches WHERE posted + declined > 0"  # not those of accounts
+            " GROUP BY committed_at ORDER BY committed_at LIMIT 1"
         ).fetchone()
     assert row is not None, "there is a batch"
     return row[0], row[1]

@@ -44,6 +44,6 @@ def _log_bytes(platform: Platform) -> int:
     folder = platform.stack.home("kafka-1") / "log"
     return sum(
         segment.stat().st_size
-        for topic in platform.schemas
+        for topic in platform.topics
         for segment in folder.glob(f"{topic}-*/*.log")
     )

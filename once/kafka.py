@@ -8,7 +8,7 @@ belongs into every sentence about such a call.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -212,6 +212,20 @@ def passes(error: KafkaError) -> bool:
     an answer it is always false.
     """
     return error.retriable() or error.code() in _PASSING
+
+
+def records(messages: Sequence[Any], doing: str) -> list[Any]:
+    """The messages that are records: ends of partitions, and what passes, are none.
+
+    `doing` completes "while ...". Raises Retriable for any other error.
+    """
+    for message in messages:
+        error = message.error()
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
+            continue
+        if not passes(error):
+            raise Retriable(f"while {doing}: {error.str()}")
+    return [message for message in messages if message.error() is None]
 
 
 def from_kafka(raised: KafkaException | KafkaError, doing: str) -> OnceError:

@@ -13,10 +13,12 @@ import pytest
 
 from local.platform import Platform
 from local.stack import Stack
+from producers.store.account_changes import AccountChange, ChangeChunk
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.settings import StoreSettings
 from producers.store.stream import Stream, open_stream
-from producers.store.transfers import Chunk, Transfer
+from producers.store.transfers import Chunk, Transfer, now_ms
+from tests.seeding import seed_accounts
 
 PAYERS, MERCHANTS, CREDIT_LIMIT = 100, 10, 1_000_000
 PARTITIONS = 3
@@ -27,8 +29,8 @@ def a_platform(stack: Stack, logs: Path) -> Iterator[Platform]:
     """Accounts 1..100 may spend a million cents each; 101..110 are merchants."""
     platform = Platform(stack, uuid4().hex[:8], logs)
     platform.set_up(partitions=PARTITIONS)
-    platform.open_accounts(1, PAYERS, CREDIT_LIMIT)
-    platform.open_accounts(PAYERS + 1, MERCHANTS, 0)
+    seed_accounts(platform, 1, PAYERS, CREDIT_LIMIT)
+    seed_accounts(platform, PAYERS + 1, MERCHANTS, 0)
     try:
         yield platform
     finally:
@@ -65,6 +67,26 @@ def emit(platform: Platform, *lines: Transfer, ack_log: Path | None = None) -> N
         store = stack.enter_context(a_store(platform))
         log = stack.enter_context(AcknowledgementLog(ack_log))
         store.emit([Chunk.of(lines)], log)
+
+
+def emit_changes(platform: Platform, *changes: AccountChange) -> None:
+    """Emit these changes of accounts in one Kafka transaction."""
+    with a_store(platform) as store, AcknowledgementLog(None) as log:
+        store.emit([ChangeChunk(changes)], log)
+
+
+def change(account: int, **asked: object) -> AccountChange:
+    """A change of an account; what it asks for is `asked`."""
+    return AccountChange.model_validate(
+        {
+            "change_id": uuid4(),
+            "account": account,
+            "reason": "a test",
+            "changed_by": "ada",
+            "created_at_ms": now_ms(),
+            **asked,
+        }
+    )
 
 
 def transfer(

@@ -1,4 +1,4 @@
-"""The Bank's command line: `python -m consumers.bank run | open-accounts | ...`."""
+"""The Bank's command line: `python -m consumers.bank run | quarantine ...`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from consumers.bank import accounts, quarantine_cli, supervisor, worker
-from consumers.bank.accounts import CREDIT_LIMIT_MAX
+from consumers.bank import quarantine_cli, supervisor, worker
 from consumers.bank.settings import BankSettings
 from once import cli, open_files
-from once.settings import load, required
+from once.settings import load
 
 OPEN_FILES = 128  # brokers, the ledger, health, and one for each worker
 
@@ -39,26 +38,6 @@ def run(
         worker.run(settings, pulse)
     else:
         raise typer.Exit(supervisor.run(settings, workers))
-
-
-@app.command()
-def open_accounts(
-    first: Annotated[int, typer.Option(min=1, help="number of the first one")] = 1,
-    count: Annotated[int, typer.Option(min=1, help="how many, from there")] = 1,
-    currency: Annotated[str, typer.Option(help="ISO 4217")] = "EUR",
-    credit_limit: Annotated[
-        int,
-        typer.Option(min=0, max=CREDIT_LIMIT_MAX, help="to overdraw, in minor units"),
-    ] = 0,
-) -> None:
-    """Open accounts FIRST..FIRST+COUNT-1; those that exist stay as they are.
-
-    As the ledger's owner, by ONCE_MIGRATOR_CONNINFO. With a limit of 0 an account can
-    pay only what it was paid before.
-    """
-    conninfo = required("ONCE_MIGRATOR_CONNINFO")
-    opened = accounts.open_accounts(conninfo, first, count, currency, credit_limit)
-    print(f"opened {opened} accounts")
 
 
 if __name__ == "__main__":

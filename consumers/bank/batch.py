@@ -1,13 +1,19 @@
-"""One poll's records, sorted into slices: one partition's records in offset order."""
+"""One poll's records, sorted into slices: one partition's records in offset order.
+
+A slice has transfers, or it has changes of accounts: what is posted together is of one
+kind, and in each partition the order of the log is kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from consumers.bank.codec import Columns, Fault, Reason, TransferCodec
+from consumers.bank.change import Change
+from consumers.bank.codec import CHANGE, Columns, Fault, Reason, TransferCodec
 from consumers.bank.rules import Transfers
 from consumers.bank.verdicts import Verdict
 from once.headers import headers_of
@@ -34,7 +40,7 @@ class Records:
             (i for i, here in enumerate(self.offsets) if here >= offset),
             len(self.offsets),
         )
-        return self._part(slice(None, at)), self._part(slice(at, None))
+        return self.part(slice(None, at)), self.part(slice(at, None))
 
     def joined(self, later: Records) -> Records:
         """These and the ones that follow them."""
@@ -46,7 +52,8 @@ class Records:
             self.headers + later.headers,
         )
 
-    def _part(self, rows: slice) -> Records:
+    def part(self, rows: slice) -> Records:
+        """Some of the rows."""
         return Records(
             self.partition,
             self.offsets[rows],
@@ -70,8 +77,8 @@ class Slice:
 
     `records`, `ids` and `emitters` have every row, and `faults` says by row why one is
     no transfer (its id is all zero and its emitter None where they were not read).
-    `transfers`, `offsets` and `created_at_ms` have the well-formed rows; `numbered` has
-    those that could be read.
+    `transfers` or `changes`, `offsets` and `created_at_ms` have the well-formed rows;
+    `numbered` has those that could be read.
     """
 
     records: Records
@@ -82,6 +89,7 @@ class Slice:
     offsets: Sequence[int]
     created_at_ms: Sequence[int]
     numbered: Numbered
+    changes: Sequence[Change] = ()
     seen_until: int = 0  # the log was read up to here, if beyond the last record
 
     @property
@@ -95,7 +103,7 @@ class Slice:
         return self.records.offsets[-1] + 1
 
     def all_verdicts(self, verdicts: Sequence[int]) -> list[int]:
-        """One verdict per record: those of the transfers, and QUARANTINED."""
+        """One verdict per record: those of the well-formed ones, and QUARANTINED."""
         if not self.faults:
             return list(verdicts)
         rest = iter(verdicts)
@@ -135,7 +143,8 @@ def decode(
 ) -> list[Slice]:
     """Decode all partitions' records in one go. Raises Retriable (registry away).
 
-    `unread` has, by partition and offset, what is not even tried, and why.
+    `unread` has, by partition and offset, what is not even tried, and why. A partition
+    has more than one slice where both transfers and changes of accounts came.
     """
     values = [value for records in parts for value in records.values]
     keys = [key for records in parts for key in records.keys]
@@ -149,16 +158,57 @@ def decode(
             values[row] = None
     columns, faults = codec.decode(values, keys)
     faults.update((row, fault) for row, fault in enumerate(why) if fault is not None)
-    slices, start = [], 0
+    slices: list[Slice] = []
+    start = 0
     for records in parts:
         end = start + len(records.offsets)
         mine = {name: column[start:end] for name, column in columns.items()}
         wrong = {
             row - start: fault for row, fault in faults.items() if start <= row < end
         }
-        slices.append(_slice(records, mine, wrong))
+        if CHANGE in columns:
+            slices += _slices(records, mine, wrong)
+        else:
+            slices.append(_slice(records, mine, wrong))
         start = end
     return slices
+
+
+def in_turn(slices: Sequence[Slice]) -> Iterator[Sequence[Slice]]:
+    """Batches to be posted one after the other, each of one kind.
+
+    Each takes the first slice that is left of every partition, if that is of its kind.
+    """
+    if not any(piece.changes for piece in slices):
+        yield slices
+        return
+    left: dict[int, list[Slice]] = {}
+    for piece in slices:
+        left.setdefault(piece.partition, []).append(piece)
+    changing = False
+    while left:
+        some = [p for p, mine in left.items() if bool(mine[0].changes) is changing]
+        changing = not changing
+        if some:
+            yield [left[partition].pop(0) for partition in some]
+            left = {partition: mine for partition, mine in left.items() if mine}
+
+
+def _slices(
+    records: Records, columns: Columns, faults: dict[int, Fault]
+) -> Iterator[Slice]:
+    """The runs of one kind; a fault goes with what was before it."""
+    kinds: list[bool] = []
+    for row, change in enumerate(columns[CHANGE]):
+        kinds.append(bool(kinds and kinds[-1]) if row in faults else change is not None)
+    for _, rows in groupby(range(len(kinds)), kinds.__getitem__):
+        first, *more = rows
+        run = slice(first, first + 1 + len(more))
+        yield _slice(
+            records.part(run),
+            {name: column[run] for name, column in columns.items()},
+            {row - first: faults[row] for row in (first, *more) if row in faults},
+        )
 
 
 def _slice(records: Records, columns: Columns, faults: dict[int, Fault]) -> Slice:
@@ -171,6 +221,13 @@ def _slice(records: Records, columns: Columns, faults: dict[int, Fault]) -> Slic
             ids[row], emitters[row] = NO_TRANSFER_ID, None
         read, read_offsets = _without(columns, records.offsets, unread)
         good, offsets = _without(columns, records.offsets, faults)
+    changes = good.get(CHANGE, ())
+    if changes and changes[0] is not None:
+        good = {name: column[:0] for name, column in good.items()} | {
+            "created_at_ms": good["created_at_ms"]
+        }
+    else:
+        changes = ()
     return Slice(
         records=records,
         ids=ids,
@@ -188,6 +245,7 @@ def _slice(records: Records, columns: Columns, faults: dict[int, Fault]) -> Slic
         offsets=offsets,
         created_at_ms=good["created_at_ms"],
         numbered=Numbered(read["emitter"], read["emitter_sequence"], read_offsets),
+        changes=changes,
     )
 
 

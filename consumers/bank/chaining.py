@@ -17,7 +17,7 @@ import psycopg
 from consumers.bank.batch import Slice
 from consumers.bank.position import RECENT_ENDS, OpenBatch, Position, digest_of
 from consumers.bank.rules import POSTED
-from consumers.bank.verdicts import DECIDED_MAX
+from consumers.bank.verdicts import DECLINED
 from once.chain import link
 from once.pgbinary import Int8Array
 
@@ -59,7 +59,7 @@ def join(
         )
     digest = link(*now)
     posted = now.verdicts.count(POSTED)
-    declined = sum(map(DECIDED_MAX.__ge__, now.verdicts)) - posted
+    declined = sum(map(DECLINED.__contains__, now.verdicts))
     closed = number <= FIRST_BATCHES or _is_full(now)
     batch = Batch(
         partition=piece.partition,

@@ -1,7 +1,8 @@
 """From Kafka record to transfer: Avro decoded by the batch, and what cannot be one.
 
-A record that is no transfer is never an exception here: it gets a reason from `Reason`
-and a sentence, and goes to quarantine. Only the registry's troubles raise (OnceError).
+A record that is neither a transfer nor a change of an account is never an exception
+here: it gets a reason from `Reason` and a sentence, and goes to quarantine. Only the
+registry's troubles raise (OnceError).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import fastavro
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
+from consumers.bank.change_codec import is_change, read_change
 from consumers.bank.schema_ids import SchemaIds
 from once import resources
 from once.columns import ColumnReader, Field
@@ -37,6 +39,11 @@ INT64_MAX = 2**63 - 1
 NIL = bytes(16)  # a transfer_id that nobody has set
 
 Columns = dict[str, list[Any]]
+# A column that is there only when some record of the batch changes an account: the
+# Change in its row, None elsewhere. What else such a record shares with a transfer (id,
+# account, reason, time, emitter) stands in the transfers' columns.
+CHANGE = "change"
+NO_CURRENCY = b"XXX"  # ISO 4217: none
 
 
 class Reason(StrEnum):
@@ -94,12 +101,14 @@ class TransferCodec:
         self._frame = frame(registry.id_of(subject, schema))
         self._columns = ColumnReader(schema)
         self._parsed = fastavro.parse_schema(schema)
-        self._schemas = SchemaIds(registry, schema, beat, patience_seconds)
+        change = load_schema(resources.find("avro/account-change.avsc"))
+        self._parsed_change = fastavro.parse_schema(change)
+        self._schemas = SchemaIds(registry, [schema, change], beat, patience_seconds)
 
     def decode(
         self, values: Sequence[bytes | None], keys: Sequence[bytes | None]
     ) -> tuple[Columns, dict[int, Fault]]:
-        """Columns by field name, and the faults by row.
+        """Columns by field name (and CHANGE), and the faults by row.
 
         Rows with a fault hold placeholders in every column. Raises Retriable when a
         schema must be fetched and the registry is away, or may yet learn an id.
@@ -135,7 +144,11 @@ class TransferCodec:
             return fault
         assert value is not None, "a null is unreadable"
         try:
-            record = self._read(self._schemas.writer(_id_in(value)), value)
+            writer = self._schemas.writer(_id_in(value))
+            there = _fields_of(value, writer)
+            if is_change(writer):
+                return _take_change(there, columns, row)
+            record = self._resolve(there)
         except UnknownSchema as error:
             return Fault(Reason.UNKNOWN_SCHEMA, str(error), self._ours(value, key))
         except (UnusableSchema, SchemaParseException, SchemaResolutionError) as error:
@@ -153,16 +166,8 @@ class TransferCodec:
             columns[name][row] = resolved
         return None
 
-    def _read(self, writer: Any, value: bytes) -> dict[str, Any]:
-        """One record as ints, bytes, strs and None. Raises anything.
-
-        Every field is read, ours or not: fastavro does not notice that a field which
-        it skips is cut short.
-        """
-        body = io.BytesIO(value[FRAME_BYTES:])
-        there: Any = fastavro.schemaless_reader(body, writer, None)
-        if body.read(1):
-            raise ValueError("more bytes than one record")
+    def _resolve(self, there: dict[str, Any]) -> dict[str, Any]:
+        """A transfer as ints, bytes, strs and None. Raises anything."""
         return {
             field.name: (
                 _resolved(field, there[field.name])
@@ -173,13 +178,52 @@ class TransferCodec:
         }
 
     def _ours(self, value: bytes, key: bytes | None) -> bool:
-        """Whether the body begins like a transfer of our own schema, rightly keyed."""
-        body = io.BytesIO(value[FRAME_BYTES:])
-        try:
-            record: Any = fastavro.schemaless_reader(body, self._parsed, None)
-            return key == b"%d" % record["debit_account"]
-        except Exception:  # fastavro raises whatever the bytes provoke
-            return False
+        """Whether the body begins like a record of our own schemas, rightly keyed."""
+        for schema, account in (
+            (self._parsed, "debit_account"),
+            (self._parsed_change, "account"),
+        ):
+            body = io.BytesIO(value[FRAME_BYTES:])
+            try:
+                record: Any = fastavro.schemaless_reader(body, schema, None)
+                if key == b"%d" % record[account]:
+                    return True
+            except Exception:  # fastavro raises whatever the bytes provoke
+                continue
+        return False
+
+
+def _fields_of(value: bytes, writer: Any) -> dict[str, Any]:
+    """One record as its writer's schema says it. Raises anything.
+
+    Every field is read, ours or not: fastavro does not notice that a field which it
+    skips is cut short.
+    """
+    body = io.BytesIO(value[FRAME_BYTES:])
+    there: Any = fastavro.schemaless_reader(body, writer, None)
+    if body.read(1):
+        raise ValueError("more bytes than one record")
+    return dict(there)
+
+
+def _take_change(there: dict[str, Any], columns: Columns, row: int) -> Fault | None:
+    """Put a change into its row, or say what is wrong with it."""
+    change, emitter, sequence, wrong = read_change(there)
+    shared = {
+        "transfer_id": change.change_id,
+        "debit_account": change.asked.account,
+        "currency": NO_CURRENCY,
+        "memo": change.asked.reason,
+        "created_at_ms": change.created_at_ms,
+        "emitter": emitter,
+        "emitter_sequence": sequence,
+    }
+    for name, value in shared.items():
+        columns[name][row] = value
+    if wrong is not None:
+        return Fault(Reason.BAD_FORM, wrong)
+    columns.setdefault(CHANGE, [None] * len(columns["memo"]))[row] = change
+    return None
 
 
 def _resolved(field: Field, value: Any) -> int | bytes | str | None:
@@ -299,18 +343,22 @@ _FORM: dict[str, tuple[Callable[[Any], bool], Callable[[Any], str | None]]] = {
 def _check_keys(
     columns: Columns, keys: Sequence[bytes | None], faults: dict[int, Fault]
 ) -> None:
-    """The key decides the partition, so it must be the payer's account."""
+    """The key decides the partition, so it must be the account that is debited or
+    changed."""
     accounts = columns["debit_account"]
     joined = "\n".join(map(str, accounts)).encode()
     if None not in keys and b"\n".join(keys) == joined:  # type: ignore[arg-type]
         return
+    changes = columns.get(CHANGE) or [None] * len(keys)
     for row, (account, key) in enumerate(zip(accounts, keys, strict=True)):
         if key != b"%d" % account:
-            faults.setdefault(row, Fault(Reason.KEY_MISMATCH, _wrong_key(key, account)))
+            name = "debit_account" if changes[row] is None else "account"
+            detail = _wrong_key(key, name, account)
+            faults.setdefault(row, Fault(Reason.KEY_MISMATCH, detail))
 
 
-def _wrong_key(key: bytes | None, account: int) -> str:
-    detail = f"key {key!r} is not debit_account {account}"[:300]
+def _wrong_key(key: bytes | None, name: str, account: int) -> str:
+    detail = f"key {key!r} is not {name} {account}"[:300]
     if key is not None and key == account.to_bytes(8, "big", signed=True):
         return f"{detail} as text: use a string serializer for keys, not one of longs"
     return f"{detail} in decimal digits"

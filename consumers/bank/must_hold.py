@@ -41,8 +41,12 @@ def before_writing(slices: Sequence[Slice], positions: Mapping[int, Position]) -
         require(offsets[-1] - offsets[0] >= rows - 1, "offsets do not grow", [piece])
         whole = rows == len(piece.records.values) == len(piece.ids)
         require(whole, "records have lost a part", [piece])
-        decided = len(piece.transfers.transfer_ids)
+        decided = len(piece.transfers.transfer_ids) + len(piece.changes)
         require(decided + len(piece.faults) == rows, "records are missing", [piece])
+    changing = any(piece.changes for piece in slices)
+    for piece in slices:
+        mixed = changing and piece.transfers.transfer_ids
+        require(not mixed, "transfers are among changes of accounts", [piece])
 
 
 def after_deciding(slices: Sequence[Slice], decision: Decision) -> None:

@@ -10,7 +10,7 @@ from consumers.bank.batch import Slice
 from consumers.bank.care import Trial
 from consumers.bank.ledger import Row
 from consumers.bank.position import Position
-from consumers.bank.verdicts import DECIDED_MAX, Verdict
+from consumers.bank.verdicts import DECIDED_MAX, REPEATS, Verdict
 from once.sequence import Gap
 
 
@@ -63,7 +63,7 @@ def first_verdicts(
                 else here.get(id_, 0)
             )
             for row, verdict in enumerate(mine)
-            if verdict in (Verdict.EXISTS, Verdict.EXISTS_WITH_DIFFERENT_PAYLOAD)
+            if verdict in REPEATS
         }
         for piece, mine in zip(slices, verdicts, strict=True)
     ]

@@ -7,17 +7,17 @@
             4  COPY transfers, add debits and credits, quarantine, batches with hashes
     commit  5  COMMIT                             waits for the synchronous standby
 
-Between batches the accounts of this worker's partitions are remembered. Postgres stays
-the judge: debits are compared as they are changed, and whoever changes an account
-raises the epoch (docs/adr/0002-accounts-epoch.md). After any failure all is forgotten.
+A batch of changes of accounts takes the same way: what differs is in changing.py.
+Between batches accounts are remembered (remembered.py). After any failure all is
+forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import psycopg
 from psycopg.errors import Diagnostic, LockNotAvailable, UniqueViolation
@@ -27,11 +27,13 @@ from consumers.bank.batch import Slice, ranges
 from consumers.bank.blockers import end_frozen, lock_holders
 from consumers.bank.care import Owed
 from consumers.bank.chaining import Chains, join
-from consumers.bank.ledger import Held, Ledger, Row
+from consumers.bank.changing import write_changes
+from consumers.bank.ledger import Ledger, Row
 from consumers.bank.marks import Marks
 from consumers.bank.position import Position
 from consumers.bank.posted import Opened, Posting, first_verdicts
-from consumers.bank.rules import Account, Decision, decide, undo
+from consumers.bank.remembered import Remembered
+from consumers.bank.rules import Decision, decide, undo
 from consumers.bank.told import replayed
 from consumers.bank.trials import Trials
 from consumers.bank.verdicts import DECIDED_MAX
@@ -51,8 +53,6 @@ from once.postgres import from_postgres
 log = logs.get(__name__)
 T = TypeVar("T")
 
-ACCOUNTS_REMEMBERED_MAX = 250_000  # about 60 MB
-
 # Ids are looked up only after COPY has met one that is in the ledger already, and then
 # for so many batches: repeats come in swarms (docs/adr/0009-optimistic-ids.md).
 BATCHES_LOOKED_UP = 50
@@ -65,6 +65,15 @@ HEALED_BY_REDO = "transfers_pkey"
 
 # Classes of SQLSTATE that a record's values can provoke: data and integrity.
 OF_THE_RECORDS = ("22", "23")
+
+
+class _Written(NamedTuple):
+    """Verdicts by slice and well-formed record, and what else is known of them."""
+
+    verdicts: list[list[int]]
+    short: set[int] = set()  # accounts that were declined for want of funds
+    known: Mapping[bytes, Row] = MappingProxyType({})  # rows that were there before
+    firsts: list[dict[int, int]] | None = None  # see Posting
 
 
 class Poster:
@@ -85,10 +94,7 @@ class Poster:
         self.trials = Trials(connection, topic)
         self.positions = {} if positions is None else positions
         self._connection = connection
-        self._accounts: dict[int, Account] = {}
-        # Those that the last two batches named.
-        self._named: tuple[set[int], set[int]] = (set(), set())
-        self._changed = 0  # the last change of an account that we know of
+        self._remembered = Remembered(self.ledger)
         self._chains = Chains(connection, topic)
         self._marks = Marks(self.ledger)
         self._warnings: list[str] = []
@@ -196,7 +202,7 @@ class Poster:
 
     def forget(self) -> None:
         """Drop what is remembered between batches, except the positions."""
-        self._accounts.clear()
+        self._remembered.accounts.clear()
         self._marks.forget()
 
     def _write(
@@ -214,29 +220,15 @@ class Poster:
         growing = {p for p, tail in self.positions.items() if tail.open}
         if not ledger.advance(slices, expected, growing):
             raise Fenced("another worker has moved a position of this batch")
-        held = self._hold_accounts()
-        known = self._known(slices, always=told is not None)
-        looked_at = self._load(slices)
-        laps.lap(names.LOAD)
-        if told is None:
-            decision = self._decide(slices, known, looked_at)
-        else:
-            decision = replayed(slices, self._accounts, told)
-            held = held._replace(epoch=TOLD)
-        ledger.insert_decision(slices, self.positions, held)
-        laps.lap(names.DECIDE)
-        must_hold.after_deciding(slices, decision)
+        written = (
+            self._change(slices, told)
+            if any(piece.changes for piece in slices)
+            else self._post(slices, laps, told)
+        )
         verdicts = [
             piece.all_verdicts(mine)
-            for piece, mine in zip(slices, decision.verdicts, strict=True)
+            for piece, mine in zip(slices, written.verdicts, strict=True)
         ]
-        ledger.insert_transfers(
-            slices, decision.verdicts, decision.debits_after, DECIDED_MAX
-        )
-        if not ledger.add_debits(decision.debits, self._accounts):
-            raise Conflict("another writer has debited an account of this batch")
-        if any(decision.credits.values()):
-            ledger.add_credits(shards.of(slices, decision.credits))
         if any(piece.faults for piece in slices):
             ledger.insert_quarantine(slices)
         tails = self._link(slices, verdicts)
@@ -248,27 +240,47 @@ class Poster:
             positions=tails,
             marks=marks,
             gaps=gaps,
-            short=decision.short,
-            firsts=first_verdicts(slices, verdicts, known),
+            short=written.short,
+            firsts=written.firsts or first_verdicts(slices, verdicts, written.known),
         )
 
-    def _hold_accounts(self) -> Held:
-        held = self.ledger.hold_accounts()
-        if held.changed != self._changed:
-            self._accounts.clear()
-        elif len(self._accounts) > ACCOUNTS_REMEMBERED_MAX:
-            self._drop_cold()
-        self._changed = held.changed
-        return held
+    def _post(
+        self,
+        slices: Sequence[Slice],
+        laps: Laps,
+        told: Sequence[Sequence[int]] | None,
+    ) -> _Written:
+        """Decide transfers and move the money."""
+        ledger, accounts = self.ledger, self._remembered
+        held = accounts.hold()
+        known = self._known(slices, always=told is not None)
+        looked_at = accounts.load(slices)
+        laps.lap(names.LOAD)
+        if told is None:
+            decision = self._decide(slices, known, looked_at)
+        else:
+            decision = replayed(slices, accounts.accounts, told)
+            held = held._replace(epoch=TOLD)
+        ledger.insert_decision(slices, self.positions, held)
+        laps.lap(names.DECIDE)
+        must_hold.after_deciding(slices, decision)
+        ledger.insert_transfers(
+            slices, decision.verdicts, decision.debits_after, DECIDED_MAX
+        )
+        if not ledger.add_debits(decision.debits, accounts.accounts):
+            raise Conflict("another writer has debited an account of this batch")
+        if any(decision.credits.values()):
+            ledger.add_credits(shards.of(slices, decision.credits))
+        return _Written(decision.verdicts, short=decision.short, known=known)
 
-    def _drop_cold(self) -> None:
-        """Keep the accounts that both last batches named: the popular ones."""
-        one, other = self._named
-        self._accounts = {
-            number: self._accounts[number]
-            for number in one & other
-            if number in self._accounts
-        }
+    def _change(
+        self, slices: Sequence[Slice], told: Sequence[Sequence[int]] | None
+    ) -> _Written:
+        """Decide changes of accounts and write them."""
+        changed = write_changes(self.ledger, slices, told)
+        held = changed.held if told is None else changed.held._replace(epoch=TOLD)
+        self.ledger.insert_decision(slices, self.positions, held)
+        return _Written(changed.verdicts, firsts=changed.firsts)
 
     def _known(self, slices: Sequence[Slice], always: bool) -> dict[bytes, Row]:
         """The rows of the ids that are in the ledger already.
@@ -282,35 +294,21 @@ class Poster:
         ids = [i for piece in slices for i in piece.transfers.transfer_ids]
         return self.ledger.rows(ids)
 
-    def _load(self, slices: Sequence[Slice]) -> set[int]:
-        """Read the accounts that are not remembered; which those were."""
-        named: set[int] = set()
-        for piece in slices:
-            named.update(piece.transfers.debit_accounts)
-            named.update(piece.transfers.credit_accounts)
-        self._named = (self._named[1], named)
-        missing = named.difference(self._accounts)
-        self._look_at(missing)
-        return missing
-
-    def _look_at(self, numbers: Collection[int]) -> None:
-        if numbers:
-            self._accounts.update(self.ledger.accounts(list(numbers)))
-
     def _decide(
         self, slices: Sequence[Slice], rows: Mapping[bytes, Row], looked_at: set[int]
     ) -> Decision:
         """Whoever is declined for want of funds was looked at in this transaction."""
         batch = [piece.transfers for piece in slices]
         known = {transfer_id: row.payload for transfer_id, row in rows.items()}
+        remembered = self._remembered
         while True:
-            decision = decide(batch, self._accounts, known)
+            decision = decide(batch, remembered.accounts, known)
             stale = decision.short - looked_at
             if not stale:
                 return decision
             # An older sum of credits may be too small: look again, and decide again.
-            undo(decision, self._accounts)
-            self._look_at(stale)
+            undo(decision, remembered.accounts)
+            remembered.look_at(stale)
             looked_at |= stale
 
     def _link(
@@ -326,9 +324,8 @@ class Poster:
     def _remember(self, posting: Posting) -> None:
         self.positions.update(posting.positions)
         self._marks.remember(posting.marks)
-        for number in posting.short:
-            # Poor now: read afresh next time, instead of deciding that batch twice.
-            self._accounts.pop(number, None)
+        # Poor now: read afresh next time, instead of deciding that batch twice.
+        self._remembered.drop(posting.short)
 
     def _commit_lookup(self) -> None:
         """COMMIT of `open` and `committed`, which must be replicated, too."""

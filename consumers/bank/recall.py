@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 import psycopg
 
+from consumers.bank.account_history import AccountHistory
 from consumers.bank.batch import NO_TRANSFER_ID, READABLE, Records, Slice
 from consumers.bank.codec import Fault, Reason
 from consumers.bank.ledger import Ledger
-from consumers.bank.rules import verdict_on_repeat
-from consumers.bank.verdicts import Verdict
+from consumers.bank.verdicts import REPEATS, Verdict
 from once.errors import Refused
 from once.postgres import from_postgres
+
+EXISTS, EXISTS_WITH_ANOTHER = REPEATS
 
 
 class Recalled(NamedTuple):
@@ -61,23 +63,30 @@ def recall(ledger: Ledger, slices: Sequence[Slice]) -> Recalled:
     return Recalled([v for v, _ in recalled], [f for _, f in recalled])
 
 
+class _Found(NamedTuple):
+    """What the ledger has under a record's id, and whether it is a repeat's other."""
+
+    partition: int
+    record_offset: int
+    verdict: int
+    same: bool  # what it says is what the record says
+
+
 def _recall(ledger: Ledger, piece: Slice) -> tuple[list[int], dict[int, int]]:
     offsets = piece.records.offsets
     aside = ledger.quarantined(piece.partition, offsets[0], offsets[-1])
-    rows = ledger.rows(piece.transfers.transfer_ids)
-    transfers = iter(range(len(piece.transfers.transfer_ids)))
+    found_of = iter(_changes(ledger, piece) if piece.changes else _rows(ledger, piece))
     verdicts: list[int] = []
     firsts: dict[int, int] = {}
     for row, offset in enumerate(offsets):
-        at = None if row in piece.faults else next(transfers)
+        found = None if row in piece.faults else next(found_of)
         if offset in aside:
             verdicts.append(int(Verdict.QUARANTINED))
             if aside[offset] not in READABLE:
                 # Its schema may be known by now; the result is that of then.
                 piece.ids[row], piece.emitters[row] = NO_TRANSFER_ID, None
             continue
-        found = None if at is None else rows.get(piece.transfers.transfer_ids[at])
-        if found is None or at is None:
+        if found is None:
             raise Refused(
                 f"the ledger has applied {ledger.topic}[{piece.partition}] beyond "
                 f"offset {offset}, but knows nothing of that record; "
@@ -87,7 +96,40 @@ def _recall(ledger: Ledger, piece: Slice) -> tuple[list[int], dict[int, int]]:
         if (found.partition, found.record_offset) == (piece.partition, offset):
             verdicts.append(found.verdict)
         else:
-            payload = piece.transfers.payload(at)
-            verdicts.append(verdict_on_repeat(found.payload, payload))
+            verdicts.append(int(EXISTS if found.same else EXISTS_WITH_ANOTHER))
             firsts[row] = found.verdict
     return verdicts, firsts
+
+
+def _rows(ledger: Ledger, piece: Slice) -> list[_Found | None]:
+    """What is under the id of each well-formed transfer."""
+    ids = piece.transfers.transfer_ids
+    rows = ledger.rows(ids)
+    return [
+        (
+            None
+            if (row := rows.get(id_)) is None
+            else _Found(
+                row.partition,
+                row.record_offset,
+                row.verdict,
+                row.payload == piece.transfers.payload(at),
+            )
+        )
+        for at, id_ in enumerate(ids)
+    ]
+
+
+def _changes(ledger: Ledger, piece: Slice) -> list[_Found | None]:
+    """What is under the id of each well-formed change of an account."""
+    known = AccountHistory(ledger).known([each.change_id for each in piece.changes])
+    return [
+        (
+            None
+            if (row := known.get(change.change_id)) is None
+            else _Found(
+                row.partition, row.record_offset, row.verdict, row.asked == change.asked
+            )
+        )
+        for change in piece.changes
+    ]

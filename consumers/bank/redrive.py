@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 import psycopg
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from consumers.bank.codec import Reason, TransferCodec
+from consumers.bank.codec import CHANGE, Reason, TransferCodec
 from consumers.bank.settings import KafkaAndRegistry
 from once import kafka, resources
 from once.asking import ask
@@ -137,6 +137,11 @@ class Redriver:
             raise Refused(
                 f"{here} is still no transfer: {fault.reason}: {fault.detail}; mend "
                 "the cause first, or have its sender send it again under a new id"
+            )
+        if CHANGE in columns:
+            raise Refused(
+                f"{here} changes account {columns['debit_account'][0]}, and payments "
+                "alone are put back: ask for the change again, under a new change_id"
             )
         columns["emitter_sequence"] = [0]
         (value,) = self._writer.write(columns)

@@ -9,7 +9,7 @@ from the results topic, and the money follows them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -18,8 +18,8 @@ from consumers.bank.assignment import Start
 from consumers.bank.settings import BankSettings
 from consumers.bank.told import Told
 from once import kafka, logs
-from once.errors import Retriable
-from once.reader import AvroReader
+from once.errors import OnceError, Retriable
+from once.published import Published, PublishedReader
 from once.registry import Registry
 
 log = logs.get(__name__)
@@ -53,15 +53,15 @@ class Restore(Told):
         for partition, until in due.items():
             self.expect(partition, until)
 
-        def take(partition: int, results: Sequence[Any]) -> None:
-            if partition in due:
-                self.take(partition, starts[partition].position.next_offset, results)
+        def take(told: Published) -> None:
+            if told.partition in due:
+                self.take(starts[told.partition].position.next_offset, told)
 
         read_results(
             self._settings.client,
             group=self._settings.group,
             topic=self._settings.results_topic,
-            reader=AvroReader(self._registry, "avro/transfer-results.avsc"),
+            reader=PublishedReader(self._registry),
             take=take,
             beat=self._beat,
         )
@@ -72,11 +72,11 @@ def read_results(
     *,
     group: str,
     topic: str,
-    reader: AvroReader,
-    take: Callable[[int, Sequence[Any]], None],
+    reader: PublishedReader,
+    take: Callable[[Published], None],
     beat: Callable[[], None],
 ) -> None:
-    """Give every committed result to `take(partition of the log, results)`.
+    """Give what every committed results record says to `take`.
 
     Raises Retriable when the brokers fall silent.
     """
@@ -108,11 +108,15 @@ def read_results(
 
 
 def _take(
-    message: Any, reader: AvroReader, take: Callable[[int, Sequence[Any]], None]
+    message: Any, reader: PublishedReader, take: Callable[[Published], None]
 ) -> None:
     try:
-        record = reader.read(message.value())
-    except ValueError as error:
-        log.warning("no results record", offset=message.offset(), error=str(error))
+        told = reader.read(message.value())
+    except OnceError:
+        raise  # the registry is away: that says nothing about the record
+    except Exception as unreadable:  # of any kind: the bytes may be a stranger's
+        log.warning(
+            "no results record", offset=message.offset(), error=repr(unreadable)
+        )
         return
-    take(record["partition"], record["results"])
+    take(told)

@@ -10,7 +10,7 @@ waited for in vain, so that what is lost to garbage stays within twice the patie
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,14 +33,16 @@ class SchemaIds:
     def __init__(
         self,
         registry: Registry,
-        reader: dict[str, Any],
+        readers: Sequence[dict[str, Any]],
         beat: Callable[[], None],
         patience_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`reader` is the schema that all must be readable as, as parsed JSON."""
+        """Every schema must be readable as the one of `readers` that has its name, or
+        as the first one; they are parsed JSON."""
         self._registry = registry
-        self._reader = reader
+        self._readers = {str(each["name"]): each for each in reversed(readers)}
+        self._first = readers[0]
         self._beat = beat
         self._patience_seconds = patience_seconds
         self._clock = clock
@@ -97,7 +99,9 @@ class SchemaIds:
 
     def _judged(self, schema_id: int) -> Any:
         schema = self._registry.usable_schema(schema_id)
-        why = unresolvable(schema, self._reader)
+        name = schema["name"] if isinstance(schema, dict) and "name" in schema else ""
+        reader = self._readers.get(str(name).rpartition(".")[2], self._first)
+        why = unresolvable(schema, reader)
         if why is not None:
             raise UnusableSchema(why)
         return fastavro.parse_schema(schema)

@@ -32,6 +32,7 @@ from consumers.bank.position import Position
 from consumers.bank.publisher import Publication
 from consumers.bank.reading import IDLE_SECONDS
 from consumers.bank.settings import BankSettings
+from consumers.bank.told import Unopened
 from once import logs, names
 from once.backoff import retry
 from once.errors import OnceError, Stumbled
@@ -99,7 +100,7 @@ class Session:
             self._recall(old)
         if slices:
             self._doubts.check(self._settings.topic, slices)
-            self._applier.begin(slices, laps)
+            self._apply(slices, laps)
         self._idle(not messages and not slices)
         self._ownership.look_at_refused()
         reading = self._reading
@@ -150,6 +151,14 @@ class Session:
             ) from error
         self._reading.mark_ends(slices)
         return slices
+
+    def _apply(self, slices: Sequence[Slice], laps: Laps, told: bool = False) -> None:
+        """Begin to post; with changes of accounts among them, one kind at a time."""
+        for some in batch.in_turn(slices):
+            self._settle()
+            verdicts = self._restore.verdicts(some) if told else None
+            self._applier.begin(some, laps, verdicts)
+            laps = Laps()
 
     def _settle(self) -> None:
         """Wait for the COMMIT in flight, and hand its results to the publisher."""
@@ -216,14 +225,8 @@ class Session:
     def _apply_told(self, parts: Sequence[Records]) -> list[Records]:
         """Restore mode: apply what was told; what is left is to be decided."""
         told, rest = self._restore.split(parts)
-        if told:
-            self._settle()
-            slices = self._decode(told)
-            aside = self._restore.unread(slices)
-            if aside:
-                slices = self._decode(told, aside)
-            self._applier.begin(slices, Laps(), self._restore.verdicts(slices))
-            self._settle()
+        for records in told:
+            self._take_told(records)
         positions = self._applier.positions
         for partition in self._restore.ended(
             {p: tail.next_offset for p, tail in positions.items()}, rest
@@ -233,6 +236,25 @@ class Session:
                 self._ownership.ledger_id, partition, positions[partition]
             )
         return self._restore.held(rest, self._reading.pause, self._reading.resume)
+
+    def _take_told(self, told: Records) -> None:
+        """Apply what was told of one partition's records, or as much as can be yet."""
+        self._settle()
+        slices = self._decode([told])
+        aside = self._restore.unread(slices)
+        if aside:
+            slices = self._decode([told], aside)
+        partition = told.partition
+        try:
+            self._apply(slices, Laps(), told=True)
+            self._settle()
+        except Unopened as error:
+            position = self._applier.positions[partition].next_offset
+            self._restore.postpone(told.split(position)[1], error)
+            self._reading.pause([partition])
+        else:
+            if self._restore.applied(partition):
+                self._reading.resume([partition])
 
     def _idle(self, idle: bool) -> None:
         """When nothing comes, remember how far the log was read."""

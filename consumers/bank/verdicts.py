@@ -20,6 +20,13 @@ class Verdict(IntEnum):
     EXISTS = 9
     EXISTS_WITH_DIFFERENT_PAYLOAD = 10
     QUARANTINED = 11
+    CHANGED = 12  # an account, not money
+    DECLINED_ACCOUNT_EXISTS = 13
+    DECLINED_ACCOUNT_NOT_EMPTY = 14
 
 
-DECIDED_MAX = Verdict.DECLINED_AMOUNT_OUT_OF_RANGE  # up to here: a row in the ledger
+# Up to here a transfer has a row in the ledger.
+DECIDED_MAX = Verdict.DECLINED_AMOUNT_OUT_OF_RANGE
+# Not verdicts on the first record of an id.
+REPEATS = (Verdict.EXISTS, Verdict.EXISTS_WITH_DIFFERENT_PAYLOAD)
+DECLINED = frozenset(v for v in Verdict if v.name.startswith("DECLINED_"))

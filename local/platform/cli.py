@@ -59,7 +59,7 @@ def set_up(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
     platform = _platform(state_dir)
     set_up_accounts(platform)
     typer.echo(
-        f"{platform.dbname}, {len(platform.schemas)} schemas, as many topics, accounts"
+        f"{platform.dbname}, {len(platform.topics)} topics, their schemas, accounts"
         f" 1 to {ACCOUNTS + MERCHANTS:,}; next, each in a terminal: make bank, make"
         " serve; or make store ARGS=examples/payments.ndjson"
     )

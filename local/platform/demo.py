@@ -90,10 +90,11 @@ def run(
     with a_stack(config, keep, console) as stack:
         platform = new_platform(stack, config.state_dir / "logs", console)
         logs = AckLogs(reports.parent)
+        opened = platform.applied()
         began = time.monotonic()
         api = _load(platform, seconds, logs, console)
         took = time.monotonic() - began
-        applied = platform.applied()
+        applied = platform.applied() - opened
         report = _audit(platform, logs.joined(), console)
         show(report, console)
         result = _result(report, logs.count(), applied, took)

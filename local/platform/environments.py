@@ -17,7 +17,6 @@ OWNER = "ONCE_MIGRATOR_CONNINFO"
 
 # A command by its first words, the longest first, and how what it reads begins.
 _READS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("consumers.bank", "open-accounts"), (OWNER,)),
     (("consumers.bank", "quarantine"), ("BANK_", OWNER)),
     (("consumers.bank",), ("BANK_",)),
     (("consumers.bank.audit",), ("AUDIT_",)),

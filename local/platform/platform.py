@@ -15,7 +15,6 @@ import psycopg
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
 
-from consumers.bank import accounts
 from consumers.bank.audit.report import AuditReport
 from consumers.bank.audit.run import AuditSettings, audit
 from local.platform.program import Program
@@ -28,6 +27,8 @@ from local.stack.roles import OWNER, ensure_database
 from once import resources, topics
 from once.migrate import assert_again, migrate
 from once.registry import Registry, load_schema
+
+OPENING_SECONDS_MAX = 300.0
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,24 @@ class Platform:
             migrate(connection, resources.find("postgres/migrations"))
             assert_again(connection, resources.find("postgres/asserted"))
         registry = Registry(self.stack.endpoints.registry_url)
-        for topic, file in self.schemas.items():
-            registry.register(f"{topic}-value", load_schema(resources.find(file)))
+        for subject, file in self.subjects.items():
+            registry.register(subject, load_schema(resources.find(file)))
         registry.close()
         self.create_topics(partitions)
 
     @property
-    def schemas(self) -> dict[str, str]:
-        """The schema file of each topic."""
+    def topics(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.topic, self.results_topic, self.receipts_topic)
+
+    @property
+    def subjects(self) -> dict[str, str]:
+        """The schema file of each subject of the registry."""
         return {
-            self.topic: "avro/transfer.avsc",
-            self.results_topic: "avro/transfer-results.avsc",
-            self.receipts_topic: "avro/transfer-receipts.avsc",
+            f"{self.topic}-value": "avro/transfer.avsc",
+            f"{self.topic}-once.payments.AccountChange": "avro/account-change.avsc",
+            f"{self.results_topic}-value": "avro/transfer-results.avsc",
+            f"{self.receipts_topic}-value": "avro/transfer-receipts.avsc",
         }
 
     def create_topics(self, partitions: int) -> None:
@@ -90,7 +97,7 @@ class Platform:
         One that was there may have more partitions, and nothing else that differs.
         """
         copies = self.stack.endpoints.brokers
-        asked = [topics.wanted(topic, partitions, copies) for topic in self.schemas]
+        asked = [topics.wanted(topic, partitions, copies) for topic in self.topics]
         _, differences = topics.ensure(self.admin(), asked)
         wrong = [str(each) for each in differences if each.setting != topics.PARTITIONS]
         if wrong:
@@ -108,9 +115,16 @@ class Platform:
     def open_accounts(
         self, first: int, count: int, credit_limit: int, currency: str = "EUR"
     ) -> None:
-        """Open accounts first..first+count-1."""
-        conninfo = self.conninfo("migrator")
-        accounts.open_accounts(conninfo, first, count, currency, credit_limit)
+        """Open accounts first..first+count-1; a Bank must be running.
+
+        Raises StackError when one is not opened, and was not there.
+        """
+        command = ["producers.store", "open-accounts"]
+        command += ["--first", str(first), "--count", str(count)]
+        command += ["--credit-limit", str(credit_limit), "--currency", currency]
+        with self._start("store", command, "accounts", {}) as opening:
+            if opening.process.wait(OPENING_SECONDS_MAX) != 0:
+                raise StackError(f"accounts are not open: {opening.text.strip()}")
 
     def environment(self) -> dict[str, str]:
         """The settings of every program, as they document them.
@@ -198,6 +212,10 @@ class Platform:
         """Records applied so far: see Watch."""
         return self.watch.applied()
 
+    def opened(self) -> int:
+        """How many of them opened or changed accounts: see Watch."""
+        return self.watch.opened()
+
     def positions(self) -> dict[int, int]:
         """The next offset to apply, by partition: see Watch."""
         return self.watch.positions()
@@ -213,7 +231,7 @@ class Platform:
     def remove(self) -> None:
         """Delete topics and ledger: every partition that is left costs the brokers."""
         admin = self.admin()  # kept until the topics are gone
-        for gone in admin.delete_topics(list(self.schemas)).values():
+        for gone in admin.delete_topics(list(self.topics)).values():
             gone.exception(30)  # somebody may have deleted them before
         with self._superuser() as connection:
             drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")

@@ -112,6 +112,7 @@ class _Drill:
         platform, step = self._platform, self._times.step
         with step("ledger, topics and accounts"):
             set_up(platform)
+            self._sent = platform.applied()  # so many accounts were opened
             home = self._stack.home(self._primary())
             self._stack.backups.prepare(home)
         with platform.bank() as bank:

@@ -53,7 +53,8 @@ def run(config: StackConfig, console: Console) -> None:
                 timeout_seconds=READY_SECONDS_MAX,
             )
         console.print(_what_next(url), highlight=False, soft_wrap=True)
-        _watch(bank, store, platform.applied, console)
+        opened = platform.opened()
+        _watch(bank, store, lambda: platform.applied() - opened, console)
     console.print("all of it has ended")
 
 

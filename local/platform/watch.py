@@ -11,6 +11,7 @@ from local.processes.waiting import wait_until
 
 # The declined and quarantined ones too.
 APPLIED = "SELECT coalesce(sum(records), 0) FROM all_batches"
+OPENED = "SELECT count(*) FROM account_changes WHERE partition IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Watch:
         """Records applied so far, the declined and quarantined ones too."""
         with psycopg.connect(self.conninfo) as connection:
             row = connection.execute(APPLIED).fetchone()
+        return int(row[0]) if row else 0
+
+    def opened(self) -> int:
+        """How many of them opened or changed accounts."""
+        with psycopg.connect(self.conninfo) as connection:
+            row = connection.execute(OPENED).fetchone()
         return int(row[0]) if row else 0
 
     def positions(self) -> dict[int, int]:

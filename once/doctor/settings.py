@@ -16,6 +16,7 @@ _SCHEMAS = {
     Role.RESULTS: "avro/transfer-results.avsc",
     Role.RECEIPTS: "avro/transfer-receipts.avsc",
 }
+_CHANGE = "once.payments.AccountChange"  # of the log, too: by topic and record
 
 
 class DoctorSettings(KafkaAndRegistrySettings):
@@ -44,4 +45,5 @@ class DoctorSettings(KafkaAndRegistrySettings):
     @property
     def schemas(self) -> dict[str, str]:
         """The file with the schema of each subject."""
-        return {f"{topic}-value": _SCHEMAS[role] for topic, role in self.roles.items()}
+        of = {f"{topic}-value": _SCHEMAS[role] for topic, role in self.roles.items()}
+        return {**of, f"{self.topic}-{_CHANGE}": "avro/account-change.avsc"}

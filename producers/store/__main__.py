@@ -1,4 +1,4 @@
-"""The Store's command line: `python -m producers.store emit | serve | smoke`."""
+"""The Store's command line: `python -m producers.store emit | serve | ...`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from once import cli, logs, open_files
 from once.errors import ExitStatus
 from once.redact import printable
 from once.settings import load
-from producers.store import lines
+from producers.store import accounts_cli, lines
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.generate import Generator, Population
 from producers.store.settings import ServeSettings, SmokeSettings, StoreSettings
@@ -153,6 +153,10 @@ def smoke() -> None:
     from producers.store.smoke import Smoke
 
     Smoke(load(SmokeSettings)).run(print)
+
+
+app.command()(accounts_cli.open_accounts)
+app.command()(accounts_cli.change_account)
 
 
 def _opened(source: Path) -> BinaryIO:

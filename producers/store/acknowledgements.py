@@ -6,6 +6,7 @@ list of what must be in the ledger (invariant I1).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from os import SEEK_END
 from pathlib import Path
@@ -19,6 +20,9 @@ class AcknowledgementLog:
 
     def __init__(self, path: Path | None) -> None:
         self._file = None
+        self._appending = (
+            threading.Lock()
+        )  # transfers and changes come from two threads
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a")
@@ -27,7 +31,9 @@ class AcknowledgementLog:
 
     def append(self, transfer_ids: Sequence[bytes]) -> None:
         """Write down that these were acknowledged."""
-        if self._file is not None:
+        if self._file is None:
+            return
+        with self._appending:
             self._file.write("".join(f"{text}\n" for text in spelled(transfer_ids)))
             self._file.flush()
 

@@ -156,23 +156,10 @@ class Committer:
         receipts = by_client(entry.receipt for entry in entries)
         chunk = Chunk.of([entry.transfer for entry in entries])
         emitter.emit(chunk, receipts)
-        self._note(Facts({emitter.incarnation: receipts}))
+        note(self._index, Facts({emitter.incarnation: receipts}))
         ids = [entry.receipt.transfer_id for entry in entries]
         self._acknowledged.append(ids)
         self._committed(self._backlog.remove(len(entries)), ids)
-
-    def _note(self, facts: Facts) -> None:
-        """Known here before it leaves the backlog, so that nobody finds it in neither.
-
-        An index without room stops no money: it is filled from the log again.
-        """
-        try:
-            self._index.write(facts)
-        except (sqlite3.Error, OSError) as error:
-            if not is_full(error):
-                raise
-            self._index.incomplete.set()
-            log.warning("the index lacks what was committed now", error=str(error))
 
     def _pause(self, seconds: float) -> None:
         """Between attempts: waiting out an outage is no stall."""
@@ -181,3 +168,17 @@ class Committer:
         leave = self._stop if self._backlog.durable else self._give_up
         if leave.wait(seconds):
             raise _Leaving
+
+
+def note(index: Index, facts: Facts) -> None:
+    """Known here before it leaves the backlog, so that nobody finds it in neither.
+
+    An index without room stops no money: it is filled from the log again.
+    """
+    try:
+        index.write(facts)
+    except (sqlite3.Error, OSError) as error:
+        if not is_full(error):
+            raise
+        index.incomplete.set()
+        log.warning("the index lacks what was committed now", error=str(error))

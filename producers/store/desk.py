@@ -99,6 +99,19 @@ class Desk:
         answers |= {row: _status(fresh, entries[row]) for row in rows}
         return [answers[row] for row in range(len(entries))]
 
+    def known(self, receipt: Receipt) -> Status | None:
+        """The status of what was sent under this id before, None when nothing was.
+
+        Raises Problem when it is somebody else's, or was something else.
+        """
+        known = self._known([receipt.transfer_id]).get(receipt.transfer_id)
+        if known is None:
+            return None
+        answer = self._repeated(receipt, known)
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
+
     def status(self, client: str, transfer_id: UUID) -> Status:
         """What is known of a client's transfer. Raises Problem."""
         known = self._known([transfer_id.bytes]).get(transfer_id.bytes)

@@ -1,4 +1,4 @@
-"""Emits chunks of transfers, each in one Kafka transaction, until it is acknowledged.
+"""Emits chunks of records, each in one Kafka transaction, until it is acknowledged.
 
 Acknowledged = the Kafka transaction committed. After any doubt the producer is recycled
 and the same ids are sent again: duplicates on the topic are legal, in the ledger they
@@ -23,6 +23,7 @@ from once.producer import TRANSACTION_TIMEOUT_MS, Record, TransactionalProducer
 from once.registry import Registry, frame, load_schema
 from once.telemetry import Telemetry
 from once.tracing import end_all, inject, send_span
+from producers.store.account_changes import ChangeChunk, ChangeWriter
 from producers.store.places import Places
 from producers.store.receipts import ClientReceipts, ReceiptsCodec
 from producers.store.transfers import Chunk
@@ -60,6 +61,8 @@ class Emitter:
         Raises Retriable (registry away) and Defect (schema not registered).
         """
         self._receipts = receipts
+        self._registry = registry
+        self._changes: ChangeWriter | None = None  # made when the first one is sent
         schema = load_schema(resources.find("avro/transfer.avsc"))
         self._writer = ColumnWriter(
             schema, frame(registry.id_of(f"{topic}-value", schema))
@@ -90,11 +93,14 @@ class Emitter:
         if self.producer.outdated():
             self._recycle()
 
-    def emit(self, chunk: Chunk, receipts: Sequence[ClientReceipts] = ()) -> None:
+    def emit(
+        self, chunk: Chunk | ChangeChunk, receipts: Sequence[ClientReceipts] = ()
+    ) -> None:
         """Send the whole chunk, its receipts with it, until it is acknowledged.
 
         Raises Refused when another Store uses our transactional id, Defect for a
-        mistake of the deployment. Every other trouble is waited out.
+        mistake of the deployment, Retriable when the registry is away and was not asked
+        before. Every other trouble is waited out.
         """
         self.refresh()
         delays = pauses()
@@ -159,19 +165,30 @@ class Emitter:
         if self.producer.recycles:
             self.metrics.recycle()
 
-    def _encode(self, chunk: Chunk) -> tuple[Records, list[int]]:
+    def _encode(self, chunk: Chunk | ChangeChunk) -> tuple[Records, list[int]]:
         """A chunk's records by partition, and the sequence numbers due after them."""
         due = self._sequences.copy()
         numbers: list[int] = []
         places: list[tuple[bytes, int]] = []
         known = self._places.known
-        for account in chunk.debit_accounts:
+        for account in chunk.accounts:
             place = known.get(account) or self._places.of(account)
             partition = place[1]
             places.append(place)
             numbers.append(due[partition])
             due[partition] += 1
-        values = self._writer.write(
+        values = self._values(chunk, numbers)
+        records: Records = {p: [] for p in range(self._partition_count)}
+        for (key, partition), value in zip(places, values, strict=True):
+            records[partition].append({"key": key, "value": value})
+        return records, due
+
+    def _values(self, chunk: Chunk | ChangeChunk, numbers: list[int]) -> list[bytes]:
+        if isinstance(chunk, ChangeChunk):
+            if self._changes is None:
+                self._changes = ChangeWriter(self._registry, self._topic)
+            return self._changes.write(chunk, self.producer.incarnation, numbers)
+        return self._writer.write(
             {
                 "transfer_id": chunk.transfer_ids,
                 "debit_account": chunk.debit_accounts,
@@ -184,10 +201,6 @@ class Emitter:
                 "emitter_sequence": numbers,
             }
         )
-        records: Records = {p: [] for p in range(self._partition_count)}
-        for (key, partition), value in zip(places, values, strict=True):
-            records[partition].append({"key": key, "value": value})
-        return records, due
 
     def _receipted(self, receipts: Sequence[ClientReceipts]) -> dict[str, list[Record]]:
         """The receipts' records, by topic."""
@@ -196,12 +209,12 @@ class Emitter:
         records = self._receipts.encode(self.producer.incarnation, receipts)
         return {self._receipts.topic: records}
 
-    def _sampled(self, chunk: Chunk) -> dict[int, Span]:
+    def _sampled(self, chunk: Chunk | ChangeChunk) -> dict[int, Span]:
         """Spans of the sampled transfers, by row of the chunk."""
         if not self._telemetry.traces_enabled:
             return {}
         tracer = self._telemetry.tracer
-        accounts = chunk.debit_accounts
+        accounts = chunk.accounts
         picked = self._telemetry.sampler.pick(len(chunk))
         stride = -(-len(picked) // SPANS_PER_CHUNK_MAX) or 1
         return {
@@ -209,13 +222,13 @@ class Emitter:
             for row in picked[::stride]
         }
 
-    def _headers(self, chunk: Chunk, spans: dict[int, Span]) -> Headers:
+    def _headers(self, chunk: Chunk | ChangeChunk, spans: dict[int, Span]) -> Headers:
         """The spans' headers, by partition and index in it."""
         headers: Headers = {}
         if not spans:
             return headers
         counts = [0] * self._partition_count
-        for row, account in enumerate(chunk.debit_accounts):
+        for row, account in enumerate(chunk.accounts):
             partition = self._places.of(account)[1]
             if row in spans:
                 indexed = headers.setdefault(partition, {})

@@ -35,6 +35,7 @@ from producers.store.api.auth import Gate, anyone
 from producers.store.api.server import Server, StoreConfig
 from producers.store.assembly import Parts, assemble
 from producers.store.backlog import Backlog, MemoryBacklog
+from producers.store.clerk import Clerk
 from producers.store.committer import Committer, Pause
 from producers.store.emitter import Emitter
 from producers.store.filler import Filler
@@ -112,6 +113,9 @@ class Service:
         backlog = self._backlog()
         closing(backlog.close)
         follower, filler = self._followers(telemetry, index)
+        acknowledged = self._resources.enter_context(
+            AcknowledgementLog(settings.ack_log)
+        )
         parts = assemble(
             backlog,
             index,
@@ -124,13 +128,12 @@ class Service:
             interval_seconds=settings.transaction_interval_ms / 1000,
             queued_after_seconds=settings.queued_after_ms / 1000,
             behind=lambda: follower.check() or filler.check(),
-            acknowledged=self._resources.enter_context(
-                AcknowledgementLog(settings.ack_log)
-            ),
+            acknowledged=acknowledged,
             trouble=self._trouble,
         )
         metrics.watch(lambda: len(backlog), lambda: len(self._watchers))
-        app = create_app(parts.desk, doorman, settings, metrics.request)
+        clerk = self._clerk(telemetry, parts, acknowledged)
+        app = create_app(parts.desk, clerk, doorman, settings, metrics.request)
         config = StoreConfig(app, settings)
         # Before anything can fail that has to end it.
         self._server = Server(
@@ -164,12 +167,14 @@ class Service:
             return MemoryBacklog(settings.queue_transfers_max)
         return Journal(settings.journal, settings.journal_transfers_max)
 
-    def _emitters(self, telemetry: Telemetry) -> Callable[[Pause], list[Emitter]]:
-        """What opens the emitters, in the committer's thread."""
+    def _emitters(
+        self, telemetry: Telemetry, separator: str = "-"
+    ) -> Callable[[Pause], list[Emitter]]:
+        """What opens the emitters, in the thread of whoever sends by them."""
         settings = self._settings
         producers = in_turn(
             settings.client,
-            f"store-{settings.instance}-",
+            f"store-{settings.instance}{separator}",
             make_incarnation=new_emitter,
             trouble=self._trouble,
         )
@@ -185,6 +190,19 @@ class Service:
             trouble=self._trouble,
             receipts_topic=settings.receipts_topic,
         )
+
+    def _clerk(
+        self, telemetry: Telemetry, parts: Parts, acknowledged: AcknowledgementLog
+    ) -> Clerk:
+        clerk = Clerk(
+            parts.desk,
+            parts.index,
+            open_emitters=self._emitters(telemetry, separator=":"),
+            acknowledged=acknowledged,
+            notify=lambda ids: self._soon(self._watchers.notify, ids),
+        )
+        self._resources.push_async_callback(clerk.close)
+        return clerk
 
     def _followers(self, telemetry: Telemetry, index: Index) -> tuple[Follower, Filler]:
         settings = self._settings

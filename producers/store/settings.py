@@ -55,6 +55,12 @@ class StoreSettings(KafkaAndRegistrySettings):
     )
 
 
+class AnswerSettings(StoreSettings):
+    """The settings of a Store that sends, and waits for the Bank's answers."""
+
+    results_topic: str = Field("transfer-results", description="where they are")
+
+
 class ServeSettings(StoreSettings):
     """The settings of a Store that serves HTTP."""
 

@@ -5,7 +5,8 @@
                           ├── exists       decided before, through another way in;
                           │                as posted or declined, if that is known
                           ├── conflict     the id belongs to a different payment
-                          └── quarantined  the Bank could not read it
+                          ├── quarantined  the Bank could not read it
+                          └── changed      an account is as was asked for
 
 queued: in this Store's journal or queue. committed: in Kafka, nothing can undo it. The
 others are the Bank's word and final.
@@ -32,6 +33,7 @@ class State(StrEnum):
     EXISTS = "exists"
     CONFLICT = "conflict"
     QUARANTINED = "quarantined"
+    CHANGED = "changed"  # an account, as was asked for
 
     @property
     def final(self) -> bool:
@@ -86,10 +88,15 @@ class Verdicts:
         self.names = _verdicts()
         self._meaning = [_meaning(name) for name in self.names]
 
+    def name(self, verdict: int) -> str:
+        """Its symbol; of a newer Bank's, which this Store does not know, the number."""
+        return self.names[verdict] if verdict < len(self.names) else str(verdict)
+
     def decided(self, verdict: int | None) -> bool:
         """Whether this verdict is the transfer's own, not one on a repeat."""
         return verdict is not None and self._meaning[verdict][0] in (
             State.POSTED,
+            State.CHANGED,
             State.DECLINED,
         )
 
@@ -134,6 +141,7 @@ def _meaning(name: str) -> tuple[State, str | None]:
         "EXISTS": State.EXISTS,
         "EXISTS_WITH_DIFFERENT_PAYLOAD": State.CONFLICT,
         "QUARANTINED": State.QUARANTINED,
+        "CHANGED": State.CHANGED,
     }
     # A newer Bank's verdict: decided, but this Store cannot say how before an upgrade.
     return known.get(name, State.COMMITTED), None

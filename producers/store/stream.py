@@ -18,6 +18,7 @@ from once.kafka import Trouble
 from once.producer import in_turn
 from once.registry import Registry
 from once.telemetry import Telemetry
+from producers.store.account_changes import ChangeChunk
 from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.emitter import Emitter
 from producers.store.generate import Generator
@@ -46,7 +47,7 @@ class Stream:
 
     def emit(
         self,
-        chunks: Iterable[Chunk | None],
+        chunks: Iterable[Chunk | ChangeChunk | None],
         acknowledged: AcknowledgementLog,
         report: Callable[[Tally], None] = lambda tally: None,
     ) -> Tally:
@@ -56,7 +57,7 @@ class Stream:
         """
         turns = itertools.cycle(self.emitters)
         with ThreadPoolExecutor(1, thread_name_prefix="emitter") as sender:
-            sending: tuple[Chunk, Future[None]] | None = None
+            sending: tuple[Chunk | ChangeChunk, Future[None]] | None = None
             for chunk in chunks:
                 if chunk is None:
                     if sending is None or sending[1].done():
@@ -71,7 +72,7 @@ class Stream:
 
     def _settle(
         self,
-        sending: tuple[Chunk, Future[None]] | None,
+        sending: tuple[Chunk | ChangeChunk, Future[None]] | None,
         acknowledged: AcknowledgementLog,
         report: Callable[[Tally], None],
     ) -> None:
@@ -79,7 +80,7 @@ class Stream:
             return
         chunk, future = sending
         future.result()
-        acknowledged.append(chunk.transfer_ids)
+        acknowledged.append(chunk.ids)
         self.tally.acknowledged += len(chunk)
         self.tally.transactions += 1
         self.progress.beat()

@@ -32,10 +32,11 @@ CONTROLS = (
 _CONTROLS = re.compile(f"[{CONTROLS}]")
 
 
-def _without_controls(memo: str) -> str:
-    if _CONTROLS.search(memo):
+def without_controls(text: str) -> str:
+    """The same text. Raises ValueError when it holds what people cannot see."""
+    if _CONTROLS.search(text):
         raise ValueError("must not hold control characters")
-    return memo
+    return text
 
 
 AccountNumber = Annotated[int, Field(gt=0, le=INT64_MAX)]
@@ -84,7 +85,7 @@ class ClientLine(Transfer):
 
     memo: Annotated[
         str,
-        AfterValidator(_without_controls),
+        AfterValidator(without_controls),
         Field(json_schema_extra={"pattern": f"^[^{CONTROLS}]*$", "maxLength": 140}),
     ] = ""
 
@@ -126,6 +127,16 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.transfer_ids)
+
+    @property
+    def accounts(self) -> Sequence[int]:
+        """Whose records they are: what they are keyed by."""
+        return self.debit_accounts
+
+    @property
+    def ids(self) -> Sequence[bytes]:
+        """Their ids."""
+        return self.transfer_ids
 
     @classmethod
     def of(cls, transfers: Sequence[Transfer]) -> Chunk:

@@ -42,6 +42,12 @@ def results_registry() -> Iterator[Registry]:
 
 
 @pytest.fixture
+def changes_registry() -> Iterator[Registry]:
+    with registry_of("account-change") as registry:
+        yield registry
+
+
+@pytest.fixture
 def receipts_registry() -> Iterator[Registry]:
     with registry_of("transfer-receipts") as registry:
         yield registry

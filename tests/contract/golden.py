@@ -52,8 +52,8 @@ def golden(name: str) -> Golden:
     content = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     key = content["key"]
     if key is not None:
-        is_transfer = content["schema"] == "transfer"
-        key = key.encode() if is_transfer else uuid.UUID(key).bytes
+        by_account = content["schema"] in ("transfer", "account-change")
+        key = key.encode() if by_account else uuid.UUID(key).bytes
     return Golden(name, content["schema"], key, _as_avro(content["value"]))
 
 
@@ -65,12 +65,12 @@ def all_golden(schema_name: str) -> list[Golden]:
 
 def _as_avro(value: dict[str, Any]) -> dict[str, Any]:
     """JSON's UUIDs, digests and currency codes as the bytes that Avro has for them."""
-    ids = ("transfer_id", "emitter")
+    ids = ("transfer_id", "change_id", "emitter")
     avro: dict[str, Any] = {}
     for name, content in value.items():
         if name in ids and content is not None:
             content = uuid.UUID(content).bytes
-        elif name == "currency":
+        elif name == "currency" and content is not None:
             content = content.encode()
         elif name in ("results", "clients"):
             content = [_as_avro(item) for item in content]

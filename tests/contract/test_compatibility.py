@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,19 @@ def test_golden_records_cross_between_any_two_versions(name: str) -> None:
     for writer, reader in itertools.permutations(history(name), 2):
         for one in all_golden(name):
             out = io.BytesIO()
-            fastavro.schemaless_writer(out, writer, one.value)
+            fastavro.schemaless_writer(out, writer, writable(writer, one.value))
             out.seek(0)
             fastavro.schemaless_reader(out, writer, reader)
+
+
+def writable(writer: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """What a writer of that version would have: no symbol that came later."""
+    known = json.dumps(writer)
+    results = [
+        {**each, "verdict": each["verdict"] if each["verdict"] in known else "UNKNOWN"}
+        for each in value.get("results", ())
+    ]
+    return {**value, "results": results} if results else value
 
 
 Change = Callable[[dict[str, Any]], object]

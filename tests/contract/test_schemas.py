@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,17 @@ def badly_named(schema: Any) -> list[str]:
     return [name for name in names if not NAME.fullmatch(name)]
 
 
-def test_there_are_three_schemas() -> None:
-    names = {"transfer", "transfer-results", "transfer-receipts"}
+def test_there_are_four_schemas() -> None:
+    names = {"transfer", "transfer-results", "transfer-receipts", "account-change"}
     assert {path.stem for path in FILES} == names
+
+
+def test_the_wheel_has_all_of_them() -> None:
+    """In a checkout they are found without it; in an image they are not."""
+    project = tomllib.loads((AVRO.parent / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    for path in FILES:
+        assert wheel[f"avro/{path.name}"] == f"once/_data/avro/{path.name}"
 
 
 @each

@@ -23,7 +23,10 @@ ROOMS = (
     "local/reference",
     "local/stack",
 )
-AUDITED = tuple(f"consumers/bank/{name}" for name in ("audit", "posting", "rules"))
+AUDITED = tuple(
+    f"consumers/bank/{name}"
+    for name in ("audit", "posting", "rules", "account_rules", "changing")
+)
 
 
 def lint(house: Path) -> subprocess.CompletedProcess[str]:

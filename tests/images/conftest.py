@@ -9,7 +9,7 @@ import pytest
 
 from local.kube import own_images
 from tests.fix_stack import ROOT
-from tests.images.containers import Ended, run
+from tests.images.containers import Ended, run, running
 from tests.images.engine import Engine, running_engine
 from tests.images.programs import SUBJECTS, Images, Programs
 from tests.images.surroundings import Surroundings, surroundings
@@ -52,12 +52,16 @@ def programs(engine: Engine, images: Images, around: Surroundings) -> Programs:
 
 @pytest.fixture(scope="session")
 def set_up(engine: Engine, programs: Programs) -> dict[str, Ended]:
-    """The jobs that precede a deployment, run to their end."""
+    """The jobs that precede a deployment, run to their end; a Bank opens accounts."""
     subjects = [f"{subject}={file}" for subject, file in SUBJECTS.items()]
     accounts = ["--count", str(PAYERS), "--credit-limit", str(CREDIT_LIMIT)]
     jobs = {
         "migrate": ("once", "migrate"),
         "register": ("once", "register", *subjects),
-        "open-accounts": ("consumers.bank", "open-accounts", *accounts),
     }
-    return {name: run(engine, programs.job(*job)) for name, job in jobs.items()}
+    ended = {name: run(engine, programs.job(*job)) for name, job in jobs.items()}
+    with running(engine, programs.bank()) as bank:
+        bank.wait_ready()
+        opening = programs.accounts(*accounts)
+        ended["open-accounts"] = run(engine, opening)
+    return ended

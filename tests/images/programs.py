@@ -22,6 +22,7 @@ SETTINGS = {
 }
 SUBJECTS = {
     "transfers-value": "avro/transfer.avsc",
+    "transfers-once.payments.AccountChange": "avro/account-change.avsc",
     "transfer-results-value": "avro/transfer-results.avsc",
     "transfer-receipts-value": "avro/transfer-receipts.avsc",
 }
@@ -100,6 +101,16 @@ class Programs:
             {**POSTGRES, "ONCE_REGISTRY_URL": self._around.registry_url},
             self._postgres(once_migrator_conninfo=conninfo),
             entrypoint=["python3", "-m", command[0]],
+        )
+
+    def accounts(self, *arguments: str) -> Order:
+        """What opens accounts, from the Store's image."""
+        instance = f"accounts-{next(self._number)}"
+        return Order(
+            self._images.store,
+            ["open-accounts", *arguments],
+            self._settings("store", instance),
+            self._clients("store"),
         )
 
     def smoke(self, **more: str) -> Order:

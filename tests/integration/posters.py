@@ -17,7 +17,7 @@ from local.platform import Platform
 from local.processes.waiting import wait_until
 from once.metrics import Laps
 from once.registry import Registry
-from tests.integration.raw import Raw
+from tests.integration.raw import Encoder, Raw
 
 TOPIC_ID = "made-by-a-test"
 
@@ -44,6 +44,8 @@ class Batches:
     def __init__(self, platform: Platform) -> None:
         registry = Registry(platform.stack.endpoints.registry_url)
         self._codec = TransferCodec(registry, f"{platform.topic}-value")
+        change = Encoder(platform).change()
+        self._codec.decode([change.value], [change.key])  # its schema is known now
         registry.close()
 
     def slice(self, partition: int, first_offset: int, *records: Raw) -> Slice:

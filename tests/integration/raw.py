@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID, uuid4
 
+import fastavro
 from confluent_kafka import Message, Producer
 
 from local.platform import Platform
@@ -63,6 +65,10 @@ class Encoder:
         registry = Registry(platform.stack.endpoints.registry_url)
         schema = load_schema(resources.find("avro/transfer.avsc"))
         self.frame = frame(registry.id_of(f"{platform.topic}-value", schema))
+        change = load_schema(resources.find("avro/account-change.avsc"))
+        subject = f"{platform.topic}-once.payments.AccountChange"
+        self.change_frame = frame(registry.id_of(subject, change))
+        self._change_schema = fastavro.parse_schema(change)
         registry.close()
         self._writer = ColumnWriter(schema, self.frame)
 
@@ -75,6 +81,26 @@ class Encoder:
         """A framed transfer with the key that it must have."""
         payer = changed.get("debit_account", 1)
         return Raw(b"%d" % payer, self.value(**changed))
+
+    def change(self, **changed: Any) -> Raw:
+        """A framed change of an account, with the key that it must have."""
+        there = {
+            "change_id": uuid4().bytes,
+            "account": 1,
+            "must_be_new": False,
+            "currency": None,
+            "credit_limit": None,
+            "status": None,
+            "reason": "",
+            "changed_by": "a stranger",
+            "created_at_ms": CREATED_AT_MS,
+            "emitter": None,
+            "emitter_sequence": 0,
+            **changed,
+        }
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, self._change_schema, there)
+        return Raw(b"%d" % there["account"], self.change_frame + out.getvalue())
 
 
 class Foreign(Encoder):

@@ -185,6 +185,7 @@ def test_all_that_is_missing_is_named_at_once(whole: Platform) -> None:
     assert list(bad) == [
         *(f"topic {name}" for name in names),
         *(f"subject {name}-value" for name in names),
+        "subject no-such-once.payments.AccountChange",
     ]
     assert {each["level"] for each in bad.values()} == {Level.DEFECT}
 

@@ -95,9 +95,9 @@ def test_what_is_harmless_is_no_finding(whole: Platform) -> None:
 def test_a_ledger_without_open_accounts_is_a_warning(whole: Platform) -> None:
     with changed(
         whole,
-        "migrator",
-        "UPDATE accounts SET status = 'frozen'",
-        "UPDATE accounts SET status = 'open'",
+        "postgres",
+        "SET session_replication_role = replica; UPDATE accounts SET status = 'frozen'",
+        "SET session_replication_role = replica; UPDATE accounts SET status = 'open'",
     ):
         (finding,) = examined(whole)
     assert (finding.check, finding.level) == ("accounts", Level.WARNING)

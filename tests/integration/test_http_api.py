@@ -234,6 +234,8 @@ def test_an_index_that_is_kept_is_not_read_again(
 def test_the_openapi_document_and_the_pages_are_served(url: str) -> None:
     document = httpx.get(f"{url}/openapi.json").json()
     assert sorted(document["paths"]) == [
+        "/v1/account-changes/{change_id}",
+        "/v1/accounts/{account}",
         "/v1/transfers",
         "/v1/transfers/{transfer_id}",
         "/v1/transfers/{transfer_id}/events",

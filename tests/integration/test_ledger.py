@@ -103,6 +103,7 @@ def test_the_bank_may_add_and_never_change_or_remove(platform: Platform) -> None
         "UPDATE accounts SET status = 'open'",
         "UPDATE accounts SET credit_limit = 1",
         "INSERT INTO accounts (account, currency) VALUES (7777, 'EUR')",
+        "INSERT INTO account_changes (changed_at) VALUES (now())",
         "DELETE FROM accounts",
         "DELETE FROM credits",
         "DELETE FROM positions",

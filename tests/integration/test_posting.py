@@ -27,7 +27,7 @@ from tests.integration.raw import Encoder, Raw, id_of
 pytestmark = pytest.mark.stack
 
 # By number, as in Avro and in SQL.
-POSTED, FROZEN, FUNDS, EXISTS, DIFFERENT = 1, 3, 5, 9, 10
+POSTED, FROZEN, FUNDS, EXISTS, DIFFERENT, CHANGED = 1, 3, 5, 9, 10, 12
 
 
 @pytest.fixture
@@ -141,18 +141,46 @@ def test_a_remembered_account_that_another_debited_is_read_again(
 def test_a_change_of_an_account_waits_for_the_batch_and_binds_the_next(
     platform: Platform, encoder: Encoder, batches: Batches, pool: ThreadPoolExecutor
 ) -> None:
-    freeze = "UPDATE accounts SET status = 'frozen' WHERE account = 1"
-    with (
-        a_poster(platform) as poster,
-        psycopg.connect(platform.conninfo("migrator"), autocommit=True) as owner,
-    ):
+    freeze = batches.slice(1, 0, encoder.change(account=1, status="FROZEN"))
+    with a_poster(platform, [0]) as poster, a_poster(platform, [1]) as other:
         posting = write(poster, batches.slice(0, 0, encoder.transfer()))
-        freezing = pool.submit(owner.execute, freeze)
-        wait_until_blocked(platform, owner)
+        freezing = pool.submit(post, other, freeze)
+        wait_until_blocked(platform, other.ledger.connection)
         poster.commit(posting)
-        freezing.result(20)
+        assert freezing.result(20) == [[CHANGED]]
         said = post(poster, batches.slice(0, 1, encoder.transfer()))
     assert (posting.verdicts, said) == ([[POSTED]], [[FROZEN]])
+
+
+def test_transfers_wait_for_a_change_that_is_under_way(
+    platform: Platform, encoder: Encoder, batches: Batches, pool: ThreadPoolExecutor
+) -> None:
+    freeze = batches.slice(1, 0, encoder.change(account=1, status="FROZEN"))
+    with a_poster(platform, [0]) as poster, a_poster(platform, [1]) as other:
+        freezing = write(other, freeze)
+        paying = pool.submit(post, poster, batches.slice(0, 0, encoder.transfer()))
+        wait_until_blocked(platform, poster.ledger.connection)
+        other.commit(freezing)
+        assert paying.result(20) == [[FROZEN]]
+
+
+def test_a_row_that_no_record_stands_behind_is_refused(platform: Platform) -> None:
+    """Also to the Bank's own role, and to the tables' owner."""
+    change = (
+        "INSERT INTO account_changes (account, epoch, verdict, currency, status,"
+        " credit_limit, changed_by) SELECT 1, epoch + 1, 12, 'EUR', 'open', 9, 'me'"
+        " FROM accounts_epoch"
+    )
+    by_hand = "UPDATE accounts SET credit_limit = 9 WHERE account = 1"
+    for role, statement in (
+        ("bank", change),
+        ("migrator", change),
+        ("migrator", by_hand),
+    ):
+        with psycopg.connect(platform.conninfo(role)) as connection:
+            with pytest.raises(psycopg.errors.IntegrityConstraintViolation) as refused:
+                connection.execute(statement.encode())
+        assert "log" in str(refused.value)
 
 
 def test_a_position_that_was_moved_back_is_refused_and_not_redone_for_ever(

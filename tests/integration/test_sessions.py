@@ -26,6 +26,7 @@ from once.metrics import Laps
 from tests.fix_platform import emit, health_url, transfer, verdict
 from tests.integration.posters import Batches, a_poster
 from tests.integration.raw import Encoder
+from tests.seeding import almighty
 
 pytestmark = pytest.mark.stack
 
@@ -83,12 +84,17 @@ def test_a_freeze_takes_effect_at_once_whatever_isolation_is_the_default(
     platform: Platform, isolation: str
 ) -> None:
     line = transfer(1, 101)
-    freeze = "UPDATE accounts SET status = 'frozen' WHERE account = 101"
+    freeze = (
+        "SELECT pg_advisory_xact_lock(6071020);"
+        " UPDATE accounts_epoch SET epoch = epoch + 1, changed = epoch + 1;"
+        " UPDATE accounts SET status = 'frozen' WHERE account = 101"
+    )
     with (
         role_settings(platform, default_transaction_isolation=isolation),
-        psycopg.connect(platform.conninfo("migrator")) as admin,
+        almighty(platform) as admin,
         platform.bank(session_timeout_ms=2000) as bank,
     ):
+        admin.execute("BEGIN")
         admin.execute(freeze)
         emit(platform, line)
         wait_until(
@@ -96,7 +102,7 @@ def test_a_freeze_takes_effect_at_once_whatever_isolation_is_the_default(
             what="the Bank to wait",
             timeout_seconds=30,
         )
-        admin.commit()
+        admin.execute("COMMIT")
         platform.wait_applied(1)
     assert verdict(platform, line.transfer_id) == "DECLINED_ACCOUNT_FROZEN"
 
@@ -105,7 +111,7 @@ def test_who_holds_everybody_up_is_named_and_nobody_waits_in_silence(
     platform: Platform,
 ) -> None:
     """A forgotten psql: the Bank stays live, in its group, and says who it is."""
-    forgotten = "UPDATE accounts SET status = 'frozen' WHERE account = 99"
+    forgotten = "SELECT pg_advisory_xact_lock(6071020)"
     conninfo = f"{platform.conninfo('migrator')} application_name=lunch"
     with (
         psycopg.connect(conninfo) as admin,

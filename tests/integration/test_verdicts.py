@@ -11,9 +11,18 @@ import pytest
 from consumers.bank.rules import AMOUNT_MAX
 from local.platform import Platform
 from local.stack import Stack
-from tests.fix_platform import a_platform, balance, emit, transfer, verdict
+from tests.fix_platform import (
+    a_platform,
+    balance,
+    change,
+    emit,
+    emit_changes,
+    transfer,
+    verdict,
+)
 from tests.integration.published import wait_for_verdicts
 from tests.integration.raw import Foreign, Raw, id_of, partition_of
+from tests.seeding import almighty, seed_accounts
 
 pytestmark = pytest.mark.stack
 
@@ -90,22 +99,21 @@ def at_work(
     """A platform whose Bank is running all the time; each test has its own accounts."""
     logs = tmp_path_factory.mktemp("verdicts")
     with a_platform(stack, logs) as platform:
-        platform.open_accounts(FROZEN, 4, 2 * AMOUNT_MAX)
-        platform.open_accounts(POOR, 1, credit_limit=0)
-        change(platform, FROZEN, "status", "frozen")
-        change(platform, CLOSED, "status", "closed")
-        change(platform, DOLLARS, "currency", "USD")
+        seed_accounts(platform, FROZEN, 1, 2 * AMOUNT_MAX, status="frozen")
+        seed_accounts(platform, CLOSED, 1, 2 * AMOUNT_MAX, status="closed")
+        seed_accounts(platform, DOLLARS, 1, 2 * AMOUNT_MAX, currency="USD")
+        seed_accounts(platform, FROZEN, 4, 2 * AMOUNT_MAX)
+        seed_accounts(platform, POOR, 1, credit_limit=0)
         with platform.bank(session_timeout_ms=2000):
             yield platform
 
 
-def change(platform: Platform, account: int, column: str, value: object) -> None:
-    """What an administrator does."""
-    with psycopg.connect(platform.conninfo("migrator")) as connection:
-        connection.execute(
-            f"UPDATE accounts SET {column} = %s WHERE account = %s".encode(),
-            (value, account),
-        )
+def administer(platform: Platform, account: int, **asked: object) -> None:
+    """What an administrator does: ask through the log, and wait for the verdict."""
+    wanted = change(account, **asked)
+    emit_changes(platform, wanted)
+    said = wait_for_verdicts(platform, [wanted.change_id])
+    assert said == ["CHANGED"]
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +140,14 @@ def test_each_transfer_gets_the_verdict_of_the_rules(
 
 
 def test_a_declined_transfer_moves_nothing(at_work: Platform, foreign: Foreign) -> None:
-    at_work.open_accounts(1101, 2, 0)
+    seed_accounts(at_work, 1101, 2, 0)
     record = foreign.transfer(debit_account=1101, credit_account=1102)
     assert judged(at_work, foreign, record) == [FUNDS]
     assert (balance(at_work, 1101), balance(at_work, 1102)) == (0, 0)
 
 
 def test_the_limit_is_kept_to_the_cent(at_work: Platform, foreign: Foreign) -> None:
-    at_work.open_accounts(1111, 1, credit_limit=1_000)
+    seed_accounts(at_work, 1111, 1, credit_limit=1_000)
     amounts = {600: "POSTED", 401: FUNDS, 400: "POSTED", 1: FUNDS}
     records = [foreign.transfer(debit_account=1111, amount=each) for each in amounts]
     assert judged(at_work, foreign, *records) == list(amounts.values())
@@ -150,7 +158,7 @@ def test_a_credit_from_another_partition_pays_for_a_later_debit(
     at_work: Platform, foreign: Foreign
 ) -> None:
     poor = 1121
-    at_work.open_accounts(poor, 1, credit_limit=0)
+    seed_accounts(at_work, poor, 1, credit_limit=0)
     giver = next(a for a in range(1, 100) if partition_of(a) != partition_of(poor))
     spend = [foreign.transfer(debit_account=poor, amount=70) for _ in range(3)]
     gift = foreign.transfer(debit_account=giver, credit_account=poor, amount=100)
@@ -163,7 +171,7 @@ def test_in_one_partition_the_order_of_the_log_decides(
     at_work: Platform, foreign: Foreign
 ) -> None:
     poor = 1131
-    at_work.open_accounts(poor, 1, credit_limit=0)
+    seed_accounts(at_work, poor, 1, credit_limit=0)
     giver = next(a for a in range(1, 100) if partition_of(a) == partition_of(poor))
     early, late = (foreign.transfer(debit_account=poor, amount=9) for _ in range(2))
     gift = foreign.transfer(debit_account=giver, credit_account=poor, amount=9)
@@ -176,31 +184,44 @@ def test_freezing_an_account_works_at_once_on_a_running_worker(
     at_work: Platform, foreign: Foreign, side: str
 ) -> None:
     account = 1141 if side == "debit_account" else 1142
-    at_work.open_accounts(account, 1, credit_limit=1_000)
+    seed_accounts(at_work, account, 1, credit_limit=1_000)
 
     def pay() -> str:
         return judged(at_work, foreign, foreign.transfer(**{side: account}))[0]
 
     said = [pay()]
-    for status in ("frozen", "closed", "open"):
-        change(at_work, account, "status", status)
+    for status in ("frozen", "open"):
+        administer(at_work, account, status=status)
         said.append(pay())
-    frozen, closed = "DECLINED_ACCOUNT_FROZEN", "DECLINED_ACCOUNT_CLOSED"
-    assert said == ["POSTED", frozen, closed, "POSTED"]
+    assert said == ["POSTED", "DECLINED_ACCOUNT_FROZEN", "POSTED"]
+
+
+def test_closing_an_account_works_at_once_on_a_running_worker(
+    at_work: Platform, foreign: Foreign
+) -> None:
+    seed_accounts(at_work, 1143, 1, credit_limit=0)
+
+    def pay(**fields: int) -> str:
+        return judged(at_work, foreign, foreign.transfer(**fields))[0]
+
+    both: list[dict[str, int]] = [{"credit_account": 1143}, {"debit_account": 1143}]
+    assert [pay(**each) for each in both] == ["POSTED"] * 2
+    administer(at_work, 1143, status="closed")
+    assert [pay(**each) for each in both] == ["DECLINED_ACCOUNT_CLOSED"] * 2
 
 
 def test_a_new_limit_works_at_once_on_a_running_worker(
     at_work: Platform, foreign: Foreign
 ) -> None:
-    at_work.open_accounts(1151, 1, credit_limit=1_000)
+    seed_accounts(at_work, 1151, 1, credit_limit=1_000)
 
     def pay() -> str:
         record = foreign.transfer(debit_account=1151, amount=600)
         return judged(at_work, foreign, record)[0]
 
     said = [pay(), pay()]
-    for limit in (1_200, 1_000, 5_000):
-        change(at_work, 1151, "credit_limit", limit)
+    for limit in (1_200, 1_300, 5_000):
+        administer(at_work, 1151, credit_limit=limit)
         said.append(pay())
     assert said == ["POSTED", FUNDS, "POSTED", FUNDS, "POSTED"]
 
@@ -213,7 +234,7 @@ def test_an_account_opened_later_is_found_at_once(
         return judged(at_work, foreign, record)[0]
 
     before = pay()
-    at_work.open_accounts(1161, 1, credit_limit=0)
+    administer(at_work, 1161, currency="EUR")
     assert (before, pay()) == ("DECLINED_UNKNOWN_ACCOUNT", "POSTED")
 
 
@@ -236,8 +257,10 @@ def test_sums_that_would_overflow_are_declined_and_can_be_added_up(
     platform: Platform,
 ) -> None:
     """A turnover of 4 * 10^18: nine million of the largest payments are below it."""
-    platform.open_accounts(1201, 2, credit_limit=10**18)
-    change(platform, 1201, "debits", 4 * 10**18 + 1)
+    seed_accounts(platform, 1201, 2, credit_limit=10**18)
+    with almighty(platform) as connection:
+        spend = "UPDATE accounts SET debits = %s WHERE account = 1201"
+        connection.execute(spend, (4 * 10**18 + 1,))
     with psycopg.connect(platform.conninfo("migrator")) as connection:
         connection.execute("INSERT INTO credits VALUES (1201, 0, 5000000000000000000)")
     with Foreign(platform) as foreign, platform.bank(session_timeout_ms=2000):
@@ -245,7 +268,7 @@ def test_sums_that_would_overflow_are_declined_and_can_be_added_up(
         assert judged(platform, foreign, spent) == ["DECLINED_AMOUNT_OUT_OF_RANGE"]
     assert balance(platform, 1201) == 10**18 - 1
     with (
-        psycopg.connect(platform.conninfo("migrator")) as connection,
+        almighty(platform) as connection,
         pytest.raises(psycopg.errors.CheckViolation),
     ):
         connection.execute(

@@ -18,6 +18,7 @@ from local.stack.monitoring import rules
 from tests.fix_platform import CREDIT_LIMIT, MERCHANTS, PARTITIONS, PAYERS
 from tests.house.test_alerts_docs import page_of
 from tests.house.tree import ROOT
+from tests.seeding import seed_accounts
 from tests.stack.alarms import FAULTS, HURRY, Fault, Scene
 from tests.stack.conftest import JARS
 from tests.stack.pager import SLOW_BURN, Pager
@@ -48,8 +49,8 @@ def scene(pager: Pager, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
     with stack:
         platform = Platform(stack, "", tmp_path_factory.mktemp("alarms"))
         platform.set_up(partitions=PARTITIONS)
-        platform.open_accounts(1, PAYERS, CREDIT_LIMIT)
-        platform.open_accounts(PAYERS + 1, MERCHANTS, 0)
+        seed_accounts(platform, 1, PAYERS, CREDIT_LIMIT)
+        seed_accounts(platform, PAYERS + 1, MERCHANTS, 0)
         scene = Scene(platform)
         try:
             yield scene

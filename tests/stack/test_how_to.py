@@ -25,7 +25,12 @@ curl -sS -X PUT "localhost:8080/v1/transfers/$ID?wait=10" \\
 
 def commands(page: str) -> list[str]:
     """The blocks of a page that are for one machine."""
-    return [b for b in blocks(f"how-to/{page}") if not b.startswith("kubectl")]
+    elsewhere = (
+        "kubectl",
+        'curl -X PUT "https://$HOST',
+        'curl -X PATCH "https://$HOST',
+    )
+    return [b for b in blocks(f"how-to/{page}") if not b.startswith(elsewhere)]
 
 
 def table(said: str) -> list[str]:
@@ -61,13 +66,15 @@ def test_accounts_are_opened_funded_corrected_and_frozen(
             sum(row.startswith("POSTED|900002|900001|1250|corr") for row in said) == 1
         )
 
-        look, limit, shown, refused = commands("freeze-close-or-limit.md")
+        look, limit, asked, shown, refused = commands("freeze-close-or-limit.md")
         say(look, environment, folder)
-        assert "UPDATE 1" in say(limit, environment, folder)
+        assert "account 900001: CHANGED" in say(limit, environment, folder)
         page = (ROOT / "docs/how-to/freeze-close-or-limit.md").read_text()
         freeze = re.search(r"^ *\| freeze \| `(.+?)` \|$", page, re.MULTILINE)
         assert freeze
-        say(freeze[1], environment, folder)
+        freezing = limit.replace("--credit-limit 20000", freeze[1])
+        assert "account 900001: CHANGED" in say(freezing, environment, folder)
+        assert "ticket 4711|CHANGED|frozen|20000" in say(asked, environment, folder)
         assert "900001|frozen|20000" in table(say(shown, environment, folder))
         assert '"reason":"ACCOUNT_FROZEN"' in say(refused, environment, folder)
 

@@ -32,6 +32,7 @@ from once.doctor.report import Finding, Level
 from once.errors import Defect
 from once.producer import TransactionalProducer
 from tests.samples import EXAMPLES, POSTED, PYTHON, Sample, compiled
+from tests.seeding import seed_accounts
 from tests.stack.conftest import ROOT
 
 pytestmark = pytest.mark.stack
@@ -232,7 +233,7 @@ def test_a_foreign_producer_pays_with_the_rights_of_its_component(
     exposed: Exposed, tmp_path: Path, client: str
 ) -> None:
     platform = exposed.platform
-    platform.open_accounts(1, 2, credit_limit=1_000)
+    seed_accounts(platform, 1, 2, credit_limit=1_000)
     secret = exposed.secret_of(yaml.safe_load(FOREIGN.read_text()))
     as_strimzi_makes_it(secret)
     command = PYTHON

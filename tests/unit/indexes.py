@@ -27,6 +27,9 @@ MEANING = {
     "EXISTS": (State.EXISTS, None),
     "EXISTS_WITH_DIFFERENT_PAYLOAD": (State.CONFLICT, None),
     "QUARANTINED": (State.QUARANTINED, None),
+    "CHANGED": (State.CHANGED, None),
+    "DECLINED_ACCOUNT_EXISTS": (State.DECLINED, "ACCOUNT_EXISTS"),
+    "DECLINED_ACCOUNT_NOT_EMPTY": (State.DECLINED, "ACCOUNT_NOT_EMPTY"),
 }
 A, B = new_emitter(), new_emitter()
 

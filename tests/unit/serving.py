@@ -26,11 +26,14 @@ import uvloop
 
 from local.processes.waiting import wait_until
 from once.health import Progress
+from producers.store.account_changes import ChangeChunk
+from producers.store.acknowledgements import AcknowledgementLog
 from producers.store.api.app import create_app
 from producers.store.api.auth import Doorman, anyone
 from producers.store.api.server import Server, StoreConfig
 from producers.store.assembly import assemble
 from producers.store.backlog import MemoryBacklog
+from producers.store.clerk import Clerk
 from producers.store.emitter import Emitter
 from producers.store.index import Index
 from producers.store.receipts import new_emitter
@@ -68,7 +71,7 @@ class PlayedEmitter(Emitter):
     def refresh(self) -> None:
         pass
 
-    def emit(self, chunk: Chunk, receipts: Sequence[Any] = ()) -> None:
+    def emit(self, chunk: Chunk | ChangeChunk, receipts: Sequence[Any] = ()) -> None:
         self._kafka.wait()
 
 
@@ -96,7 +99,14 @@ class Served:
             queued_after_seconds=settings.queued_after_ms / 1000,
         )
         self.desk = self._parts.desk
-        app = create_app(self.desk, doorman, settings, self._observe)
+        self._clerk = Clerk(
+            self.desk,
+            self._index,
+            open_emitters=lambda pause: [PlayedEmitter(self.kafka)],
+            acknowledged=AcknowledgementLog(None),
+            notify=lambda ids: self._soon(self.watchers.notify, ids),
+        )
+        app = create_app(self.desk, self._clerk, doorman, settings, self._observe)
         ports: queue.Queue[int] = queue.Queue()
         config = StoreConfig(app, settings)
         self.connections = config.limits.connections
@@ -138,6 +148,7 @@ class Served:
         self._parts.start()
         await self._server.serve()
         await self._parts.drain(SECONDS_MAX)
+        await self._clerk.close()
 
     def _soon(self, call: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(call, *arguments)

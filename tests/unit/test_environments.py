@@ -33,7 +33,7 @@ MIGRATOR = "ONCE_MIGRATOR_CONNINFO"
         ("producers.store emit --count 3", {"STORE_TOPIC"}),
         ("producers.store smoke", {"SMOKE_TOKEN"}),
         ("consumers.bank run --workers 2", {"BANK_CONNINFO", "BANK_TOPIC"}),
-        ("consumers.bank open-accounts", {MIGRATOR}),
+        ("producers.store open-accounts --count 3", {"STORE_TOPIC"}),
         ("consumers.bank quarantine list", {"BANK_TOPIC", MIGRATOR}),
         ("consumers.bank.audit", {"AUDIT_CONNINFO"}),
         ("consumers.console peek transfers", {"PEEK_REGISTRY_URL"}),

@@ -12,6 +12,7 @@ import pytest
 from consumers.bank import must_hold
 from consumers.bank.batch import Numbered, Records, Slice
 from consumers.bank.chaining import join
+from consumers.bank.change import Asked, Change
 from consumers.bank.position import Position
 from consumers.bank.rules import Decision, Transfers
 from consumers.bank.verdicts import Verdict
@@ -77,6 +78,14 @@ def a_transfer_short() -> None:
     must_hold.before_writing([piece], BEFORE)
 
 
+def a_change_among_transfers() -> None:
+    piece = a_slice(0, [5, 6])
+    piece.transfers.transfer_ids = piece.ids[:1]
+    asked = Asked(1, False, "EUR", None, None, "", "")
+    piece.changes = [Change(piece.ids[1], asked, 0)]
+    must_hold.before_writing([piece], BEFORE)
+
+
 def money_from_nowhere() -> None:
     decision = decided()
     decision.credits[3][2] += 1
@@ -107,6 +116,7 @@ MISTAKES: dict[str, Callable[[], None]] = {
     ),
     "records have lost a part": unequal,
     "records are missing": a_transfer_short,
+    "transfers are among changes of accounts": a_change_among_transfers,
     "debits 28 are not credits 29": money_from_nowhere,
     "a transfer has no verdict or two": a_verdict_short,
     "a record has no verdict or two": lambda: must_hold.one_verdict_each(

@@ -23,7 +23,7 @@ class Bench:
         self.now = 1_000.0
         self.schemas = schemas
         self.ids = SchemaIds(
-            Registry(url), OURS, lambda: None, PATIENCE, lambda: self.now
+            Registry(url), [OURS], lambda: None, PATIENCE, lambda: self.now
         )
 
     def condemned(self, *ids: int) -> bool:

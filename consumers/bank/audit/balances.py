@@ -134,12 +134,21 @@ RULES = (
     ),
     Rule(
         "I9",
-        "trigger {0} of table accounts is missing or switched off",
-        "SELECT name FROM unnest(ARRAY['accounts_opening', 'accounts_change',"
-        "  'accounts_removal', 'note_opened', 'note_change', 'note_removed',"
-        "  'no_truncation']) AS name"
-        " WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = name"
-        "  AND tgrelid = 'accounts'::regclass AND tgenabled IN ('O', 'A'))",
+        "trigger {0} of table {1} is missing, switched off, or does something else",
+        # Bits of tgtype: 2 before, 4 insert, 8 delete, 16 update, 32 truncate.
+        "SELECT name, of FROM (VALUES"
+        "  ('not_by_hand', 'accounts', 2 + 4 + 8 + 16, '%pg_trigger_depth() = 0%',"
+        "   'refuse_by_hand', ARRAY['%RAISE EXCEPTION%']),"
+        "  ('no_truncation', 'accounts', 2 + 32, '%', 'refuse_by_hand',"
+        "   ARRAY['%RAISE EXCEPTION%']),"
+        "  ('follow', 'account_changes', 4, '%', 'follow_account_changes',"
+        "   ARRAY['%pg_advisory_xact_lock(6071020)%', '%epoch = epoch + 1%',"
+        "    '%RAISE EXCEPTION%', '%INSERT INTO accounts %']))"
+        "  AS needed (name, of, kind, condition, function, does)"
+        " WHERE NOT EXISTS (SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
+        "  WHERE tgname = name AND tgrelid = of::regclass AND tgenabled IN ('O', 'A')"
+        "  AND tgtype = kind AND pg_get_triggerdef(pg_trigger.oid) LIKE condition"
+        "  AND proname = function AND prosrc LIKE ALL (does))",
     ),
     Rule(
         "I11",
@@ -147,8 +156,8 @@ RULES = (
         " with limit {5}, in {6}",
         "SELECT account, a.status, a.credit_limit, a.currency, c.status,"
         " c.credit_limit, c.currency FROM accounts AS a FULL JOIN ("
-        " SELECT DISTINCT ON (account) * FROM account_changes"
-        "  ORDER BY account, epoch DESC) AS c USING (account)"
+        " SELECT DISTINCT ON (account) * FROM account_changes WHERE verdict = 12"
+        "  ORDER BY account, change DESC) AS c USING (account)"
         " WHERE (a.currency, a.status, a.credit_limit)"
         "  IS DISTINCT FROM (c.currency, c.status, c.credit_limit)"
         " AND NOT (a.status IS NULL AND c.status = 'removed')",

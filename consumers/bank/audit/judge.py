@@ -28,6 +28,8 @@ SUM_MAX = 4 * 10**18
 MONEY_DECIDES = 0  # no other reason than money
 POSTED, UNKNOWN_ACCOUNT, ACCOUNT_FROZEN, ACCOUNT_CLOSED, NO_FUNDS = 1, 2, 3, 4, 5
 OTHER_CURRENCY, SAME_ACCOUNT, OUT_OF_RANGE = 6, 7, 8
+CHANGED, ACCOUNT_EXISTS, NOT_EMPTY = 12, 13, 14
+CLOSES = -CHANGED  # the same verdict, on a change that needs an empty account
 NAMES = {
     MONEY_DECIDES: "POSTED or a decline for money",
     POSTED: "POSTED",
@@ -38,6 +40,10 @@ NAMES = {
     OTHER_CURRENCY: "DECLINED_CURRENCY_MISMATCH",
     SAME_ACCOUNT: "DECLINED_SAME_ACCOUNT",
     OUT_OF_RANGE: "DECLINED_AMOUNT_OUT_OF_RANGE",
+    CHANGED: "CHANGED",
+    CLOSES: "CHANGED",
+    ACCOUNT_EXISTS: "DECLINED_ACCOUNT_EXISTS",
+    NOT_EMPTY: "DECLINED_ACCOUNT_NOT_EMPTY",
 }
 
 
@@ -110,6 +116,12 @@ class Judge:
         if sum(len(rows.accounts) for rows in self._open) > OPEN_ROWS_MAX:
             self.sum_up()
 
+    def sum_later(self, rows: Open) -> None:
+        """Rows that need a sum; it is taken with others."""
+        self._open.append(rows)
+        if sum(len(each.accounts) for each in self._open) > OPEN_ROWS_MAX:
+            self.sum_up()
+
     def sum_up(self) -> None:
         """Judge what is open, by all that moved the money of its accounts."""
         if not self._open:
@@ -123,8 +135,13 @@ class Judge:
             # approval by it is right. Funds are missed by one that was read since the
             # beginning, so by the least that it can have been.
             right = np.select(
-                [rows.verdicts == POSTED, rows.verdicts == NO_FUNDS],
-                [most >= rows.amounts, least < rows.amounts],
+                [
+                    (rows.verdicts == POSTED) | (rows.verdicts == CHANGED),
+                    rows.verdicts == NO_FUNDS,
+                    rows.verdicts == CLOSES,
+                    rows.verdicts == NOT_EMPTY,
+                ],
+                [most >= rows.amounts, least < rows.amounts, most == 0, most != 0],
                 most > SUM_MAX,
             )
             has = np.where(rows.verdicts == NO_FUNDS, least, most)

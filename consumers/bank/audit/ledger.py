@@ -11,14 +11,30 @@ import numpy.typing as npt
 import psycopg
 
 from consumers.bank.audit.behind import Applied
+from consumers.bank.audit.changes import ChangeRow
+from consumers.bank.audit.changes import Terms as AccountTerms
 from consumers.bank.audit.decisions import Decision, Spans
 from consumers.bank.audit.judged import Numbers
 from consumers.bank.audit.sums import Events
 from consumers.bank.audit.terms import STATUSES, Terms
+from consumers.bank.change import Asked
 from once.pgbinary import Int8Array, Int8ArrayDumper, UuidArray, UuidArrayDumper
 from once.postgres import from_postgres
 
 ROWS_AT_ONCE = 50_000
+_CHANGES = (
+    "SELECT change, account, epoch, change_id, verdict, must_be_new, new_currency,"
+    " new_credit_limit, new_status, reason, changed_by, currency, status, credit_limit,"
+    " created_at_ms,"
+    " coalesce(partition, -1), coalesce(record_offset, -1)"
+    " FROM account_changes"
+)
+# Whatever claims to come from a partition of the log.
+_ROWS = (
+    "SELECT record_offset, transfer_id FROM transfers WHERE partition = %s"
+    " UNION ALL"
+    " SELECT record_offset, change_id FROM account_changes WHERE partition = %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +149,13 @@ class Snapshot:
         assert found is not None, "an aggregate has one row"
         return Entries(*found)
 
-    def absent(self, transfer_ids: Sequence[bytes]) -> set[bytes]:
-        """Those of these ids that are in no row."""
+    def absent(self, ids: Sequence[bytes]) -> set[bytes]:
+        """Those of these ids, of transfers or changes, that are in no row."""
         self._cursor.execute(
             "SELECT id FROM unnest(%b) AS u (id) WHERE NOT EXISTS"
-            " (SELECT FROM transfers WHERE transfer_id = id)",
-            (UuidArray(transfer_ids),),
+            " (SELECT FROM transfers WHERE transfer_id = id) AND NOT EXISTS"
+            " (SELECT FROM account_changes WHERE change_id = id)",
+            (UuidArray(ids),),
         )
         return {row[0].bytes for row in self._cursor.fetchall()}
 
@@ -146,12 +163,36 @@ class Snapshot:
         """The history of all accounts."""
         *numbers, currencies = self._columns(
             "SELECT account, epoch, array_position(%s::text[], status) - 1,"
-            " credit_limit, currency FROM account_changes ORDER BY account, epoch",
+            " credit_limit, currency FROM account_changes WHERE verdict = 12"
+            " ORDER BY account, epoch, change",
             (list(STATUSES),),
             width=5,
         )
         accounts, epochs, statuses, limits = map(_numbers, numbers)
         return Terms(accounts, epochs, statuses, limits, _joined(currencies, "S3"))
+
+    def changes(self, change_ids: Sequence[bytes]) -> dict[bytes, ChangeRow]:
+        """The history's rows of these ids."""
+        self._cursor.execute(
+            _CHANGES.encode() + b" WHERE change_id = ANY (%b)",
+            (UuidArray(change_ids),),
+        )
+        rows = map(_change, self._cursor)
+        return {row.change_id: row for row in rows if row.change_id is not None}
+
+    def all_changes(self) -> Iterator[list[ChangeRow]]:
+        """The whole history, account by account, in the order of deciding."""
+        with self.connection.cursor("history", binary=True) as cursor:
+            cursor.execute(_CHANGES.encode() + b" ORDER BY account, change")
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                yield [_change(row) for row in rows]
+
+    def by_hand_until(self) -> int:
+        """The last row of the history that was written by hand."""
+        query = "SELECT by_hand_until FROM accounts_epoch"
+        row = self.connection.execute(query).fetchone()
+        assert row is not None, "the migration put the one row there"
+        return int(row[0])
 
     def spans(self, topic: str, partition: int) -> Spans:
         """The decisions of a partition."""
@@ -221,12 +262,11 @@ class Snapshot:
         return dict(rows.fetchall())
 
     def offsets(self, partition: int, low: int) -> Iterator[tuple[int, Any]]:
-        """(offset, transfer_id) of a partition's rows from `low` on, in order."""
+        """(offset, id) of a partition's rows from `low` on, in order."""
         with self.connection.cursor(f"offsets_{partition}") as cursor:
             cursor.execute(
-                "SELECT record_offset, transfer_id FROM transfers"
-                " WHERE partition = %s AND record_offset >= %s ORDER BY 1",
-                (partition, low),
+                f"SELECT * FROM ({_ROWS}) AS rows WHERE record_offset >= %s ORDER BY 1",
+                (partition, partition, low),
             )
             yield from cursor
 
@@ -235,8 +275,8 @@ class Snapshot:
         row = self.connection.execute(
             "SELECT count(*) FILTER (WHERE record_offset < %s),"
             " count(*) FILTER (WHERE record_offset >= %s)"
-            " FROM transfers WHERE partition = %s",
-            (low, low, partition),
+            f" FROM ({_ROWS}) AS rows",
+            (low, low, partition, partition),
         ).fetchone()
         assert row is not None, "an aggregate has one row"
         return row[0], row[1]
@@ -245,9 +285,27 @@ class Snapshot:
         """Some rows that claim to come from a partition without a position."""
         return self.connection.execute(
             "SELECT transfer_id, partition, record_offset FROM transfers"
-            " WHERE NOT partition = ANY (%s) LIMIT 20",
-            (list(partitions),),
+            " WHERE NOT partition = ANY (%s)"
+            " UNION ALL"
+            " SELECT change_id, partition, record_offset FROM account_changes"
+            " WHERE partition IS NOT NULL AND NOT partition = ANY (%s) LIMIT 20",
+            (list(partitions), list(partitions)),
         ).fetchall()
+
+
+def _change(row: Sequence[Any]) -> ChangeRow:
+    number, account, epoch, change_id, verdict, must_be_new, *asked = row[:11]
+    currency, limit, status, reason, changed_by = asked
+    return ChangeRow(
+        number,
+        account,
+        epoch,
+        change_id and change_id.bytes,
+        verdict,
+        Asked(account, must_be_new, currency, limit, status, reason, changed_by),
+        AccountTerms(*row[11:14]),
+        *row[14:],
+    )
 
 
 def _joined(pieces: list[npt.NDArray[Any]], kind: str) -> npt.NDArray[Any]:

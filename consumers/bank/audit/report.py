@@ -90,6 +90,7 @@ class AuditReport(BaseModel):
     records: int
     posted: int
     declined: int
+    changed: int = 0  # accounts that were opened or changed; older reports lack it
     repeats: int
     quarantined: int
     lost: int

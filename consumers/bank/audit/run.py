@@ -14,6 +14,7 @@ import psycopg
 from consumers.bank.audit import acknowledged, results, waivers
 from consumers.bank.audit.behind import Applied, Behind, behind
 from consumers.bank.audit.beside import Beside
+from consumers.bank.audit.changes import CHANGED, ChangeJudge
 from consumers.bank.audit.judge import Judge, Kept
 from consumers.bank.audit.ledger import Snapshot
 from consumers.bank.audit.report import AuditReport, Evidence, invariant_reports
@@ -21,7 +22,7 @@ from consumers.bank.audit.results import Fold
 from consumers.bank.audit.settings import AuditSettings
 from consumers.bank.audit.topics import Topics
 from consumers.bank.audit.trace import (
-    DECIDED_MAX,
+    DECLINED,
     DIFFERENT,
     EXISTS,
     POSTED,
@@ -67,10 +68,17 @@ def audit(
             kept = Kept(snapshot.terms(), spans, snapshot.events, snapshot.decisions)
             judge = Judge(kept, topic, evidence)
             trace = Trace(topics, snapshot, codec, topic, evidence, judge)
+            changes = ChangeJudge(topic, judge, spans, snapshot.by_hand_until())
             positions = snapshot.positions(topic)
             left_out = behind(topics, topic, positions, due)
             _check_all(
-                settings, trace, positions, due=due, ack_log=ack_log, shown=shown
+                settings,
+                trace,
+                positions,
+                changes=changes,
+                due=due,
+                ack_log=ack_log,
+                shown=shown,
             )
         except psycopg.Error as error:
             raise from_postgres(error, "auditing the ledger") from error
@@ -82,6 +90,7 @@ def _check_all(
     trace: Trace,
     positions: Mapping[int, Applied],
     *,
+    changes: ChangeJudge,
     due: Mapping[int, int],
     ack_log: Path | None,
     shown: Callable[[str], None],
@@ -101,7 +110,8 @@ def _check_all(
                 ids, verdicts = b"".join(judged.ids), np.array(judged.verdicts)
                 senders = judged.senders
                 expected.add(partition, judged.offsets, ids, verdicts, senders)
-        shown("summing up what money decided")
+        shown("judging changes of accounts, and summing up what money decided")
+        changes.hear(trace.snapshot.all_changes(), trace.evidence)
         trace.judge.sum_up()
         trace.evidence.notes += _not_judged(trace.judge)
         undue = {p for p, at in positions.items() if at.batch_number} - due.keys()
@@ -171,7 +181,8 @@ def _report(trace: Trace, left_out: Behind, seconds: float) -> AuditReport:
         seconds=round(seconds, 1),
         records=verdicts.total(),
         posted=verdicts[POSTED],
-        declined=sum(verdicts[v] for v in range(POSTED + 1, DECIDED_MAX + 1)),
+        declined=sum(verdicts[verdict] for verdict in DECLINED),
+        changed=verdicts[CHANGED],
         repeats=verdicts[EXISTS] + verdicts[DIFFERENT],
         quarantined=verdicts[QUARANTINED],
         lost=evidence.violations["I1"],

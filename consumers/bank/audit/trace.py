@@ -13,17 +13,27 @@ import numpy as np
 import numpy.typing as npt
 
 from consumers.bank.audit.chain import Chain
+from consumers.bank.audit.changes import ChangeRow, Following
 from consumers.bank.audit.gaps import Gaps
 from consumers.bank.audit.judge import Judge
 from consumers.bank.audit.judged import Emitters, Judged, Rows
 from consumers.bank.audit.ledger import Entries, Entry, Snapshot
 from consumers.bank.audit.report import Evidence
 from consumers.bank.audit.topics import Topics
-from consumers.bank.codec import UNJUDGED, Columns, Fault, Reason, TransferCodec
+from consumers.bank.change import Change
+from consumers.bank.codec import (
+    CHANGE,
+    UNJUDGED,
+    Columns,
+    Fault,
+    Reason,
+    TransferCodec,
+)
 
 Mask = npt.NDArray[np.bool_]
 
-POSTED, DECIDED_MAX, EXISTS, DIFFERENT, QUARANTINED, MISSING = 1, 8, 9, 10, 11, 0
+POSTED, EXISTS, DIFFERENT, QUARANTINED, MISSING = 1, 9, 10, 11, 0
+DECLINED = (2, 3, 4, 5, 6, 7, 8, 13, 14)
 CONTENT = (
     *("debit_account", "credit_account", "amount", "currency", "memo"),
     "created_at_ms",
@@ -42,6 +52,8 @@ class _Read(NamedTuple):
     columns: Columns
     faults: dict[int, Fault]
     entries: Entries
+    changes: dict[int, Change]  # by row, where a record is one
+    history: dict[bytes, ChangeRow]  # of their ids
 
 
 @dataclass(slots=True)
@@ -104,15 +116,23 @@ class Trace:
         ]
         columns, faults = self.codec.decode(readable, keys)
         entries = self.snapshot.entries(columns["transfer_id"])
-        return _Read(offsets, values, aside, columns, faults, entries)
+        changes = {
+            row: change
+            for row, change in enumerate(columns.get(CHANGE, ()))
+            if change is not None and row not in faults
+        }
+        asked = [change.change_id for change in changes.values()]
+        history = self.snapshot.changes(asked) if asked else {}
+        return _Read(offsets, values, aside, columns, faults, entries, changes, history)
 
     def _judge(self, partition: int, read: _Read, evidence: Evidence) -> Judged:
-        offsets, values, aside, columns, faults, entries = read
+        offsets, values, aside, columns, faults, entries, changes, history = read
         ids = columns["transfer_id"]
         is_own = _where_own(entries, partition, offsets)
         plain = is_own & _where_same(entries, columns)
         plain[list(faults)] = False
         verdicts, own = list(entries.verdicts), int(is_own.sum())
+        following = Following(self.topic, evidence)
         if aside:
             plain[[row for row, offset in enumerate(offsets) if offset in aside]] = (
                 False
@@ -124,6 +144,13 @@ class Trace:
                 verdicts[row] = QUARANTINED
                 reason = aside[offsets[row]]
                 _check_aside(where, reason, row in faults, mine, evidence)
+            elif change := changes.get(row):
+                if mine:
+                    evidence.broken("I3", f"{where} is no transfer, and has a row")
+                verdicts[row], has_row = following.verdict(
+                    (partition, offsets[row]), change, history.get(change.change_id)
+                )
+                own += has_row
             elif row in faults or entry is None:
                 verdicts[row] = MISSING
                 evidence.broken("I1", _missing(where, ids[row], faults.get(row)))

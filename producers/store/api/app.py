@@ -20,18 +20,21 @@ from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from producers.store.api.account_routes import AccountRoutes
 from producers.store.api.auth import Doorman
+from producers.store.api.entrance import Entrance
 from producers.store.api.express import Express
 from producers.store.api.limits import EVENTS, Guard, RateLimit
 from producers.store.api.models import invalid
 from producers.store.api.problem_response import internal, respond
 from producers.store.api.routes import TransferRoutes
+from producers.store.clerk import Clerk
 from producers.store.desk import Desk
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
-METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT")  # of the whole Store
+METHODS = ("GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")  # of the whole Store
 STATIC = "/static-offline-docs"
 SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 DESCRIPTION = """\
@@ -56,6 +59,7 @@ Observe = Callable[[str, str, int, float], None]
 
 def create_app(
     desk: Desk,
+    clerk: Clerk,
     doorman: Doorman,
     settings: ServeSettings,
     observe: Observe = lambda method, route, status, seconds: None,
@@ -70,9 +74,10 @@ def create_app(
         redirect_slashes=False,  # it would lead to wherever Host says
         separate_input_output_schemas=False,
     )
-    rates = RateLimit(settings.rate_limit)
-    routes = TransferRoutes(desk, doorman, rates=rates, settings=settings)
+    entrance = Entrance(desk, doorman, RateLimit(settings.rate_limit), settings)
+    routes = TransferRoutes(entrance, settings)
     app.include_router(routes.router())
+    app.include_router(AccountRoutes(entrance, clerk).router())
     _complete_document(app, tokens=not settings.demo)
     _handle_errors(app)
     _serve_pages(app, settings)

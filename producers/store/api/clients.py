@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from producers.store.problems import Kind, Problem
 
 WRITE, READ = "transfers:write", "transfers:read"
+ACCOUNTS = "accounts:write"
 ANY_ACCOUNT = "transfers:any-account"
 ACCOUNTS_MAX = 1_000  # numbers and ranges in one token
 _RANGE = re.compile("([0-9]{1,19})-([0-9]{1,19})")
@@ -33,19 +34,21 @@ class Client:
                 challenge=f'Bearer error="insufficient_scope", scope="{scope}"',
             )
 
-    def require_account(self, account: int) -> None:
+    def require_account(self, account: int, to: str = "debit") -> None:
         """Raises Problem when the token does not let its client debit this account."""
         if self.accounts is None:
             return
         if not any(first <= account <= last for first, last in self.accounts):
             raise Problem(
                 Kind.NOT_YOUR_ACCOUNT,
-                f"Your token does not name account {account} to debit.",
+                f"Your token does not name account {account} to {to}.",
                 challenge='Bearer error="insufficient_scope"',
             )
 
 
-ANYONE = Client("", frozenset((WRITE, READ)), float("inf"))  # where no tokens are asked
+ANYONE = Client(
+    "", frozenset((WRITE, READ, ACCOUNTS)), float("inf")
+)  # where no tokens are asked
 
 
 def accounts_of(claim: object) -> Accounts:

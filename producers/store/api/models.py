@@ -98,7 +98,7 @@ def parse_line(body: bytes, transfer_id: UUID | None = None) -> Transfer:
     try:
         transfer = (_LINE if transfer_id is None else _PAYMENT).validate_json(body)
     except ValidationError as error:
-        raise _problem(error) from None
+        raise problem_of(error) from None
     repeated = repeated_field(body, transfer)
     if repeated is not None:
         raise invalid([FieldError(repeated, "is there more than once")])
@@ -132,7 +132,8 @@ def _too_many_fields() -> Problem:
     return Problem(Kind.INVALID_REQUEST, detail)
 
 
-def _problem(error: ValidationError) -> Problem:
+def problem_of(error: ValidationError) -> Problem:
+    """What is wrong with a body that could not be read as what it should be."""
     details = error.errors(
         include_url=False, include_input=False, include_context=False
     )

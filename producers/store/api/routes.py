@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,17 +11,23 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import numpy as np
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from producers.store.api.auth import Doorman
 from producers.store.api.batch import Batch
 from producers.store.api.clients import READ, WRITE, Client
-from producers.store.api.limits import RateLimit
+from producers.store.api.entrance import (
+    FOUND,
+    PROBLEMS,
+    Entrance,
+    Wait,
+    Within,
+    check_media_type,
+    text_of,
+)
 from producers.store.api.models import (
     BatchAnswer,
-    ProblemDetails,
     TransferStatus,
     invalid,
     parse_line,
@@ -31,8 +36,6 @@ from producers.store.api.models import (
 from producers.store.api.places import Places
 from producers.store.api.problem_response import mistake
 from producers.store.api.streaming import EventsResponse, LinesResponse
-from producers.store.api.waiting import unless_gone
-from producers.store.desk import Desk
 from producers.store.ids import NewTransferId, TransferId, uuid7, uuid8
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.settings import ServeSettings
@@ -44,34 +47,13 @@ HEARTBEAT_SECONDS = 15.0
 BATCHES_MAX = 8  # of one client at once: each may keep some answers
 BATCH_CLIENTS = 4  # that may have as many beside each other
 
-Wait = Annotated[
-    float,
-    Query(ge=0, allow_inf_nan=False, description="seconds to wait for the verdict"),
-]
-Within = Annotated[
-    float | None,
-    Header(
-        alias="Request-Timeout",
-        ge=1,  # a Kafka transaction takes its time
-        allow_inf_nan=False,
-        description="seconds that the client waits for an answer",
-    ),
-]
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)
 ]
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ProblemDetails, "description": "problem details"}
-    for code in (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
-}
-_SENT = {
+SENT = {
     200: {"model": TransferStatus, "description": "final: see the state"},
     202: {"model": TransferStatus, "description": "it will be decided: not paid yet"},
-    **_PROBLEMS,
-}
-_FOUND = {
-    **_PROBLEMS,
-    404: {"model": ProblemDetails, "description": "none of yours, or too old"},
+    **PROBLEMS,
 }
 
 
@@ -89,23 +71,11 @@ _PAYMENT = ("debit_account", "credit_account", "amount", "currency")
 class TransferRoutes:
     """Handlers, with what they need."""
 
-    def __init__(
-        self,
-        desk: Desk,
-        doorman: Doorman,
-        *,
-        rates: RateLimit,
-        settings: ServeSettings,
-    ) -> None:
-        self._desk = desk
-        self._doorman = doorman
-        self._rates = rates
+    def __init__(self, entrance: Entrance, settings: ServeSettings) -> None:
+        self._entrance = entrance
+        self._desk = entrance.desk
         self._settings = settings
         self._random = np.random.default_rng()
-        # Without tokens all are one client.
-        share = 1.0 if settings.demo else settings.client_share
-        self._requests = Places("requests", settings.requests_max, share)
-        self._waiting = Places("waiting requests", settings.waiting_max, share)
         clients = 1 if settings.demo else BATCH_CLIENTS
         self._batches = Places("batches", clients * BATCHES_MAX, 1 / clients)
 
@@ -118,7 +88,7 @@ class TransferRoutes:
             self.put,
             methods=["PUT"],
             response_model=TransferStatus,
-            responses=_SENT,
+            responses=SENT,
             status_code=202,
             summary="Send a transfer under an id of yours",
             openapi_extra=_body(_PAYMENT),
@@ -128,7 +98,7 @@ class TransferRoutes:
             self.post,
             methods=["POST"],
             response_model=TransferStatus,
-            responses=_SENT,
+            responses=SENT,
             status_code=202,
             summary="Send a transfer; the id is made here, or from your key",
             openapi_extra=_body(_PAYMENT),
@@ -140,7 +110,7 @@ class TransferRoutes:
             response_class=LinesResponse,
             status_code=200,
             responses={
-                **_PROBLEMS,
+                **PROBLEMS,
                 200: {
                     "description": "a line of answer for each line",
                     "content": {
@@ -160,7 +130,7 @@ class TransferRoutes:
             self.get,
             methods=["GET"],
             response_model=TransferStatus,
-            responses=_FOUND,
+            responses=FOUND,
             summary="How far a transfer of yours is",
         )
         add(
@@ -169,7 +139,7 @@ class TransferRoutes:
             methods=["GET"],
             response_class=StreamingResponse,  # for the document: not JSON
             status_code=200,
-            responses=_FOUND,
+            responses=FOUND,
             summary="Its life as it happens, as server-sent events",
         )
         return router
@@ -182,7 +152,7 @@ class TransferRoutes:
         within: Within = None,
     ) -> Response:
         """Idempotent: the same id again gives its status and has no second effect."""
-        client = await self._client(request, WRITE)
+        client = await self._entrance.client(request, WRITE)
         return await self._take(request, client, transfer_id, wait=wait, within=within)
 
     async def post(
@@ -196,7 +166,7 @@ class TransferRoutes:
 
         Without one, the id is in every answer: repeat it as a PUT under that id.
         """
-        client = await self._client(request, WRITE)
+        client = await self._entrance.client(request, WRITE)
         if key is None:
             transfer_id = uuid7(now_ms(), self._random)
         else:
@@ -217,32 +187,27 @@ class TransferRoutes:
 
         Read the answers while you send: the body is not read on when many wait.
         """
-        client = await self._client(request, WRITE)
-        _check_media_type(request, "application/x-ndjson")
+        client = await self._entrance.client(request, WRITE)
+        check_media_type(request, "application/x-ndjson")
         request.scope["held"].take(self._batches, client.name)
+        within_seconds = self._entrance.within(within)
         batch = Batch(
-            self._desk, self._rates, client, within_seconds=self._within(within)
+            self._desk, self._entrance.rates, client, within_seconds=within_seconds
         )
         return LinesResponse(batch.answers(request.stream()))
 
     async def get(self, request: Request, transfer_id: TransferId) -> Response:
         """Of the last day (a setting); what is older is in the ledger only."""
-        client = await self._client(request, READ)
+        client = await self._entrance.client(request, READ)
         status = self._desk.status(client.name, transfer_id)
         return _respond(200, transfer_id, status)
 
     async def events(self, request: Request, transfer_id: TransferId) -> Response:
         """Event `state` at once and on every change; ends with the final one."""
-        client = await self._client(request, READ)
+        client = await self._entrance.client(request, READ)
         self._desk.status(client.name, transfer_id)  # raises before the stream starts
-        request.scope["held"].change(self._waiting, client.name)
+        request.scope["held"].change(self._entrance.waiting, client.name)
         return EventsResponse(self._events(client.name, transfer_id))
-
-    async def _client(self, request: Request, scope: str) -> Client:
-        client = await self._doorman(request.headers.get("authorization", ""))
-        client.require(scope)
-        request.scope["held"].take(self._requests, client.name)
-        return client
 
     async def _take(
         self,
@@ -255,7 +220,8 @@ class TransferRoutes:
     ) -> Response:
         """Whatever goes wrong, the answer names the id of the transfer to be sent."""
         try:
-            transfer = parse_line(await _json(request), transfer_id)
+            body = await text_of(request, "application/json")
+            transfer = parse_line(body, transfer_id)
             return await self._send(request, client, transfer, wait=wait, within=within)
         except Problem as problem:
             raise problem.about(transfer_id) from None
@@ -274,18 +240,11 @@ class TransferRoutes:
         within: float | None,
     ) -> Response:
         client.require_account(transfer.debit_account)
-        self._rates.take(client.name)
-        status = await self._desk.send(client.name, transfer, self._within(within))
-        if wait and not status.final and self._waiting.has_room(client.name):
-            request.scope["held"].change(self._waiting, client.name)
-            longest = min(wait, self._settings.wait_seconds_max)
-            final = self._desk.final(client.name, transfer.transfer_id, longest)
-            status = await unless_gone(request.receive, final)
-        return _respond(200 if status.final else 202, transfer.transfer_id, status)
-
-    def _within(self, asked: float | None) -> float:
-        # A tenth is left for the answer's way back.
-        return min(0.9 * (asked or math.inf), self._settings.answer_seconds_max)
+        entrance, id_ = self._entrance, transfer.transfer_id
+        entrance.rates.take(client.name)
+        status = await self._desk.send(client.name, transfer, entrance.within(within))
+        status = await entrance.settled(request, client, id_, status, wait)
+        return _respond(200 if status.final else 202, id_, status)
 
     async def _events(self, client: str, transfer_id: UUID) -> AsyncGenerator[bytes]:
         longest = self._settings.events_seconds_max
@@ -327,18 +286,6 @@ def id_of_key(client: str, key: str) -> UUID:
     """
     content = f"{client}\0{key}".encode()
     return uuid8(hashlib.blake2b(content, digest_size=16).digest())
-
-
-async def _json(request: Request) -> bytes:
-    body = await request.body()  # first, or its framing is not looked at
-    _check_media_type(request, "application/json")
-    return body
-
-
-def _check_media_type(request: Request, wanted: str) -> None:
-    media_type = request.headers.get("content-type", "none").partition(";")[0].strip()
-    if media_type.lower() != wanted:
-        raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, f"Content-Type must be {wanted}.")
 
 
 def _respond(code: int, transfer_id: UUID, status: Status) -> Response:
