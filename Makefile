@@ -254,6 +254,10 @@ restore-drill: machine prerequisites $(VENV)/.local ## lose the ledger, restore 
 	@local/prerequisites backups
 	@$(LOCAL) restore-drill --brokers $(BROKERS) --postgres $(POSTGRES) $(ARGS)
 
+.PHONY: replay
+replay: $(VENV)/.local ## a second ledger from the log alone, compared row by row and hash by hash (ARGS=--anew: what would be decided otherwise)
+	@$(LOCAL) replay $(if $(KEEP),--keep) -- $(ARGS)
+
 .PHONY: record
 record: machine prerequisites $(VENV)/.local ## the demo as the picture in README (docs/demo.svg)
 	@$(LOCAL) demo --seconds $(DURATION) --recording docs/demo.svg

@@ -5,6 +5,7 @@ python -m local set-up                 ledger, schemas, topics, accounts
 python -m local serve --tls            the Store's HTTP API, with a journal
 python -m local demo --seconds 30
 python -m local restore-drill           the ledger is lost, and comes back
+python -m local replay -- --anew       a second ledger from the log, compared
 python -m local try                    all of it in one terminal, until Ctrl-C
 python -m local certs                  .local/certs/{ca,store,store-key}.pem
 python -m local token --client me      a token on standard output
@@ -22,6 +23,7 @@ import typer
 from rich.console import Console
 
 from local.platform import demo as demonstration
+from local.platform import replayed
 from local.platform import restore_drill as drill
 from local.platform import trial
 from local.platform.accounts import ACCOUNTS, MERCHANTS
@@ -114,6 +116,19 @@ def restore_drill(
         backups=True,
     )
     raise typer.Exit(0 if drill.run(config, records, reports) else 1)
+
+
+# What follows is the program's.
+@app.command("replay", context_settings={"allow_interspersed_args": False})
+def replay_log(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Of consumers.bank.replay")
+    ] = None,
+    keep: Annotated[bool, typer.Option(help="Leave the second ledger there.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Build a second ledger from the log alone, and compare; 0 when they are equal."""
+    raise typer.Exit(replayed.replay(_platform(state_dir), arguments or [], keep))
 
 
 @app.command("try")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 # Every setting begins with the name of the program that reads it.
-PROGRAMS = ("ONCE_", "BANK_", "STORE_", "AUDIT_", "PEEK_", "SMOKE_")
+PROGRAMS = ("ONCE_", "BANK_", "STORE_", "AUDIT_", "PEEK_", "SMOKE_", "REPLAY_")
 # No program's own, and no secret: where secrets and the stack's state lie.
 COMMON = ("ONCE_SECRETS_DIR", "ONCE_REFUSE_ROOT", "ONCE_STATE_DIR")
 OWNER = "ONCE_MIGRATOR_CONNINFO"
@@ -20,6 +20,7 @@ _READS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("consumers.bank", "quarantine"), ("BANK_", OWNER)),
     (("consumers.bank",), ("BANK_",)),
     (("consumers.bank.audit",), ("AUDIT_",)),
+    (("consumers.bank.replay",), ("REPLAY_",)),
     (("consumers.console",), ("PEEK_",)),
     (("producers.store", "smoke"), ("SMOKE_",)),
     (("producers.store",), ("STORE_",)),

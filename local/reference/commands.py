@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from consumers.bank.__main__ import app as bank
 from consumers.bank.audit.__main__ import main as audit
+from consumers.bank.replay.__main__ import main as replay
 from consumers.console.__main__ import app as console
 from local.reference.blocks import Table, code, table
 from once.__main__ import app as once
@@ -34,6 +35,7 @@ PROGRAMS: Mapping[str, typer.Typer] = {
     "producers.store": store,
     "consumers.bank": bank,
     "consumers.bank.audit": _alone(audit),
+    "consumers.bank.replay": _alone(replay),
     "consumers.console": console,
 }
 

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from consumers.bank.audit.settings import AuditSettings
+from consumers.bank.replay.settings import ReplaySettings
 from consumers.bank.settings import BankSettings
 from consumers.console.settings import PeekSettings
 from local.reference.blocks import Table, code, table
@@ -21,6 +22,7 @@ KINDS: Mapping[str, type[BaseSettings]] = {
     "store emit": StoreSettings,
     "store serve": ServeSettings,
     "audit": AuditSettings,
+    "replay": ReplaySettings,
     "smoke": SmokeSettings,
     "doctor": DoctorSettings,
     "peek": PeekSettings,
