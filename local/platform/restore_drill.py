@@ -106,13 +106,13 @@ class _Drill:
         self._times = times
         self._acknowledged = platform.logs.parent / "acknowledged.log"
         self._acknowledged.unlink(missing_ok=True)  # of an earlier drill
-        self._sent = 0
+        self._sent = self._opened = 0
 
     def run(self) -> dict[str, Any]:
         platform, step = self._platform, self._times.step
         with step("ledger, topics and accounts"):
             set_up(platform)
-            self._sent = platform.applied()  # so many accounts were opened
+            self._sent = self._opened = platform.applied()  # accounts
             home = self._stack.home(self._primary())
             self._stack.backups.prepare(home)
         with platform.bank() as bank:
@@ -172,7 +172,7 @@ class _Drill:
             **_of(report),
             "holds": report.invariants_ok and not report.lost and not differing,
             "differences": differing,
-            "records": self._sent,
+            "records": self._sent - self._opened,
             "records_rebuilt_from_kafka": rebuilt,
             "rto_seconds": round(back_after, 1),
             "seconds": self._times.seconds,

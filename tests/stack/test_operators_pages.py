@@ -47,7 +47,7 @@ def test_what_is_started_by_hand_is_reconciled_by_hand_and_each_night(
     desk.say(set_up)
     with desk.runs(bank, until="partitions assigned"):
         assert "acknowledged 100000 " in desk.say(store)
-        assert len(re.findall(r"\bok │", desk.say(audit))) == 10
+        assert len(re.findall(r"\bok │", desk.say(audit))) == 11
 
         assert lines(by_hand) == [audit.partition(" ARGS")[0]]
         desk.say("mkdir reports\n" + crontab(nightly, desk.folder))
