@@ -30,6 +30,7 @@ log = logs.get(__name__)
 C = TypeVar("C")
 
 SAID_AGAIN_SECONDS = 30.0
+READ_SECONDS = 0.2
 
 # A compressed batch may hold so much: librdkafka cannot decompress beyond it, and
 # stumbles over some sizes below it (confluentinc/librdkafka#5260).
@@ -212,6 +213,17 @@ def passes(error: KafkaError) -> bool:
     an answer it is always false.
     """
     return error.retriable() or error.code() in _PASSING
+
+
+def read(consumer: Consumer, records_max: int, doing: str) -> list[Any]:
+    """The next records, if any come in a moment; `doing` completes "while ...".
+
+    Raises Retriable.
+    """
+    try:
+        return records(consumer.consume(records_max, READ_SECONDS), doing)
+    except KafkaException as error:
+        raise Retriable(f"while {doing}: {error}") from error
 
 
 def records(messages: Sequence[Any], doing: str) -> list[Any]:

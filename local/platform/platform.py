@@ -27,6 +27,7 @@ from local.stack.roles import OWNER, ensure_database
 from once import resources, topics
 from once.migrate import assert_again, migrate
 from once.registry import Registry, load_schema
+from producers.store.account_changes import subject_of
 
 OPENING_SECONDS_MAX = 300.0
 
@@ -86,7 +87,7 @@ class Platform:
         """The schema file of each subject of the registry."""
         return {
             f"{self.topic}-value": "avro/transfer.avsc",
-            f"{self.topic}-once.payments.AccountChange": "avro/account-change.avsc",
+            subject_of(self.topic): "avro/account-change.avsc",
             f"{self.results_topic}-value": "avro/transfer-results.avsc",
             f"{self.receipts_topic}-value": "avro/transfer-receipts.avsc",
         }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from once import kafka, logs
 from once.asking import ask
-from once.errors import OnceError, Retriable
+from once.errors import OnceError
 from once.published import ID_BYTES, PublishedReader
 from once.registry import Registry
 from producers.store.settings import AnswerSettings
@@ -61,24 +60,17 @@ class Answers:
         many of these are there. Raises Retriable.
         """
         until = time.monotonic() + seconds
+        doing = f"reading {self._topic}"
         while (there := sum(map(self._heard.__contains__, ids))) < len(ids):
             report(there)
             if time.monotonic() > until:
                 break
-            for message in self._read():
+            for message in kafka.read(self._consumer, RECORDS_PER_READ, doing):
                 self._take(message.value())
         report(there)
         self._expected.difference_update(ids)
         heard = (self._heard.pop(id_, None) for id_ in ids)
         return [verdict for verdict in heard if verdict is not None]
-
-    def _read(self) -> list[Any]:
-        doing = f"reading {self._topic}"
-        try:
-            came = self._consumer.consume(RECORDS_PER_READ, 0.2)
-        except KafkaException as error:
-            raise Retriable(f"while {doing}: {error}") from error
-        return kafka.records(came, doing)
 
     def _take(self, value: bytes | None) -> None:
         try:

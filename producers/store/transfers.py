@@ -103,9 +103,15 @@ def repeated_field(body: bytes, transfer: Transfer) -> str | None:
     quoted = len(fields) + texts + 1  # currency
     if body.count(b'"') == 2 * quoted and b"\\" not in body:
         return None
+    names = field_names(body)
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+def field_names(body: bytes) -> list[str]:
+    """The name of each field, as often as it is there in what is JSON and flat."""
     names: list[str] = []
     json.loads(body, object_pairs_hook=lambda pairs: names.extend(n for n, _ in pairs))
-    return next((name for name in names if names.count(name) > 1), None)
+    return names
 
 
 def now_ms() -> int:

@@ -62,7 +62,9 @@ class Partition:
         """The records from where it stands up to before an offset, which has one."""
         heard = time.monotonic()
         while not self._waiting or self._waiting[-1].offset() < end - 1:
-            came = self._read()
+            came = kafka.read(
+                self._consumer, RECORDS_PER_READ, f"reading {self._place}"
+            )
             heard = time.monotonic() if came else heard
             if time.monotonic() - heard > SILENCE_SECONDS_MAX:
                 raise Retriable(f"{self._place} gives no record before offset {end}")
@@ -76,11 +78,3 @@ class Partition:
             [message.value() for message in mine],
             [],
         )
-
-    def _read(self) -> list[Any]:
-        doing = f"reading {self._place}"
-        try:
-            came = self._consumer.consume(RECORDS_PER_READ, 0.2)
-        except KafkaException as error:
-            raise Retriable(f"while {doing}: {error}") from error
-        return kafka.records(came, doing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -30,7 +29,7 @@ from producers.store.clerk import Clerk
 from producers.store.ids import NewTransferId, TransferId, uuid7
 from producers.store.problems import FieldError, Kind, Problem
 from producers.store.states import State, Status
-from producers.store.transfers import INT64_MAX, now_ms
+from producers.store.transfers import INT64_MAX, field_names, now_ms
 
 ACCOUNT_PATH = "/accounts/{account}"
 CHANGE_PATH = "/account-changes/{change_id}"
@@ -224,14 +223,11 @@ class AccountRoutes:
 async def _read(request: Request, model: type[_M], *media_types: str) -> _M:
     """The body as one of these. Raises Problem."""
     body = await text_of(request, *media_types)
-    names: list[str] = []
     try:
         read = model.model_validate_json(body)
-        json.loads(
-            body, object_pairs_hook=lambda pairs: names.extend(n for n, _ in pairs)
-        )
     except ValidationError as error:
         raise problem_of(error) from None
+    names = field_names(body)
     twice = [name for name in model.model_fields if names.count(name) > 1]
     if twice:
         raise invalid([FieldError(name, "is there more than once") for name in twice])

@@ -53,9 +53,9 @@ class Entrance:
         self._doorman = doorman
         self._settings = settings
         # Without tokens all are one client.
-        self.share = 1.0 if settings.demo else settings.client_share
-        self._requests = Places("requests", settings.requests_max, self.share)
-        self.waiting = Places("waiting requests", settings.waiting_max, self.share)
+        share = 1.0 if settings.demo else settings.client_share
+        self._requests = Places("requests", settings.requests_max, share)
+        self.waiting = Places("waiting requests", settings.waiting_max, share)
 
     async def client(self, request: Request, scope: str) -> Client:
         """Who sends it, with a place for the request. Raises Problem."""
